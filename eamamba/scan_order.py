@@ -1,0 +1,189 @@
+"""Scan orders: in which order each head of the scan visits the pixels of an image.
+
+Every pattern gives each pixel a sort key; the pixels in ascending order of their keys are the
+*base order* of the pattern. The heads visit the base order on mirrored and rotated copies of
+the image (the all-around scan of the paper is ``diagonal`` with 8 heads). Everything here
+is a pure function of the image size, so results are computed once and kept.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from eamamba.config import SettingsError
+
+HEAD_COUNTS = (1, 2, 4, 8)
+
+
+def _rows_and_columns(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the row and the column of every pixel, in raster order, each (L,) int64."""
+    row, column = np.divmod(np.arange(height * width, dtype=np.int64), width)
+    return row, column
+
+
+def _visit_by(key: np.ndarray) -> np.ndarray:
+    return np.argsort(key, kind="stable")
+
+
+def raster(height: int, width: int) -> np.ndarray:
+    """Visit row after row, left to right, top to bottom; (L,) int64."""
+    return np.arange(height * width, dtype=np.int64)
+
+
+def diagonal(height: int, width: int) -> np.ndarray:
+    """Visit antidiagonal after antidiagonal, each from its top to its bottom; (L,) int64."""
+    row, column = _rows_and_columns(height, width)
+    return _visit_by((row + column) * height + row)
+
+
+def zigzag(height: int, width: int) -> np.ndarray:
+    """Visit the antidiagonals, turning round after each; (L,) int64.
+
+    Downwards where antidiagonal number + height is odd, upwards elsewhere.
+    """
+    row, column = _rows_and_columns(height, width)
+    number = row + column
+    downwards = (number + height) % 2 == 1
+    return _visit_by(number * height + np.where(downwards, row, height - 1 - row))
+
+
+def zorder(height: int, width: int) -> np.ndarray:
+    """Visit in Morton order: column bits in the even places, row bits in the odd; (L,) int64."""
+    row, column = _rows_and_columns(height, width)
+    key = np.zeros_like(row)
+    for bit in range(max(height, width).bit_length()):
+        key |= ((column >> bit) & 1) << (2 * bit)
+        key |= ((row >> bit) & 1) << (2 * bit + 1)
+    return _visit_by(key)
+
+
+def hilbert(height: int, width: int) -> np.ndarray:
+    """Visit along the Hilbert curve of the enclosing power-of-two square; (L,) int64.
+
+    The curve starts in the top left corner, with x = row and y = column in the usual ``d2xy``
+    formulation. Places of the square outside the image are skipped.
+    """
+    x, y = _rows_and_columns(height, width)
+    key = np.zeros_like(x)
+    size = 1 << (max(height, width) - 1).bit_length()
+    while size > 1:
+        size //= 2
+        right, upper = (x & size) > 0, (y & size) > 0
+        key += size * size * ((3 * right) ^ upper)
+        x, y = x & (size - 1), y & (size - 1)
+        # The curve within a quadrant is turned so that its ends meet those of its neighbours.
+        turned = right & ~upper
+        x, y = np.where(turned, size - 1 - x, x), np.where(turned, size - 1 - y, y)
+        x, y = np.where(upper, x, y), np.where(upper, y, x)
+    return _visit_by(key)
+
+
+SCAN_ORDERS: dict[str, Callable[[int, int], np.ndarray]] = {
+    "raster": raster,
+    "diagonal": diagonal,
+    "zigzag": zigzag,
+    "zorder": zorder,
+    "hilbert": hilbert,
+}
+"""Pattern name -> function of (height, width) giving the base order, (L,) int64."""
+
+
+def _mirror_left_right(order: np.ndarray, width: int) -> np.ndarray:
+    row, column = np.divmod(order, width)
+    return row * width + (width - 1 - column)
+
+
+def _raster_heads(height: int, width: int) -> list[np.ndarray]:
+    """Return rows, rows reversed, columns, columns reversed; then these four mirrored."""
+    rows = raster(height, width)
+    columns = rows.reshape(height, width).T.ravel()
+    heads = [rows, rows[::-1], columns, columns[::-1]]
+    return heads + [_mirror_left_right(head, width) for head in heads]
+
+
+def _pattern_heads(pattern: str, height: int, width: int) -> list[np.ndarray]:
+    """Return the base order on four symmetric copies of the image, then four raster orders."""
+    base = SCAN_ORDERS[pattern](height, width)
+    last = height * width - 1
+    mirrored = _mirror_left_right(base, width)
+    # Upside down = rotated by half a turn and then mirrored left to right.
+    heads = [base, last - base, mirrored, last - mirrored]
+    return heads + _raster_heads(height, width)[:4]
+
+
+@lru_cache(maxsize=16)
+def _scan_order(pattern: str, heads: int, height: int, width: int, device: str) -> Tensor:
+    family = (
+        _raster_heads(height, width)
+        if pattern == "raster"
+        else (_pattern_heads(pattern, height, width))
+    )
+    stacked = np.stack(family[:heads]).astype(np.int32)
+    # A tensor first made inside inference mode could never be saved for a later backward pass.
+    with torch.inference_mode(mode=False):
+        return torch.from_numpy(stacked).to(device)
+
+
+def scan_order(
+    pattern: str,
+    heads: int,
+    height: int,
+    width: int,
+    device: str | torch.device = "cpu",
+) -> Tensor:
+    """Return which pixel each head of a scan visits at each step.
+
+    Parameters
+    ----------
+    pattern : {'raster', 'diagonal', 'zigzag', 'zorder', 'hilbert'}
+    heads : {1, 2, 4, 8}
+        Head 0 visits the base order; 1 the base order on the image rotated by 180 degrees;
+        2 on the image mirrored left to right; 3 mirrored top to bottom; 4 to 7 are raster,
+        its reverse, column-major and its reverse. Fewer heads are the first of these.
+        For ``raster``: raster, its reverse, column-major, its reverse; the paper does not
+        define more than four, so heads 4 to 7 are these four on the image mirrored left to
+        right, which makes the eight symmetries of the rectangle complete.
+    height, width : int
+        Size of the feature map in pixels, at least 1.
+    device : device of the result
+
+    Returns
+    -------
+    Tensor (heads, L) int32, contiguous, L = height * width
+        Raster positions in visiting order; every row is a permutation of 0 ... L-1. The tensor
+        is shared between calls: do not write to it.
+
+    Raises
+    ------
+    SettingsError
+        Unknown pattern or head count.
+    ValueError
+        Empty image.
+
+    References
+    ----------
+    EAMamba (ICCV 2025), all-around scanning.
+
+    Examples
+    --------
+    >>> scan_order("diagonal", 2, 2, 2)
+    tensor([[0, 1, 2, 3],
+            [3, 2, 1, 0]], dtype=torch.int32)
+    """
+    if pattern not in SCAN_ORDERS:
+        close = difflib.get_close_matches(str(pattern), SCAN_ORDERS, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise SettingsError(
+            f"scan order {pattern!r}: no such pattern{hint}; use one of {', '.join(SCAN_ORDERS)}"
+        )
+    if heads not in HEAD_COUNTS:
+        raise SettingsError(f"{heads!r} scan heads: no such number of heads; use 1, 2, 4 or 8")
+    if height < 1 or width < 1:
+        raise ValueError(f"image of {height}x{width} pixels: expected at least 1x1 to scan")
+    return _scan_order(pattern, int(heads), int(height), int(width), str(torch.device(device)))

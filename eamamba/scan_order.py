@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -118,16 +118,33 @@ def _pattern_heads(pattern: str, height: int, width: int) -> list[np.ndarray]:
 
 
 @lru_cache(maxsize=16)
-def _scan_order(pattern: str, heads: int, height: int, width: int, device: str) -> Tensor:
-    family = (
-        _raster_heads(height, width)
-        if pattern == "raster"
-        else (_pattern_heads(pattern, height, width))
-    )
-    stacked = np.stack(family[:heads]).astype(np.int32)
+def _scan_order(pattern: str, heads: int, height: int, width: int) -> np.ndarray:
+    make_heads = _raster_heads if pattern == "raster" else partial(_pattern_heads, pattern)
+    return np.stack(make_heads(height, width)[:heads]).astype(np.int32)
+
+
+@lru_cache(maxsize=16)
+def _scan_order_on(
+    device: torch.device, pattern: str, heads: int, height: int, width: int
+) -> Tensor:
     # A tensor first made inside inference mode could never be saved for a later backward pass.
     with torch.inference_mode(mode=False):
-        return torch.from_numpy(stacked).to(device)
+        return torch.from_numpy(_scan_order(pattern, heads, height, width)).to(device)
+
+
+# An operator of its own, so that `torch.compile` and export call it instead of tracing into it.
+@torch.library.custom_op("eamamba::scan_order", mutates_args=())
+def _scan_order_operator(
+    pattern: str, heads: int, height: int, width: int, device: torch.device
+) -> Tensor:
+    if device.type != "cpu":
+        return _scan_order_on(device, pattern, heads, height, width)
+    return torch.from_numpy(_scan_order(pattern, heads, height, width))
+
+
+@_scan_order_operator.register_fake
+def _(pattern: str, heads: int, height: int, width: int, device: torch.device) -> Tensor:
+    return torch.empty(heads, height * width, dtype=torch.int32, device=device)
 
 
 def scan_order(
@@ -156,8 +173,8 @@ def scan_order(
     Returns
     -------
     Tensor (heads, L) int32, contiguous, L = height * width
-        Raster positions in visiting order; every row is a permutation of 0 ... L-1. The tensor
-        is shared between calls: do not write to it.
+        Raster positions in visiting order; every row is a permutation of 0 ... L-1. Its
+        memory is shared between calls: do not write to it.
 
     Raises
     ------
@@ -186,4 +203,4 @@ def scan_order(
         raise SettingsError(f"{heads!r} scan heads: no such number of heads; use 1, 2, 4 or 8")
     if height < 1 or width < 1:
         raise ValueError(f"image of {height}x{width} pixels: expected at least 1x1 to scan")
-    return _scan_order(pattern, int(heads), int(height), int(width), str(torch.device(device)))
+    return _scan_order_operator(pattern, heads, height, width, torch.device(device))

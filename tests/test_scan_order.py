@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from eamamba.config import SettingsError
 from eamamba.scan_order import HEAD_COUNTS, SCAN_ORDERS, scan_order
@@ -68,11 +69,29 @@ def test_hilbert_steps_from_neighbour_to_neighbour(size: tuple) -> None:
     assert np.all(np.abs(np.diff(row)) + np.abs(np.diff(column)) == 1)
 
 
-def test_same_size_gives_the_same_tensor_also_after_inference_mode() -> None:
+def test_orders_are_computed_once_and_usable_after_inference_mode() -> None:
     with torch.inference_mode():
         first = scan_order("diagonal", 8, 11, 13)
-    assert scan_order("diagonal", 8, 11, 13, torch.device("cpu")) is first
-    assert not first.is_inference()
+    second = scan_order("diagonal", 8, 11, 13, torch.device("cpu"))
+    assert second.data_ptr() == first.data_ptr()
+    assert not second.is_inference()
+    assert scan_order("diagonal", 8, 11, 13, "meta").is_meta
+
+
+def test_fake_tensors_do_not_stay_in_the_cache() -> None:
+    with FakeTensorMode():
+        assert isinstance(scan_order("diagonal", 2, 12, 13), FakeTensor)
+    assert not isinstance(scan_order("diagonal", 2, 12, 13), FakeTensor)
+
+
+def test_compiled_functions_take_the_order_as_a_constant() -> None:
+    def visit(image: torch.Tensor) -> torch.Tensor:
+        order = scan_order("diagonal", 2, *image.shape, image.device)
+        return image.flatten()[order.long()]
+
+    image = torch.rand(4, 6)
+    compiled = torch.compile(visit, backend="eager", fullgraph=True)
+    assert torch.equal(compiled(image), visit(image))
 
 
 def test_large_images_work() -> None:

@@ -1,0 +1,54 @@
+# Thin on purpose: every target is one or two plain commands, listed in README.md too.
+SHELL := bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed-from
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup install reproduce smoke test book check benchmark lock
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+# The stamp holds what the environment was made from, so a changed lock installs again.
+setup: ## create .venv from requirements.lock (and again when that changes)
+	@cat requirements.lock pyproject.toml | cmp -s - $(STAMP) || $(MAKE) --no-print-directory install
+
+install:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "error: $(PYTHON) is not Python 3.11, 3.12 or 3.13; name one: make setup PYTHON=python3.11" >&2; \
+	  exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the pinned packages of requirements.lock into $(VENV) (a minute or two) ..."
+	@$(BIN)/python -m pip install --quiet -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@cat requirements.lock pyproject.toml > $(STAMP)
+
+reproduce: setup ## run the pipeline: every table, figure and the book
+	dvc repro
+	@echo "The book: book/_build/html/index.html"
+
+smoke: setup ## run the pipeline in seconds-long form, in a copy of the last commit
+	.ci/smoke
+
+test: setup ## run the tests
+	$(BIN)/python -m pytest
+
+book: setup ## build the book from the results at hand
+	dvc repro --single-item --force book
+	@echo "The book: book/_build/html/index.html"
+
+check: setup ## lint, formatting, types
+	ruff check .
+	ruff format --check .
+	mypy
+
+benchmark: setup ## measure this machine; writes results/benchmarks/
+	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script" || exit 1; done
+
+lock: ## resolve requirements.lock and environment.yml anew from pyproject.toml
+	.ci/lock

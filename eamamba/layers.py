@@ -1,0 +1,166 @@
+"""Norms, channel mixers and resampling.
+
+Feature maps are ``(batch, height, width, channels)`` throughout the network:
+matrix products and norms then act on contiguous rows, and a convolution sees the
+same memory as a channels-last image, so nothing is ever copied to change layout.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Map = Float[Tensor, "b h w c"]
+
+
+def convolve(conv: nn.Conv2d, x: Map) -> Map:
+    """Apply a 2-D convolution to a channels-last map (a 1×1 one as a matrix product)."""
+    if conv.kernel_size == (1, 1) and conv.groups == 1:
+        return F.linear(x, conv.weight.flatten(1), conv.bias)
+    y = conv(x.permute(0, 3, 1, 2))
+    return y.permute(0, 2, 3, 1).contiguous()  # a no-op where the convolution kept the layout
+
+
+class WithBias(nn.Module):
+    """Layer norm over the channels with scale and shift."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Map) -> Map:
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, eps=1e-5)
+
+
+class BiasFree(nn.Module):
+    """Scale by the standard deviation over the channels; the mean stays."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x: Map) -> Map:
+        variance = x.var(-1, unbiased=False, keepdim=True)
+        return x * torch.rsqrt(variance + 1e-5) * self.weight
+
+
+NORMS: dict[str, type[nn.Module]] = {"WithBias": WithBias, "BiasFree": BiasFree}
+
+
+class LayerNorm(nn.Module):
+    """The block's norm; ``body`` is one of `NORMS` (released checkpoints name it so)."""
+
+    def __init__(self, channels: int, kind: str) -> None:
+        super().__init__()
+        self.body = NORMS[kind](channels)
+
+    def forward(self, x: Map) -> Map:
+        return self.body(x)
+
+
+class SimpleGate(nn.Module):
+    """Split the expanded channels in two halves and multiply them."""
+
+    def __init__(self, channels: int, expansion: float, bias: bool) -> None:
+        super().__init__()
+        hidden = int(channels * expansion)
+        self.project_in = nn.Conv2d(channels, hidden, 1, bias=bias)
+        self.project_out = nn.Conv2d(hidden // 2, channels, 1, bias=bias)
+
+    def forward(self, x: Map) -> Map:
+        first, second = convolve(self.project_in, x).chunk(2, -1)
+        return convolve(self.project_out, first * second)
+
+
+class FeedForward(nn.Module):
+    """Two pointwise layers with an exact GELU between."""
+
+    def __init__(self, channels: int, expansion: float, bias: bool) -> None:
+        super().__init__()
+        hidden = int(channels * expansion)
+        self.project_in = nn.Conv2d(channels, hidden, 1, bias=bias)
+        self.project_out = nn.Conv2d(hidden, channels, 1, bias=bias)
+
+    def forward(self, x: Map) -> Map:
+        return convolve(self.project_out, F.gelu(convolve(self.project_in, x)))
+
+
+class GatedDconv(nn.Module):
+    """Gated depthwise-convolution feed-forward network (Restormer, Zamir et al. 2022)."""
+
+    def __init__(self, channels: int, expansion: float, bias: bool) -> None:
+        super().__init__()
+        hidden = int(channels * expansion)
+        self.project_in = nn.Conv2d(channels, 2 * hidden, 1, bias=bias)
+        self.dwconv = nn.Conv2d(2 * hidden, 2 * hidden, 3, padding=1, groups=2 * hidden, bias=bias)
+        self.project_out = nn.Conv2d(hidden, channels, 1, bias=bias)
+
+    def forward(self, x: Map) -> Map:
+        gate, value = convolve(self.dwconv, convolve(self.project_in, x)).chunk(2, -1)
+        return convolve(self.project_out, F.gelu(gate) * value)
+
+
+class ChannelAttention(nn.Module):
+    """Depthwise convolution weighted by channel attention; its width is C, whatever the factor."""
+
+    def __init__(self, channels: int, _expansion: float, bias: bool) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 1, bias=bias)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=bias)
+        self.ca = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(channels, channels, 1, bias=bias),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 1, bias=bias),
+            nn.Sigmoid(),
+        )
+        self.conv3 = nn.Conv2d(channels, channels, 1, bias=bias)
+
+    def forward(self, x: Map) -> Map:
+        x = convolve(self.conv2, convolve(self.conv1, x))
+        weight = self.ca(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return convolve(self.conv3, x * weight)
+
+
+CHANNEL_MIXERS: dict[str, type[nn.Module]] = {
+    "simple": SimpleGate,
+    "ffn": FeedForward,
+    "gdfn": GatedDconv,
+    "cca": ChannelAttention,
+}
+
+
+class PatchEmbed(nn.Module):
+    """3×3 convolution from the image to the first feature map."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
+
+    def forward(self, x: Map) -> Map:
+        return convolve(self.proj, x)
+
+
+class Resample(nn.Module):
+    """3×3 convolution, then pixels to channels or back (`downsample`, `upsample`)."""
+
+    def __init__(self, channels: int, out_channels: int, shuffle: nn.Module) -> None:
+        super().__init__()
+        conv = nn.Conv2d(channels, out_channels, 3, padding=1, bias=False)
+        self.body = nn.Sequential(conv, shuffle)
+
+    def forward(self, x: Map) -> Map:
+        return self.body(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).contiguous()
+
+
+def downsample(channels: int) -> Resample:
+    """Halve height and width, double the channels."""
+    return Resample(channels, channels // 2, nn.PixelUnshuffle(2))
+
+
+def upsample(channels: int) -> Resample:
+    """Double height and width, halve the channels."""
+    return Resample(channels, 2 * channels, nn.PixelShuffle(2))

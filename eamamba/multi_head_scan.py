@@ -1,0 +1,142 @@
+"""The Multi-Head Selective Scan Module (paper section 3.2, figure 3)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from eamamba.config import MambaSettings
+from eamamba.layers import Map, WithBias, convolve
+from eamamba.scan_order import scan_order
+from eamamba.selective_scan import Backend, selective_scan
+
+
+class CausalConv1d(nn.Conv1d):
+    """Depthwise convolution over the raster sequence; sees no later pixel."""
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__(channels, channels, kernel, padding=kernel - 1, groups=channels)
+
+    def over_map(self, x: Map) -> Map:
+        """Convolve the map's pixels in raster order."""
+        sequence = x.flatten(1, 2).transpose(1, 2)
+        y = self(sequence)[..., : sequence.shape[-1]]
+        return y.transpose(1, 2).reshape(x.shape)
+
+
+class MultiHeadScan(nn.Module):
+    """Split the channels into heads and scan each over the image in its own order.
+
+    Parameters
+    ----------
+    channels : int
+        C, the channels of the feature map.
+    settings : MambaSettings
+        Heads K, order, merge, states N, convolution, gate.
+
+    Attributes
+    ----------
+    backend : str
+        The selective scan's backend, ``auto`` by default.
+    """
+
+    def __init__(self, channels: int, settings: MambaSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.backend: Backend = "auto"
+        K, N = settings.scan_count, settings.d_state
+        self.d_inner = int(settings.expand * channels)
+        self.adds = settings.scan_merge_method == "add"
+        D = self.d_inner if self.adds else self.d_inner // K
+        self.dt_rank = R = math.ceil(channels / 16)
+
+        self.x_proj_weight = nn.Parameter(torch.empty(K, R + 2 * N, D))
+        self.dt_projs_weight = nn.Parameter(torch.empty(K, D, R))
+        self.dt_projs_bias = nn.Parameter(torch.empty(K, D))
+        self.A_logs = nn.Parameter(torch.arange(1, N + 1).float().log().repeat(K * D, 1))
+        self.Ds = nn.Parameter(torch.ones(K * D))
+        branches = 1 if settings.disable_z_branch else 2
+        self.in_proj = nn.Linear(channels, branches * self.d_inner, bias=False)
+        self.conv: nn.Conv2d | CausalConv1d
+        if settings.conv_2d:
+            self.conv = nn.Conv2d(
+                self.d_inner,
+                self.d_inner,
+                settings.d_conv,
+                padding=settings.d_conv // 2,
+                groups=self.d_inner,
+            )
+        else:
+            self.conv = CausalConv1d(self.d_inner, settings.d_conv)
+        self.out_norm = WithBias(self.d_inner)
+        self.out_proj = nn.Linear(self.d_inner, channels, bias=False)
+        self._initialise_projections()
+
+    def _initialise_projections(self) -> None:
+        """Start Δ log-uniform in [1e-3, 1e-1], as Mamba does (Gu and Dao 2023, section 3.6)."""
+        for weight in self.x_proj_weight:
+            nn.init.kaiming_uniform_(weight, a=math.sqrt(5))  # nn.Linear's default
+        limit = self.dt_rank**-0.5
+        nn.init.uniform_(self.dt_projs_weight, -limit, limit)
+        low, high = math.log(1e-3), math.log(1e-1)
+        step = torch.empty_like(self.dt_projs_bias).uniform_(low, high).exp().clamp(min=1e-4)
+        with torch.no_grad():
+            self.dt_projs_bias.copy_(step + torch.log(-torch.expm1(-step)))
+
+    def forward(self, x: Map) -> Map:
+        batch, height, width, _ = x.shape
+        rows = self.in_proj.weight[: self.d_inner]
+        u = F.silu(self._convolve(F.linear(x, rows)))
+        u = u.view(batch, height * width, -1, self.x_proj_weight.shape[-1])
+        settings = self.settings
+        order = scan_order(settings.scan_type, settings.scan_count, height, width, x.device)
+        y = self._scan(u, order)
+        y = y.sum(2) if self.adds else y.flatten(2)
+        y = self.out_norm(y.view(batch, height, width, self.d_inner))
+        if not settings.disable_z_branch:
+            # a product of its own: a slice of one wide product would have to be copied
+            y = y * F.silu(F.linear(x, self.in_proj.weight[self.d_inner :]))
+        return self.out_proj(y)
+
+    def _convolve(self, x: Map) -> Map:
+        if isinstance(self.conv, CausalConv1d):
+            return self.conv.over_map(x)
+        return convolve(self.conv, x)
+
+    def _scan(
+        self, u: Float[Tensor, "b l heads d"], order: Int[Tensor, "k l"]
+    ) -> Float[Tensor, "b l k d"]:
+        """Project every pixel to Δ, B, C and scan; ``u`` has one head when heads share it."""
+        K, _, D = self.x_proj_weight.shape
+        N = self.settings.d_state
+        u = u.expand(-1, -1, K, -1)
+        delta, B, C = self._project(u).split((D, N, N), -1)
+        A = -torch.exp(self.A_logs.float()).view(K, D, N).to(u.dtype)
+        return selective_scan(u, delta, A, B, C, self.Ds.view(K, D), order, self.backend)
+
+    def _project(self, u: Float[Tensor, "b l k d"]) -> Float[Tensor, "b l k p"]:
+        """Return Δ (before the softplus), B and C of every pixel and head, side by side.
+
+        The low-rank Δ projection is multiplied out into a D×D one where that costs no
+        more (D ≤ 2R, as in the paper's model), so that one matrix product gives all.
+        """
+        batch, length, K, D = u.shape
+        R = self.dt_rank
+        low_rank, rest = self.x_proj_weight[:, :R], self.x_proj_weight[:, R:]
+        pixels = u.flatten(0, 1).transpose(0, 1)  # (K, batch L, D), a view
+        bias = self.dt_projs_bias[:, None]
+        if D <= 2 * R:
+            weight = torch.cat((self.dt_projs_weight @ low_rank, rest), 1)
+            shift = F.pad(bias, (0, rest.shape[1]))
+            projected = torch.baddbmm(shift, pixels, weight.transpose(1, 2))
+        else:
+            narrow, rest = (pixels @ self.x_proj_weight.transpose(1, 2)).split(
+                (R, rest.shape[1]), -1
+            )
+            delta = torch.baddbmm(bias, narrow, self.dt_projs_weight.transpose(1, 2))
+            projected = torch.cat((delta, rest), -1)
+        return projected.view(K, batch, length, -1).permute(1, 2, 0, 3)

@@ -143,7 +143,13 @@ def _scan_order_operator(
 
 
 @_scan_order_operator.register_fake
-def _(pattern: str, heads: int, height: int, width: int, device: torch.device) -> Tensor:
+def _scan_order_shape(
+    pattern: str,  # noqa: ARG001
+    heads: int,
+    height: int,
+    width: int,
+    device: torch.device,
+) -> Tensor:
     return torch.empty(heads, height * width, dtype=torch.int32, device=device)
 
 

@@ -23,7 +23,8 @@ def test_orders_equal_the_golden_ones(key: str) -> None:
     pattern, heads, size = key.split(".")
     height, width = (int(number) for number in size.split("x"))
     order = scan_order(pattern, int(heads), height, width)
-    assert order.dtype == torch.int32 and order.is_contiguous()
+    assert order.dtype == torch.int32
+    assert order.is_contiguous()
     assert torch.equal(order, GOLDEN[key])
 
 
@@ -103,7 +104,7 @@ def test_large_images_work() -> None:
 def test_unknown_settings_are_named() -> None:
     with pytest.raises(SettingsError, match=r"'diagnal': no such pattern \(did you mean 'diag"):
         scan_order("diagnal", 8, 4, 4)
-    with pytest.raises(SettingsError, match="3 scan heads.*1, 2, 4 or 8"):
+    with pytest.raises(SettingsError, match=r"3 scan heads.*1, 2, 4 or 8"):
         scan_order("raster", 3, 4, 4)
     with pytest.raises(ValueError, match="0x4 pixels"):
         scan_order("raster", 4, 0, 4)

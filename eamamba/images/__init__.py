@@ -1,0 +1,23 @@
+"""Read and write photographs without losing what the file holds besides its colours.
+
+Colours are float32 RGB, (3, H, W), in [0, 1]; the transfer curve of the file (usually sRGB) is
+left as it is. Gray pictures become three equal channels and are written as gray again; 16-bit
+depth, transparency, colour profile and EXIF data are kept where the format can hold them.
+"""
+
+from __future__ import annotations
+
+from eamamba.images.photo import ImageError, Photo
+from eamamba.images.reading import READABLE_SUFFIXES, list_images, read_image, read_photo
+from eamamba.images.writing import write_image, write_photo
+
+__all__ = [
+    "READABLE_SUFFIXES",
+    "ImageError",
+    "Photo",
+    "list_images",
+    "read_image",
+    "read_photo",
+    "write_image",
+    "write_photo",
+]

@@ -1,0 +1,39 @@
+"""What a photograph's file holds, and the error for files that are none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from eamamba.config import EAMambaError
+
+
+class ImageError(EAMambaError):
+    """A file that cannot be read or written as an image; one line says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph and what its file holds besides the colours.
+
+    Attributes
+    ----------
+    rgb : Tensor (3, H, W) float32 in [0, 1]
+    alpha : Tensor (1, H, W) float32 in [0, 1], or None for an opaque picture
+    is_gray : bool
+        The file has a single colour channel.
+    bits : {8, 16}
+        Depth of each channel in the file.
+    icc_profile : bytes or None
+        Colour profile that `rgb` refers to; None means sRGB by convention.
+    exif : bytes or None
+        EXIF block, without its orientation, which `rgb` already follows.
+    """
+
+    rgb: Tensor
+    alpha: Tensor | None = None
+    is_gray: bool = False
+    bits: int = 8
+    icc_profile: bytes | None = None
+    exif: bytes | None = None

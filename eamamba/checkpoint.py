@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from eamamba import paths
 from eamamba.config import (
@@ -227,7 +227,7 @@ def _assemble(
     settings: EAMambaSettings | EAMambaSRSettings, state: dict[str, Tensor], source: str
 ) -> Network:
     with torch.device("meta"):
-        model: nn.Module = build(settings)
+        model = build(settings)
     expected = model.state_dict()
     missing, extra = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
     wrong = [k for k in expected if k in state and expected[k].shape != state[k].shape]
@@ -242,7 +242,7 @@ def _assemble(
             "file is damaged"
         )
     model.load_state_dict(state, assign=True)
-    return model.requires_grad_(True)  # type: ignore[return-value]
+    return model
 
 
 def _open(path: Path) -> Any:

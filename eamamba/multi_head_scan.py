@@ -115,7 +115,7 @@ class MultiHeadScan(nn.Module):
         N = self.settings.d_state
         u = u.expand(-1, -1, K, -1)
         delta, B, C = self._project(u).split((D, N, N), -1)
-        A = -torch.exp(self.A_logs.float()).view(K, D, N).to(u.dtype)
+        A = -torch.exp(self.A_logs).view(K, D, N)
         return selective_scan(u, delta, A, B, C, self.Ds.view(K, D), order, self.backend)
 
     def _project(self, u: Float[Tensor, "b l k d"]) -> Float[Tensor, "b l k p"]:

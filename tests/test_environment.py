@@ -1,0 +1,120 @@
+"""The lock, the conda environment and pyproject.toml tell the same story."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+LOCK_LINES = [
+    line
+    for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    if line and not line.startswith("#")
+]
+CONDA = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+PYTHONS = ["3.11.5", "3.12.0", "3.13.0"]
+
+
+def pins(python: str, platform: str = "linux") -> dict[str, str]:
+    """Name -> version of what the lock installs for one Python on one platform."""
+    target = {
+        "python_version": python.rpartition(".")[0],
+        "python_full_version": python,
+        "sys_platform": platform,
+        "platform_machine": "x86_64",
+    }
+    found = [Requirement(line) for line in LOCK_LINES]
+    chosen = [pin for pin in found if pin.marker is None or pin.marker.evaluate(target)]
+    names = [canonicalize_name(pin.name) for pin in chosen]
+    assert len(set(names)) == len(names), f"pinned twice for Python {python} on {platform}"
+    return {canonicalize_name(pin.name): str(pin.specifier)[2:] for pin in chosen}
+
+
+def declared() -> list[Requirement]:
+    """Everything pyproject.toml asks for, but mamba-ssm: it is built against a CUDA toolkit."""
+    extras = PROJECT["project"]["optional-dependencies"]
+    groups = [PROJECT["build-system"]["requires"], PROJECT["project"]["dependencies"]]
+    lines = [line for group in [*groups, *extras.values()] for line in group]
+    found = [Requirement(line) for line in lines]
+    return [requirement for requirement in found if requirement.name != "mamba-ssm"]
+
+
+def test_lock_pins_exact_versions() -> None:
+    loose = [
+        line
+        for line in LOCK_LINES
+        if [specifier.operator for specifier in Requirement(line).specifier] != ["=="]
+    ]
+    assert not loose, f"requirements.lock: not pinned with ==: {loose}"
+
+
+def test_environment_lists_the_lock() -> None:
+    (pip_lines,) = [item["pip"] for item in CONDA["dependencies"] if isinstance(item, dict)]
+    assert pip_lines == LOCK_LINES, "environment.yml differs from requirements.lock: make lock"
+
+
+def test_environment_has_a_supported_python() -> None:
+    (python,) = [item for item in CONDA["dependencies"] if str(item).startswith("python=")]
+    assert f"{python.removeprefix('python=')}.5" in supported_pythons()
+
+
+def supported_pythons() -> SpecifierSet:
+    """The range of Python versions that pyproject.toml names."""
+    return SpecifierSet(PROJECT["project"]["requires-python"])
+
+
+def test_supported_pythons_are_the_locked_ones() -> None:
+    assert all(python in supported_pythons() for python in PYTHONS)
+    assert not any(python in supported_pythons() for python in ("3.10.0", "3.14.0"))
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
+@pytest.mark.parametrize("python", PYTHONS)
+def test_lock_satisfies_pyproject(python: str, platform: str) -> None:
+    locked = pins(python, platform)
+    for requirement in declared():
+        if requirement.marker and not requirement.marker.evaluate({"sys_platform": platform}):
+            continue
+        version = locked.get(canonicalize_name(requirement.name))
+        assert version is not None, f"{requirement.name} is not in requirements.lock: make lock"
+        assert version in requirement.specifier, f"{requirement}, but the lock has {version}"
+
+
+def test_lock_leaves_cuda_to_torch() -> None:
+    cuda = [name for name in pins("3.12.0") if name.startswith(("cuda-", "nvidia-"))]
+    assert cuda == ["nvidia-ml-py"], "CUDA packages belong to a CUDA build of torch"
+
+
+def third_party_imports() -> set[str]:
+    """First names of everything the package imports that is neither its own nor Python's."""
+    names: set[str] = set()
+    for path in (ROOT / "eamamba").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                names.add(node.module.split(".")[0])
+    return names - set(sys.stdlib_module_names) - {"eamamba"}
+
+
+def test_imports_are_declared() -> None:
+    project = PROJECT["project"]
+    lines = [*project["dependencies"], *project["optional-dependencies"]["gpu"]]
+    names = {canonicalize_name(Requirement(line).name) for line in lines}
+    providers = packages_distributions()
+    undeclared = {
+        module
+        for module in third_party_imports()
+        if not names & {canonicalize_name(name) for name in providers.get(module, [module])}
+    }
+    assert not undeclared, f"imported but not declared in pyproject.toml: {sorted(undeclared)}"

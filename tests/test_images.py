@@ -241,6 +241,7 @@ def test_nothing_is_written_when_something_is_wrong(tmp_path: Path) -> None:
         (tmp_path / "photo.xyz", Photo(rgb), r"ending in '\.xyz'; use \.bmp"),
         (tmp_path / "photo", Photo(rgb), r"ending in ''"),
         (tmp_path / "photo.jpg", Photo(rgb, alpha=rgb[:1]), r"cannot be transparent; use \.png"),
+        (tmp_path / "photo.webp", Photo(rgb[..., :1].repeat(1, 1, 17000)), "17000x4 pixels"),
         (tmp_path / "missing" / "photo.png", Photo(rgb), "create it first"),
     ]
     for target, photo, reason in bad:

@@ -24,7 +24,7 @@ _FORMATS: dict[str, tuple[str, dict[str, object]]] = {
     ".png": ("PNG", {}),
     ".tif": ("TIFF", {"compression": "tiff_adobe_deflate"}),
     ".tiff": ("TIFF", {"compression": "tiff_adobe_deflate"}),
-    ".webp": ("WEBP", {"lossless": True}),
+    ".webp": ("WEBP", {"lossless": True, "exact": True}),
 }
 
 
@@ -39,8 +39,8 @@ def write_photo(path: str | os.PathLike[str], photo: Photo) -> None:
     Raises
     ------
     ImageError
-        Unknown suffix, missing folder, wrong shape, NaN or infinite colours, or transparency in
-        a format that has none (JPEG and BMP).
+        Unknown suffix, missing folder, wrong shape, NaN or infinite colours, transparency in a
+        format that has none (JPEG and BMP), or more pixels than the format can hold.
     """
     path = Path(path)
     if path.suffix.lower() not in _FORMATS:
@@ -49,12 +49,16 @@ def write_photo(path: str | os.PathLike[str], photo: Photo) -> None:
         )
     _check_writable(path, photo)
     file_format, options = _FORMATS[path.suffix.lower()]
-    if photo.bits == 16 and file_format == "PNG":
-        data = _encode_png_16(_samples(photo, 16), photo)
-    elif photo.bits == 16 and file_format == "TIFF":
-        data = _encode_tiff_16(_samples(photo, 16), photo)
-    else:
-        data = _encode_8(_samples(photo, 8), photo, file_format, options)
+    try:
+        if photo.bits == 16 and file_format == "PNG":
+            data = _encode_png_16(_samples(photo, 16), photo)
+        elif photo.bits == 16 and file_format == "TIFF":
+            data = _encode_tiff_16(_samples(photo, 16), photo)
+        else:
+            data = _encode_8(_samples(photo, 8), photo, file_format, options)
+    except (OSError, ValueError) as error:
+        size = f"{photo.rgb.shape[2]}x{photo.rgb.shape[1]}"
+        raise ImageError(f"{path}: cannot hold {size} pixels ({error}); use .png") from error
     _write_atomically(path, data)
 
 
@@ -77,7 +81,7 @@ def _check_writable(path: Path, photo: Photo) -> None:
         raise ImageError(f"{path}: {path.suffix} files cannot be transparent; use .png")
     if photo.bits not in (8, 16):
         raise ImageError(f"{path}: {photo.bits} bits per channel; expected 8 or 16")
-    if not torch.isfinite(photo.rgb).all():
+    if not all(torch.isfinite(part).all() for part in (photo.rgb, photo.alpha) if part is not None):
         raise ImageError(f"{path}: colours hold NaN or infinite values; nothing was written")
 
 

@@ -1,0 +1,220 @@
+"""The selective scan on CUDA, through Triton: chunked, and read through ``order``.
+
+Runs on the CPU too, slowly, where Triton was imported with ``TRITON_INTERPRET=1``.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Config(NamedTuple):
+    """How the kernels cut up the work of one head."""
+
+    forward_steps: int  # steps per tile; a power of two that divides backward_steps
+    forward_warps: int
+    backward_steps: int  # also the distance between the states kept for the backward pass
+    backward_warps: int
+    forward_programs: int  # wanted per multiprocessor: sets the number of chunks
+    backward_programs: int
+
+
+# By channels of a head, rounded up to a power of two; more than 64 go in blocks of 64.
+CONFIGS: dict[int, Config] = {
+    8: Config(4, 1, 4, 1, 32, 32),
+    16: Config(4, 1, 4, 1, 32, 32),
+    32: Config(4, 2, 4, 2, 16, 16),
+    64: Config(4, 4, 4, 4, 8, 8),
+}
+SHORTEST_CHUNK = 32  # steps; shorter ones move more states than inputs
+COMBINED_AT_ONCE = 64  # chunks
+
+
+def available() -> str | None:
+    """Return None if the kernels can run here, else how to get there."""
+    if find_spec("triton") is None:
+        return "install Triton (pip install triton)"
+    if not torch.cuda.is_available() and not _interpreted():
+        return "it needs a CUDA device (or TRITON_INTERPRET=1 to try it slowly on the CPU)"
+    return None
+
+
+def state_size(batch: int, length: int, heads: int, channels: int, states: int) -> int:
+    """Return the size of the states kept for the backward pass, one set per tile."""
+    steps = _config(channels).backward_steps
+    return batch * heads * -(-length // steps) * channels * states
+
+
+def forward(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    order: Tensor,
+    save_states: bool,
+) -> tuple[Tensor, Tensor]:
+    """Return y and, if asked for, the states before every tile.
+
+    Shapes as in `eamamba.selective_scan.selective_scan`; float32 only.
+
+    Raises
+    ------
+    BackendError
+        If the tensors are not float32.
+    """
+    _check_float32(u)
+    from eamamba.selective_scan import _triton_kernels as kernels
+
+    u, delta, B, C = (_unit_last(x) for x in (u, delta, B, C))
+    A, D, order = A.contiguous(), D.contiguous(), order.contiguous()
+    batch, length, heads, channels = u.shape
+    config = _config(channels)
+    work = _Work(u, A, config.forward_steps, config.forward_programs, (u, delta, B, C))
+    y = torch.empty(u.shape, dtype=u.dtype, device=u.device)
+    size = state_size(batch, length, heads, channels, A.shape[-1]) if save_states else 0
+    states = u.new_empty(size)
+    with _on(u.device):
+        starts = _first_states(work, u, delta, B, A, order, config.forward_warps, reverse=False)
+        kernels.forward_chunks[work.grid](
+            *work.strided(u), *work.strided(delta), *work.strided(B), *work.strided(C),
+            A, D, order, starts, y, states, length, work.chunk, heads, **work.sizes,
+            SAVE=config.backward_steps if save_states else 0, num_warps=config.forward_warps,
+        )  # fmt: skip
+    return y, states
+
+
+def backward(
+    grad_y: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    order: Tensor,
+    states: Tensor,
+) -> tuple[Tensor, ...]:
+    """Return the gradients of u, delta, A, B, C, D, contiguous."""
+    from eamamba.selective_scan import _triton_kernels as kernels
+
+    u, delta, B, C = (_unit_last(x) for x in (u, delta, B, C))
+    A, D, order, grad_y = (x.contiguous() for x in (A, D, order, grad_y))
+    batch, length, heads, _ = u.shape
+    config = _config(u.shape[-1])
+    work = _Work(u, A, config.backward_steps, config.backward_programs, (grad_y, u, delta, B, C))
+    grad_u, grad_delta = (torch.empty_like(grad_y) for _ in range(2))
+    grad_B, grad_C = (u.new_empty(work.blocks, *B.shape) for _ in range(2))
+    grad_A = u.new_empty(batch, work.chunks, *A.shape)
+    grad_D = u.new_empty(batch, work.chunks, *D.shape)
+    with _on(u.device):
+        messages = _first_states(
+            work, grad_y, delta, C, A, order, config.forward_warps, reverse=True
+        )
+        kernels.backward_chunks[work.grid](
+            grad_y, *work.strided(u), *work.strided(delta), *work.strided(B), *work.strided(C),
+            A, D, order, messages, states,
+            grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D,
+            length, work.chunk, heads, batch, **work.sizes, num_warps=config.backward_warps,
+        )  # fmt: skip
+    if work.blocks > 1:
+        grad_B, grad_C = grad_B.sum(0, keepdim=True), grad_C.sum(0, keepdim=True)
+    return grad_u, grad_delta, grad_A.sum((0, 1)), grad_B[0], grad_C[0], grad_D.sum((0, 1))
+
+
+class _Work:
+    """The cut of one scan into programs, and the numbers every kernel is told."""
+
+    def __init__(
+        self, u: Tensor, A: Tensor, steps: int, programs: int, strided: tuple[Tensor, ...]
+    ) -> None:
+        import triton
+
+        self.batch, self.length, self.heads, channels = u.shape
+        block = min(64, triton.next_power_of_2(channels))
+        self.blocks = -(-channels // block)
+        rows = self.batch * self.heads * self.blocks
+        wanted = max(1, _multiprocessors(u.device) * programs // rows)
+        longest = max(SHORTEST_CHUNK, -(-self.length // wanted))
+        grain = _config(channels).backward_steps  # so that kept states begin with a chunk
+        self.chunk = -(-longest // grain) * grain
+        self.chunks = -(-self.length // self.chunk)
+        strides = [s for x in strided for s in x.stride()[:-1]]
+        self.unit = 4 if all(s % 4 == 0 for s in strides) else 1
+        self.sizes = {
+            "D": channels,
+            "N": A.shape[-1],
+            "BD": block,
+            "PN": triton.next_power_of_2(A.shape[-1]),
+            "T": steps,
+            "UNIT": self.unit,
+        }
+        self.grid = (self.chunks, self.heads * self.blocks, self.batch)
+
+    def strided(self, x: Tensor) -> tuple[Tensor, int, int, int]:
+        """Return x and its batch, row and head strides in units of ``unit``."""
+        batch, row, head, _ = x.stride()
+        return x, batch // self.unit, row // self.unit, head // self.unit
+
+
+def _first_states(
+    work: _Work, x: Tensor, delta: Tensor, m: Tensor, A: Tensor, order: Tensor, warps: int,
+    reverse: bool,
+) -> Tensor:  # fmt: skip
+    """Return the state before each chunk (batch, K, chunks, D, N); reverse: the message into it."""
+    from eamamba.selective_scan import _triton_kernels as kernels
+
+    shape = (work.batch, work.heads, work.chunks, *A.shape[1:])
+    if work.chunks == 1:
+        return x.new_zeros(shape)
+    ends, starts, totals = x.new_empty(shape), x.new_empty(shape), x.new_empty(shape[:-1])
+    kernels.chunk_ends[(work.chunks - 1, *work.grid[1:])](
+        *work.strided(x), *work.strided(delta), *work.strided(m), A, order, ends, totals,
+        work.length, work.chunk, work.heads, **work.sizes, REVERSE=reverse, num_warps=warps,
+    )  # fmt: skip
+    kernels.combine_chunks[(work.batch * work.heads, A.shape[1])](
+        A, ends, totals, starts, work.chunks, work.heads,
+        A.shape[1], A.shape[2], work.sizes["PN"], COMBINED_AT_ONCE, REVERSE=reverse,
+    )  # fmt: skip
+    return starts
+
+
+def _config(channels: int) -> Config:
+    return CONFIGS[next((size for size in CONFIGS if size >= channels), 64)]
+
+
+def _interpreted() -> bool:
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+@lru_cache
+def _multiprocessors(device: torch.device) -> int:
+    if device.type != "cuda":
+        return 1
+    return torch.cuda.get_device_properties(device).multi_processor_count
+
+
+def _on(device: torch.device) -> AbstractContextManager[object]:
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def _unit_last(x: Tensor) -> Tensor:
+    return x if x.stride(-1) == 1 or x.shape[-1] == 1 else x.contiguous()
+
+
+def _check_float32(u: Tensor) -> None:
+    if u.dtype != torch.float32:
+        from eamamba.selective_scan import BackendError
+
+        raise BackendError(
+            f"selective scan backend 'triton' got {u.dtype}, expected torch.float32; "
+            "convert the inputs or choose backend='reference'"
+        )

@@ -32,7 +32,7 @@ reproduce: setup ## run the pipeline: every table, figure and the book
 	dvc repro
 	@echo "The book: book/_build/html/index.html"
 
-smoke: setup ## run the pipeline in seconds-long form, in a copy of the last commit
+smoke: setup ## run the pipeline with tiny settings, in a clone of the last commit
 	.ci/smoke
 
 test: setup ## run the tests

@@ -1,0 +1,125 @@
+"""Defocus blur of a lens with a wide aperture, as one view or as a dual-pixel pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from eamamba.degradations.depth import random_depth
+from eamamba.degradations.light import to_linear_light, to_srgb, uniform
+
+_LAYERS = 9
+_OBJECTS = 2
+
+
+def defocus_blur(
+    clean: Tensor, rng: Generator, *, depth: Tensor | None = None, strength: float = 1.0
+) -> Tensor:
+    """Blur each point by the disk that its distance from the focal plane gives.
+
+    Near layers cover far ones, with soft outlines where they are out of focus.
+
+    Parameters
+    ----------
+    clean : (3, H, W) in [0, 1]
+    rng : Generator
+    depth : (1, H, W) in [0, 1], optional
+        0 is near, 1 far; a random scene if left out.
+    strength : float
+        Factor of the blur radius (drawn between 2 and 7 pixels at the depth farthest from
+        focus); 0 returns the image unchanged (up to float32 rounding).
+
+    Returns
+    -------
+    (3, H, W) in [0, 1]
+
+    References
+    ----------
+    Potmesil, Chakravarty, "A lens and aperture camera model for synthetic image generation",
+    SIGGRAPH 1981 (circle of confusion).
+    """
+    depth, radii = _blur_radii(clean, rng, depth, strength)
+    return to_srgb(_composite(to_linear_light(clean), depth, radii, _disk).clamp(0, 1))
+
+
+def dual_pixel_defocus(
+    clean: Tensor, rng: Generator, *, depth: Tensor | None = None, strength: float = 1.0
+) -> Tensor:
+    """Return the left and right dual-pixel views of a defocused photograph.
+
+    As `defocus_blur`, but each view sees through one half of the lens: its blur is a half disk,
+    whose side swaps between points before and behind the focal plane.
+
+    Returns
+    -------
+    (6, H, W) in [0, 1]
+        The left view, then the right view.
+
+    References
+    ----------
+    Abuolaim, Delbracio, Kelly, Brown, Milanfar, "Learning to reduce defocus blur by
+    realistically modeling dual-pixel data", ICCV 2021.
+    """
+    depth, radii = _blur_radii(clean, rng, depth, strength)
+    linear = to_linear_light(clean)
+    left = _composite(linear, depth, radii, _left_half_disk)
+    right = _composite(linear, depth, radii, lambda radius: _left_half_disk(radius).flip(1))
+    return to_srgb(torch.cat([left, right]).clamp(0, 1))
+
+
+def _blur_radii(
+    clean: Tensor, rng: Generator, depth: Tensor | None, strength: float
+) -> tuple[Tensor, Tensor]:
+    """Return the depth map, and the signed radius at `_LAYERS` depths from far to near."""
+    if depth is None:
+        depth = random_depth(clean.shape[1], clean.shape[2], rng, objects=_OBJECTS)
+    focus, largest = uniform(rng, 0, 1), strength * uniform(rng, 2.0, 7.0)
+    farthest_from_focus = max(focus, 1 - focus)
+    return depth, (torch.linspace(1, 0, _LAYERS) - focus) * (largest / farthest_from_focus)
+
+
+def _composite(
+    linear: Tensor, depth: Tensor, radii: Tensor, kernel_of: Callable[[float], Tensor]
+) -> Tensor:
+    """Lay the blurred layers of the scene over each other, from far to near."""
+    # Each pixel is shared between its two nearest layers, so that smooth depth shows no steps.
+    places = torch.linspace(1, 0, len(radii))[:, None, None]
+    shares = (1 - (depth - places).abs() * (len(radii) - 1)).clamp(min=0)
+    light, weight = torch.zeros_like(linear), torch.zeros_like(depth)
+    for share, radius in zip(shares, radii.tolist(), strict=True):
+        if not share.any():
+            continue
+        layer = _convolve(torch.cat([linear * share, share[None]]), kernel_of(radius))
+        cover = layer[3:]
+        light = light * (1 - cover) + layer[:3]
+        weight = weight * (1 - cover) + cover
+    # What a near layer hides is unknown: where its blurred outline is thin, the rest stands in.
+    return light / weight.clamp(min=1e-6)
+
+
+def _convolve(channels: Tensor, kernel: Tensor) -> Tensor:
+    reach = kernel.shape[0] // 2
+    padded = F.pad(channels[None], (reach,) * 4, mode="replicate")
+    weight = kernel.flip(0, 1).expand(len(channels), 1, -1, -1)
+    return F.conv2d(padded, weight, groups=len(channels))[0]
+
+
+def _disk(radius: float) -> Tensor:
+    """Return an antialiased disk of sum 1, square and odd in size."""
+    reach = int(abs(radius) + 1)
+    places = torch.arange(-reach, reach + 1.0)
+    distance = (places**2 + places[:, None] ** 2).sqrt()
+    disk = (abs(radius) + 0.5 - distance).clamp(0, 1)
+    return disk / disk.sum()
+
+
+def _left_half_disk(radius: float) -> Tensor:
+    """Return twice the left half of the disk, or its right half for a negative radius."""
+    disk = _disk(radius)
+    reach = disk.shape[0] // 2
+    columns = torch.arange(-reach, reach + 1.0)
+    side = (0.5 - columns * (1 if radius >= 0 else -1)).clamp(0, 1)  # the middle column is shared
+    return 2 * disk * side

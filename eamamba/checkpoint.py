@@ -28,10 +28,14 @@ from eamamba.config import (
     SettingsError,
     validate,
 )
+from eamamba.memory import reuse_large_blocks
 from eamamba.network import Network, build
 
 FORMAT = "eamamba-1"
-SETTINGS = {"eamamba": EAMambaSettings, "eamambasr": EAMambaSRSettings}
+SETTINGS: dict[str, type[EAMambaSettings] | type[EAMambaSRSettings]] = {
+    "eamamba": EAMambaSettings,
+    "eamambasr": EAMambaSRSettings,
+}
 Weights = Literal["ema", "raw"]
 
 
@@ -58,7 +62,11 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def save_model(
-    model: Network, path: str | Path, *, task: str | None = None, extra: dict[str, Any] | None = None
+    model: Network,
+    path: str | Path,
+    *,
+    task: str | None = None,
+    extra: dict[str, Any] | None = None,
 ) -> None:
     """Write weights and settings to one safetensors file, atomically.
 
@@ -127,12 +135,13 @@ def load_model(
         If the file cannot be found or read, is not a checkpoint, holds anything but
         tensors and plain values, or its weights do not fit its settings.
     """
+    reuse_large_blocks()
     path = find_weights(path_or_name)
     if path.suffix == ".safetensors":
         header = read_header(path)
         settings = _settings(header["settings"], str(path))
         with _open(path) as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            state = {name: file.get_tensor(name) for name in file.keys()}
     else:
         settings, state = translate_released(_unpickle(path), weights, str(path))
     return _assemble(settings, state, str(path)).to(device).eval()
@@ -234,7 +243,9 @@ def _assemble(
     for problem, names in (("lacks", missing), ("has unknown", extra), ("has misshapen", wrong)):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise CheckpointError(f"{source}: does not fit its settings: {problem} {names[0]}{more}")
+            raise CheckpointError(
+                f"{source}: does not fit its settings: {problem} {names[0]}{more}"
+            )
     state = {name: tensor.float() for name, tensor in state.items()}
     if bad := [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]:
         raise CheckpointError(

@@ -155,9 +155,7 @@ class EAMambaSR(nn.Module):
         self.layers = nn.ModuleList(ResidualGroup(n, settings) for n in settings.num_blocks)
         self.norm = LayerNorm(C, settings.layernorm_type)
         self.conv_after_body = nn.Conv2d(C, C, 3, padding=1, bias=bias)
-        self.conv_before_upsample = nn.Sequential(
-            nn.Conv2d(C, C, 3, padding=1), nn.LeakyReLU(0.01)
-        )
+        self.conv_before_upsample = nn.Sequential(nn.Conv2d(C, C, 3, padding=1), nn.LeakyReLU(0.01))
         steps = {2: (2,), 3: (3,), 4: (2, 2)}[settings.upscale]
         stages = [(nn.Conv2d(C, s * s * C, 3, padding=1), nn.PixelShuffle(s)) for s in steps]
         self.upsample = nn.Sequential(*(layer for stage in stages for layer in stage))

@@ -139,8 +139,10 @@ def _check(
             )
         if tensor.device != u.device:
             raise ValueError(f"selective_scan: {name} is on {tensor.device}, u on {u.device}")
-        if name != "order" and tensor.dtype != u.dtype and not torch.is_autocast_enabled(
-            u.device.type
+        if (
+            name != "order"
+            and tensor.dtype != u.dtype
+            and not torch.is_autocast_enabled(u.device.type)
         ):
             raise ValueError(f"selective_scan: {name} is {tensor.dtype}, u is {u.dtype}")
     if order.dtype != torch.int32:
@@ -149,8 +151,15 @@ def _check(
 
 @torch.library.custom_op("eamamba::selective_scan", mutates_args=())
 def _forward(
-    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, order: Tensor,
-    backend: str, save_states: bool,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    order: Tensor,
+    backend: str,
+    save_states: bool,
 ) -> tuple[Tensor, Tensor]:
     return _module(backend).forward(u, delta, A, B, C, D, order, save_states)
 
@@ -165,8 +174,15 @@ def _(u, delta, A, B, C, D, order, backend, save_states):  # type: ignore[no-unt
 @torch.library.custom_op("eamamba::selective_scan_backward", mutates_args=())
 def _backward(
     grad_y: Tensor,
-    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, order: Tensor,
-    states: Tensor, backend: str,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    order: Tensor,
+    states: Tensor,
+    backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     return _module(backend).backward(grad_y, u, delta, A, B, C, D, order, states)
 

@@ -1,0 +1,14 @@
+"""Training with the paper's recipe at any scale (paper section 4.1).
+
+L1 loss, AdamW, gradient norm clipped, a constant then cosine learning rate,
+progressive patch sizes and an exponential moving average (EMA) of the weights,
+which is what gets saved.
+"""
+
+from __future__ import annotations
+
+from eamamba.training.run import plan, train
+from eamamba.training.trainer import Trainer, learning_rate
+from eamamba.training.watch import STATE_FILE
+
+__all__ = ["STATE_FILE", "Trainer", "learning_rate", "plan", "train"]

@@ -1,0 +1,135 @@
+"""One training run's state, and a single step of the recipe."""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from eamamba.checkpoint import write_atomically
+from eamamba.config import SettingsError, TaskSettings, TrainingSettings
+from eamamba.network import Network
+
+
+def learning_rate(completed: int, settings: TrainingSettings) -> float:
+    """Return the learning rate after ``completed`` steps: a plateau, then a cosine.
+
+    lr = min + ½ (max - min)(1 + cos(π (t - t₀) / (T - t₀))) for t > t₀ (paper section 4.1).
+    """
+    past = completed - settings.constant_iterations
+    decay_steps = settings.iterations - settings.constant_iterations
+    if past <= 0 or decay_steps <= 0:
+        return settings.learning_rate
+    low, high = settings.minimum_learning_rate, settings.learning_rate
+    return low + 0.5 * (high - low) * (1 + math.cos(math.pi * past / decay_steps))
+
+
+@dataclass
+class Trainer:
+    """A network with its optimiser, schedule and EMA: the state of one training run.
+
+    Parameters
+    ----------
+    model : EAMamba or EAMambaSR
+        The network to train, in place.
+    settings : TrainingSettings
+        The recipe.
+    accelerator : Accelerator, optional
+        Device placement, mixed precision and distribution; plain CPU float32 if not given.
+    """
+
+    model: Network
+    settings: TrainingSettings
+    accelerator: Accelerator = field(default_factory=lambda: Accelerator(cpu=True))
+    iteration: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)  # the rows of the curve
+    losses: list[float] = field(default_factory=list)  # since the last of them
+
+    def __post_init__(self) -> None:
+        recipe = self.settings
+        self.model.to(self.accelerator.device).train()
+        self.ema = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay))
+        self.ema.n_averaged.fill_(1)  # the average starts from the initial weights
+        optimizer = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=recipe.learning_rate,
+            betas=recipe.betas,
+            weight_decay=recipe.weight_decay,
+        )
+        self.network: nn.Module
+        self.network, self.optimizer = self.accelerator.prepare(self.model, optimizer)
+        self.schedule = LambdaLR(
+            optimizer, lambda t: learning_rate(t, recipe) / recipe.learning_rate
+        )
+
+    def step(self, degraded: Tensor, clean: Tensor) -> tuple[float, float]:
+        """Make one optimiser step.
+
+        Parameters
+        ----------
+        degraded, clean : Tensor (batch, channels, H, W)
+            In [0, 1].
+
+        Returns
+        -------
+        loss, gradient_norm : float
+            The L1 loss and the gradient's total norm before clipping.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.accelerator.autocast():
+            restored = self.network(degraded)
+        loss = nn.functional.l1_loss(restored.to(clean.dtype), clean)
+        self.accelerator.backward(loss)
+        norm = self.accelerator.clip_grad_norm_(
+            self.network.parameters(), self.settings.clip_gradient_norm
+        )
+        self.optimizer.step()
+        self.schedule.step()
+        self.ema.update_parameters(self.model)
+        self.iteration += 1
+        return loss.item(), float(norm)
+
+    def save(self, path: Path, settings: TaskSettings) -> None:
+        """Write everything needed to go on after an interruption, atomically."""
+        state = {
+            "settings": settings.model_dump(mode="json"),
+            "iteration": self.iteration,
+            "history": self.history,
+            "losses": self.losses,
+            "model": self.model.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": {"last_epoch": self.schedule.last_epoch},
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_atomically(path, buffer.getvalue())
+
+    def load(self, path: Path, settings: TaskSettings) -> None:
+        """Go on from a file that `save` wrote.
+
+        Raises
+        ------
+        SettingsError
+            If the file belongs to a run with other settings.
+        """
+        state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
+        if state["settings"] != settings.model_dump(mode="json"):
+            raise SettingsError(
+                f"{path}: an interrupted training with other settings; finish it with those, "
+                "or start anew with --fresh"
+            )
+        self.iteration = state["iteration"]
+        self.history, self.losses = state["history"], state["losses"]
+        self.model.load_state_dict(state["model"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.last_epoch = state["schedule"]["last_epoch"]

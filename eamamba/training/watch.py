@@ -1,0 +1,78 @@
+"""What a training shows and keeps while it runs: curve, progress bar, checkpoints, clock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from eamamba.checkpoint import write_atomically
+from eamamba.config import Stage, TaskSettings
+from eamamba.training.trainer import Trainer, learning_rate
+
+STATE_FILE = "training_state.pt"
+
+
+class Watch:
+    """Logs, progress bar, checkpoints and the clock of one training run."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        settings: TaskSettings,
+        output: Path,
+        progress: bool,
+        time_limit_s: float | None,
+    ) -> None:
+        self.trainer, self.settings, self.output = trainer, settings, output
+        self.bar = tqdm(
+            total=settings.training.iterations,
+            initial=trainer.iteration,
+            desc=settings.task,
+            disable=not progress,
+            mininterval=1.0,
+        )
+        self.time_limit_s = time_limit_s
+
+    def __enter__(self) -> Watch:
+        self._write_curve()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the time limit has passed."""
+        limit = self.time_limit_s
+        return limit is not None and float(self.bar.format_dict["elapsed"]) > limit
+
+    def after(self, loss: float, norm: float, stage: Stage) -> None:
+        """Note one step; log and save when it is time."""
+        recipe, trainer = self.settings.training, self.trainer
+        trainer.losses.append(loss)
+        self.bar.update()
+        last = trainer.iteration == recipe.iterations
+        if trainer.iteration % recipe.log_every == 0 or last:
+            mean = sum(trainer.losses) / len(trainer.losses)
+            trainer.losses.clear()
+            row = {
+                "iteration": trainer.iteration,
+                "loss": mean,
+                "gradient_norm": norm,
+                "learning_rate": learning_rate(trainer.iteration - 1, recipe),
+                "patch": stage.patch,
+                "batch": stage.batch,
+            }
+            trainer.history.append(row)
+            self.bar.set_postfix(loss=f"{mean:.4f}", patch=stage.patch)
+            self._write_curve()
+        if trainer.iteration % recipe.checkpoint_every == 0 and not last:
+            trainer.save(self.output / STATE_FILE, self.settings)
+
+    def _write_curve(self) -> None:
+        if self.trainer.accelerator.is_main_process:
+            table = pd.DataFrame(self.trainer.history)
+            text = table.to_csv(index=False, lineterminator="\n", float_format="%.8g")
+            write_atomically(self.output / "training.csv", text.encode())

@@ -187,7 +187,7 @@ def test_dual_pixel_views_shift_against_each_other() -> None:
 
     def disparity(distance: float) -> float:
         depth = torch.full((1, 41, 41), distance)
-        left, right = to_linear_light(dual_pixel_defocus(dot, seeded(), depth=depth)).split(3)
+        left, right = to_linear_light(dual_pixel_defocus(dot, seeded(4), depth=depth)).split(3)
         centres = [float((view * columns).sum() / view.sum()) for view in (left, right)]
         return centres[0] - centres[1]
 

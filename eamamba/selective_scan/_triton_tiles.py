@@ -1,0 +1,130 @@
+# mypy: disable-error-code="no-untyped-def, untyped-decorator"
+"""What the Triton kernels of the selective scan do with one tile of T steps.
+
+A tile is (BD, T, PN): channels, steps, states, padded to powers of two. The steps lie in
+the registers of one thread, channels and states across the threads; so the recurrence
+over the steps is a plain chain of multiply-adds, without a word between threads. This
+order of the axes, with the steps in the middle, matters for speed, not for the result.
+``*_row``, ``*_head``, ``*_batch`` are strides in units of UNIT elements, from which the
+compiler learns how rows are aligned.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+LOG2_E = tl.constexpr(1.4426950408889634)
+
+
+@triton.jit
+def place(D: tl.constexpr, N: tl.constexpr, BD: tl.constexpr, PN: tl.constexpr):
+    """Head, batch element, channels, states and (channel, state) cells of this program."""
+    blocks: tl.constexpr = (D + BD - 1) // BD
+    k = (tl.program_id(1) // blocks).to(tl.int64)
+    b = tl.program_id(2).to(tl.int64)
+    d = (tl.program_id(1) % blocks) * BD + tl.arange(0, BD)
+    n = tl.arange(0, PN)
+    cell = d[:, None] * N + n[None, :]
+    cell_kept = (d < D)[:, None] & (n < N)[None, :]
+    return k, b, d, n, cell, cell_kept
+
+
+@triton.jit
+def _softplus(x):
+    """Return log(1 + exp(x)) and its derivative to float32 accuracy.
+
+    log(1 + z) = 2 artanh(z / (2 + z)) as a series: 1 + z alone would round away small z.
+    """
+    z = tl.exp(-tl.abs(x))
+    s = z / (2.0 + z)
+    q = s * s
+    series = 1.0 / 11.0 + q * (1.0 / 13.0)
+    series = 1.0 / 9.0 + q * series
+    series = 1.0 / 7.0 + q * series
+    series = 1.0 / 5.0 + q * series
+    series = 1.0 / 3.0 + q * series
+    small = 1.0 / (1.0 + z)
+    slope = tl.where(x >= 0.0, small, z * small)
+    return tl.maximum(x, 0.0) + 2.0 * s * (1.0 + q * series), slope
+
+
+@triton.jit
+def steps(order, delta, row, t, stop, d, D: tl.constexpr, UNIT: tl.constexpr):
+    """Positions (T,) of the steps t, mask (BD, T), step sizes Δ and their slopes (BD, T).
+
+    Δ is 0 past the end and in padded channels: the state then passes unchanged.
+    """
+    inside = t < stop
+    p = tl.load(order + t, mask=inside, other=0).to(tl.int64)
+    keep = (d < D)[:, None] & inside[None, :]
+    step, slope = _softplus(by_channel(delta, p, row, d, keep, UNIT))
+    return p, keep, tl.where(keep, step, 0.0), slope
+
+
+@triton.jit
+def by_channel(pointer, p, row, d, keep, UNIT: tl.constexpr):
+    """Rows p of u, delta or the gradient of y: (BD, T)."""
+    return tl.load(pointer + (p * row)[None, :] * UNIT + d[:, None], mask=keep, other=0.0)
+
+
+@triton.jit
+def by_state(pointer, p, row, inside, n, N: tl.constexpr, BD: tl.constexpr, UNIT: tl.constexpr):
+    """Rows p of B or C, for every channel: (BD, T, PN).
+
+    Broadcast before the load, not after: every thread then reads the states it works on
+    (from the cache, in one wide load), and the layout of the whole tile follows from it.
+    """
+    offset = (p * row)[None, :, None] * UNIT + n[None, None, :]
+    keep = inside[None, :, None] & (n < N)[None, None, :]
+    shape: tl.constexpr = (BD, p.shape[0], n.shape[0])
+    return tl.load(
+        pointer + tl.broadcast_to(offset, shape), mask=tl.broadcast_to(keep, shape), other=0.0
+    )
+
+
+@triton.jit
+def _add_both(x_1, y_1, x_2, y_2):
+    return x_1 + x_2, y_1 + y_2
+
+
+@triton.jit
+def _pick(x, y, chosen):
+    """The step of two (BD, T, PN) tiles where ``chosen`` is true: (BD, PN) each.
+
+    As sums of integers, because the compiler drops additions of integer zeros: the steps
+    of a tile are registers of one thread, and picking one costs nothing. Both tiles at
+    once, because that gives them one layout.
+    """
+    chosen = chosen[None, :, None]
+    x = tl.where(chosen, x.to(tl.int32, bitcast=True), 0)
+    y = tl.where(chosen, y.to(tl.int32, bitcast=True), 0)
+    x, y = tl.reduce((x, y), 1, _add_both)
+    return x.to(tl.float32, bitcast=True), y.to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def run_states(h, decay, add, j, T: tl.constexpr):
+    """Run h <- decay h + add over a tile; return the last state and all of them."""
+    states = add
+    for i in tl.static_range(T):
+        a, x = _pick(decay, add, j == i)
+        h = a * h + x
+        states = tl.where((j == i)[None, :, None], h[:, None, :], states)
+    return h, states
+
+
+@triton.jit
+def run_adjoints(message, decay, add, j, T: tl.constexpr):
+    """Run the adjoint recurrence over a tile from its end.
+
+    A step's adjoint is what it adds itself plus the message from the step after it; it
+    sends decay times that on. Return the message out of the first step and all adjoints.
+    """
+    adjoints = add
+    for i in tl.static_range(T - 1, -1, -1):
+        a, x = _pick(decay, add, j == i)
+        message += x
+        adjoints = tl.where((j == i)[None, :, None], message[:, None, :], adjoints)
+        message *= a
+    return message, adjoints

@@ -1,0 +1,73 @@
+"""How large a tile the free memory allows."""
+
+from __future__ import annotations
+
+import math
+
+import psutil
+import torch
+from torch import Tensor, nn
+
+from eamamba.config import EAMambaSettings, EAMambaSRSettings
+
+SMALLEST_TILE = 64
+# Share of the free memory that one call of the network may take.
+_SHARE = 0.6
+# Peak of the process over the count of `activation_bytes`: 1.2 to 1.5 for the U-Net of 16 to 64
+# dimensions with every mixer and merge, 0.9 to 1.2 for EAMambaSR (CPU, 256² to 512² pixels).
+_OVERHEAD = 1.5
+
+
+def activation_bytes(settings: EAMambaSettings | EAMambaSRSettings) -> float:
+    """Return the memory that restoring takes for each pixel of the input, in bytes.
+
+    Counts the float32 maps alive at once inside a block of the widest full-resolution level
+    (2·dim channels in the U-Net's decoder, dim in EAMambaSR): during the scan the block's
+    input, its norm, the scanned channels, Δ, B and C of every head, and the result; during
+    the mixer its expanded channels; in EAMambaSR also the enlarged maps at the end. The
+    encoder's maps kept for the skips are added.
+    """
+    mamba = settings.mamba_cfg
+    if isinstance(settings, EAMambaSRSettings):
+        channels, enlarged = settings.dim, 2 * settings.dim * settings.upscale**2
+    else:
+        channels, enlarged = 2 * settings.dim, 0
+    inner = mamba.expand * channels
+    scanned = inner * (mamba.scan_count if mamba.scan_merge_method == "add" else 1)
+    scan = 2 * channels + inner + 2 * scanned + 2 * mamba.scan_count * mamba.d_state
+    gates = {"simple": 1.5, "ffn": 2, "gdfn": 4, "cca": 0}[settings.channel_mixer_type]
+    mixer = 2 * channels + max(gates * settings.ffn_expansion_factor, 3) * channels
+    skips = 3 * settings.dim
+    return 4 * _OVERHEAD * (max(scan, mixer, enlarged) + skips)
+
+
+def fitting_tile(model: object, image: Tensor) -> int | None:
+    """Return the side of the largest tiles that fit in memory, or None if the image fits whole.
+
+    Parameters
+    ----------
+    model : EAMamba, EAMambaSR or another
+        None for one without ``settings``: nothing is known about its memory.
+    image : Tensor (batch, c, H, W)
+        Padded already.
+    """
+    settings = getattr(model, "settings", None)
+    if not isinstance(settings, EAMambaSettings | EAMambaSRSettings):
+        return None
+    assert isinstance(model, nn.Module)
+    batch, _, height, width = image.shape
+    output = 2 * image.numel() * image.element_size() * getattr(model, "upscale", 1) ** 2
+    device = next(model.parameters()).device
+    pixels = (_SHARE * free_memory(device) - output) / (batch * activation_bytes(settings))
+    if height * width <= pixels:
+        return None
+    return max(math.isqrt(int(max(pixels, 0))), SMALLEST_TILE)
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes that a new tensor on ``device`` can take."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return free + cached
+    return psutil.virtual_memory().available

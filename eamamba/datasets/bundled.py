@@ -1,0 +1,139 @@
+"""Photographs that installed packages carry: training and testing without any download."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import as_file, files
+from typing import Literal
+
+from torch import Tensor
+
+from eamamba.datasets.errors import DatasetError
+from eamamba.images import ImageError, read_image
+
+Split = Literal["train", "held_out"]
+
+
+@dataclass(frozen=True)
+class BundledPhotograph:
+    """A photograph inside an installed package.
+
+    Attributes
+    ----------
+    name : str
+    split : {'train', 'held_out'}
+        No photograph is on both sides.
+    package, file : str
+        Where it lies.
+    credit, licence, source : str
+        Who made it, under which terms it may be used, and where it comes from.
+    """
+
+    name: str
+    split: Split
+    package: str
+    file: str
+    credit: str
+    licence: str
+    source: str
+
+
+_SCIKIT_IMAGE, _SCIKIT_LEARN = "skimage.data", "sklearn.datasets.images"
+
+BUNDLED_PHOTOGRAPHS: tuple[BundledPhotograph, ...] = (
+    BundledPhotograph(
+        "astronaut", "train", _SCIKIT_IMAGE, "astronaut.png",
+        "NASA", "public domain", "https://flic.kr/p/r9qvLn",
+    ),
+    BundledPhotograph(
+        "rocket", "train", _SCIKIT_IMAGE, "rocket.jpg",
+        "SpaceX", "public domain", "https://www.flickr.com/photos/spacexphotos/16511594820/",
+    ),
+    BundledPhotograph(
+        "china", "train", _SCIKIT_LEARN, "china.jpg",
+        "danielbuechele", "CC BY 2.0", "https://www.flickr.com/photos/danielbuechele/6061409035/",
+    ),
+    BundledPhotograph(
+        "flower", "train", _SCIKIT_LEARN, "flower.jpg",
+        "vultilion", "CC BY 2.0", "https://www.flickr.com/photos/vultilion/6056698931/",
+    ),
+    BundledPhotograph(
+        "camera", "train", _SCIKIT_IMAGE, "camera.png",
+        "Lav Varshney", "CC0", "https://scikit-image.org/docs/stable/api/skimage.data.html",
+    ),
+    BundledPhotograph(
+        "hubble_deep_field", "train", _SCIKIT_IMAGE, "hubble_deep_field.jpg",
+        "NASA", "public domain",
+        "http://hubblesite.org/newscenter/archive/releases/2012/37/image/a/",
+    ),
+    BundledPhotograph(
+        "immunohistochemistry", "train", _SCIKIT_IMAGE, "ihc.png",
+        "Center for Microscopy And Molecular Imaging", "no known copyright restrictions",
+        "https://scikit-image.org/docs/stable/api/skimage.data.html",
+    ),
+    BundledPhotograph(
+        "brick", "train", _SCIKIT_IMAGE, "brick.png",
+        "CC0Textures", "CC0", "https://cc0textures.com/view.php?tex=Bricks25",
+    ),
+    BundledPhotograph(
+        "grass", "train", _SCIKIT_IMAGE, "grass.png",
+        "linolafett", "CC0", "https://www.deviantart.com/linolafett/art/Grass-01-434853879",
+    ),
+    BundledPhotograph(
+        "gravel", "train", _SCIKIT_IMAGE, "gravel.png",
+        "CC0Textures", "CC0", "https://cc0textures.com/view.php?tex=Gravel04",
+    ),
+    BundledPhotograph(
+        "chelsea", "held_out", _SCIKIT_IMAGE, "chelsea.png",
+        "Stefan van der Walt", "CC0",
+        "https://scikit-image.org/docs/stable/api/skimage.data.html",
+    ),
+    BundledPhotograph(
+        "coffee", "held_out", _SCIKIT_IMAGE, "coffee.png",
+        "Rachel Michetti, Pikolo Espresso Bar", "CC0",
+        "https://scikit-image.org/docs/stable/api/skimage.data.html",
+    ),
+    BundledPhotograph(
+        "motorcycle", "held_out", _SCIKIT_IMAGE, "motorcycle_left.png",
+        "D. Scharstein et al., Middlebury Stereo Datasets 2014",
+        "no licence stated; cite GCPR 2014", "https://vision.middlebury.edu/stereo/data/scenes2014/",
+    ),
+)  # fmt: skip
+
+
+def bundled_photographs(split: Split) -> dict[str, Tensor]:
+    """Return the photographs of one side of the fixed split, by name.
+
+    Returns
+    -------
+    dict of Tensor (3, H, W) float32 in [0, 1]
+        Shared between calls: do not write to them.
+
+    Raises
+    ------
+    DatasetError
+        An installed package has left its photographs out.
+    """
+    return {photo.name: _load(photo) for photo in BUNDLED_PHOTOGRAPHS if photo.split == split}
+
+
+def credits() -> str:
+    """Return one line per photograph: name, split, author, licence and source."""
+    return "\n".join(
+        f"{photo.name} ({photo.split.replace('_', '-')}): {photo.credit}; {photo.licence}; "
+        f"{photo.source}"
+        for photo in BUNDLED_PHOTOGRAPHS
+    )
+
+
+@lru_cache(maxsize=len(BUNDLED_PHOTOGRAPHS))
+def _load(photo: BundledPhotograph) -> Tensor:
+    try:
+        with as_file(files(photo.package) / photo.file) as path:
+            return read_image(path)
+    except (ImageError, ModuleNotFoundError, FileNotFoundError) as error:
+        raise DatasetError(
+            f"bundled photograph {photo.name!r}: {photo.package}/{photo.file} is not installed "
+            f"({error}); reinstall scikit-image and scikit-learn from PyPI"
+        ) from error

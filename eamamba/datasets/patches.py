@@ -1,0 +1,154 @@
+"""Training patches: any number of random crops, each fixed by its number alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+from torch.utils.data import Dataset
+
+from eamamba.config import BUNDLED, DataSettings
+from eamamba.datasets.bundled import bundled_photographs
+from eamamba.datasets.errors import DatasetError
+from eamamba.datasets.folders import Pair, PhotoFolder
+from eamamba.degradations import DEGRADATIONS, Degradation, blind_gaussian_noise
+
+ORIENTATIONS = 8
+
+
+class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
+    """Random crops of clean images, degraded on the fly.
+
+    Item *i* depends on `seed` and *i* alone: the order of loading, the number of workers and
+    what was loaded before change nothing.
+
+    Parameters
+    ----------
+    images : sequence of Tensor (3, H, W) in [0, 1]
+        Each is equally likely; those smaller than a patch are continued by reflection.
+    degrade : function of (clean patch, generator)
+    patch : int
+        Side of the square patches in pixels.
+    length : int
+        Number of items.
+    seed : int
+
+    Returns
+    -------
+    (degraded, clean) : items, float32; clean is (3, patch, patch)
+
+    Raises
+    ------
+    DatasetError
+        No images, or a patch or length below 1.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[Tensor],
+        degrade: Degradation,
+        patch: int,
+        length: int,
+        seed: int,
+    ) -> None:
+        _check(len(images), patch, length)
+        self.images, self.degrade = images, degrade
+        self.patch, self.length, self.seed = patch, length, seed
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        rng = item_generator(self.seed, range(self.length)[index])
+        image = self.images[_below(len(self.images), rng)]
+        (clean,) = _random_crop([image], self.patch, rng)
+        return self.degrade(clean, rng).contiguous(), clean
+
+
+class PairedPatchDataset(Dataset[tuple[Tensor, Tensor]]):
+    """Random crops at one place of a degraded image and of its clean counterpart.
+
+    Parameters, items and errors as for `PatchDataset`, with `pairs` in the place of images and
+    their degradation: a `PairedFolder`, or any sequence of `Pair`.
+    """
+
+    def __init__(self, pairs: Sequence[Pair], patch: int, length: int, seed: int) -> None:
+        _check(len(pairs), patch, length)
+        self.pairs, self.patch, self.length, self.seed = pairs, patch, length, seed
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        rng = item_generator(self.seed, range(self.length)[index])
+        pair = self.pairs[_below(len(self.pairs), rng)]
+        degraded, clean = _random_crop(list(pair.read()), self.patch, rng)
+        return degraded, clean
+
+
+def training_patches(data: DataSettings, patch: int, length: int, seed: int) -> PatchDataset:
+    """Return the training patches that a task's settings ask for.
+
+    Raises
+    ------
+    DatasetError
+        The training photographs are not there.
+    """
+    images: Sequence[Tensor]
+    if data.training_set == BUNDLED:
+        images = list(bundled_photographs("train").values())
+    else:
+        images = PhotoFolder(data.training_set)
+    degrade = DEGRADATIONS[data.degradation]
+    if data.degradation == "gaussian_noise":
+        degrade = partial(blind_gaussian_noise, sigmas_255=data.sigma_255)
+    return PatchDataset(images, degrade, patch, length, seed)
+
+
+def item_generator(seed: int, index: int) -> Generator:
+    """Return a generator of its own for one item; neighbouring numbers give unrelated streams."""
+    state = np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)
+    return Generator().manual_seed(int(state[0] >> np.uint64(1)))
+
+
+def orient(image: Tensor, mode: int) -> Tensor:
+    """Return (..., H, W) in one of the 8 symmetric orientations of a square; 0 is unchanged."""
+    if mode & 1:
+        image = image.flip(-1)
+    if mode & 2:
+        image = image.flip(-2)
+    return image.mT if mode & 4 else image
+
+
+def _check(images: int, patch: int, length: int) -> None:
+    if images < 1:
+        raise DatasetError("no images to cut patches from; expected at least one")
+    if patch < 1 or length < 1:
+        raise DatasetError(f"{length} patches of {patch} pixels; expected at least 1 of each")
+
+
+def _below(limit: int, rng: Generator) -> int:
+    return int(torch.randint(limit, (), generator=rng))
+
+
+def _random_crop(images: list[Tensor], patch: int, rng: Generator) -> list[Tensor]:
+    """Cut the same random square out of each image and turn all the same random way."""
+    height, width = images[0].shape[1:]
+    top = _below(max(height - patch, 0) + 1, rng)
+    left = _below(max(width - patch, 0) + 1, rng)
+    mode = _below(ORIENTATIONS, rng)
+    crops = (_reaching(image, patch)[:, top : top + patch, left : left + patch] for image in images)
+    return [orient(crop, mode).contiguous() for crop in crops]
+
+
+def _reaching(image: Tensor, patch: int) -> Tensor:
+    """Continue an image that is smaller than a patch by reflection to the right and bottom."""
+    for axis in (1, 2):
+        size = image.shape[axis]
+        if size < patch:
+            places = np.pad(np.arange(size), (0, patch - size), mode="symmetric")
+            image = image.index_select(axis, torch.from_numpy(places))
+    return image

@@ -1,0 +1,48 @@
+"""What all figures share: the style, a canvas, and saving the same bytes every time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec
+
+import matplotlib.style
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+STYLE = Path(__file__).parent / "style.mplstyle"
+INPUT, OURS, PAPER = "#444444", "#0072B2", "#D55E00"
+FLOP_NOTE = "one multiply-add = 1 FLOP"
+
+Arguments = ParamSpec("Arguments")
+
+
+def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
+    """Run a drawing function under the project's style."""
+
+    @wraps(draw)
+    def drawn(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
+        with matplotlib.style.context(["default", STYLE]):
+            figure = draw(*args, **kwargs)
+            FigureCanvasAgg(figure)
+            return figure
+
+    return drawn
+
+
+def save(figure: Figure, path: Path) -> str:
+    """Write a figure as PNG and return the file's name, for ``IPython.display.Image``.
+
+    The file carries no date and no version, so the same figure is the same bytes.
+
+    Parameters
+    ----------
+    figure : Figure
+    path : Path
+        Its folder is created.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with matplotlib.style.context(["default", STYLE]):
+        figure.savefig(path, metadata={"Software": None}, pil_kwargs={"optimize": True})
+    return str(path)

@@ -1,0 +1,105 @@
+"""What the book includes: the results of one profile, tables in Markdown, figures for its text."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from eamamba.config import EAMambaError, load_settings
+from eamamba.report.tables import (
+    HEADLINE,
+    complexity_table,
+    headline_table,
+    markdown,
+    mean_scores,
+    photograph_table,
+    settings_table,
+)
+
+# Large, or of the machine: no page shows them.
+LEFT_OUT = ("*.safetensors", "*.pt", ".gitignore")
+
+
+class ResultsError(EAMambaError, RuntimeError):
+    """Results that a page shows are not there."""
+
+
+def write_pages(root: Path, target: Path) -> dict[str, str]:
+    """Copy the results of the profile in ``params.yaml`` and write the tables of the pages.
+
+    Parameters
+    ----------
+    root : Path
+        The project's folder, with ``params.yaml``, ``results/`` and ``data/paper/``.
+    target : Path
+        Folder to make anew: ``<task>/``, ``profiling/`` and ``scan_orders/`` with what the
+        pipeline wrote, and Markdown tables beside it.
+
+    Returns
+    -------
+    dict of str
+        Figures for running text, ready to print.
+
+    Raises
+    ------
+    ResultsError
+        If a stage of the pipeline has not run for this profile.
+    """
+    profile = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))["profile"]
+    settings = load_settings(root / "params.yaml", profile)
+    source = root / "results" / profile
+    stages = ["profiling/complexity.csv", "scan_orders/all_around.png"]
+    stages += [f"{task}/per_image.csv" for task in settings.tasks]
+    missing = [stage for stage in stages if not (source / stage).is_file()]
+    if missing:
+        raise ResultsError(f"{source} lacks {', '.join(missing)}; run the pipeline: dvc repro")
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    figures = {"profile": profile} | _write_complexity(root, target / "profiling", profile)
+    for task, chosen in settings.tasks.items():
+        shown = chosen.model_dump(mode="json", exclude={"task", "profile"})
+        _write_task(target / task, shown)
+        figures |= _task_figures(target / task, task) | {
+            f"{task}_iterations": f"{chosen.training.iterations:,}".replace(",", " ")
+        }
+    return figures
+
+
+def _write_complexity(root: Path, folder: Path, profile: str) -> dict[str, str]:
+    counted = pd.read_csv(folder / "complexity.csv")
+    paper = pd.read_csv(root / "data" / "paper" / "complexity.csv")
+    _write(folder / "headline.md", headline_table(counted, paper))
+    _write(folder / "variants.md", complexity_table(counted, paper))
+    rows = counted.set_index("variant")
+    figures = {}
+    names = {"eamamba": HEADLINE["EAMamba"], "baseline": HEADLINE["baseline 2DSSM"]}
+    for name, variant in (names | {"own": f"{profile} profile"}).items():
+        figures[f"{name}_parameters_m"] = f"{rows.loc[variant, 'parameters'] / 1e6:.2f}"
+        figures[f"{name}_gflops"] = f"{rows.loc[variant, 'gflops']:.1f}"
+    saved = 1 - rows.loc[names["eamamba"], "gflops"] / rows.loc[names["baseline"], "gflops"]
+    return figures | {"gflops_saved_percent": f"{100 * saved:.0f}"}
+
+
+def _write_task(folder: Path, settings: dict[str, object]) -> None:
+    _write(folder / "settings.md", settings_table(settings))
+    _write(folder / "photographs.md", photograph_table(pd.read_csv(folder / "data.csv")))
+
+
+def _task_figures(folder: Path, task: str) -> dict[str, str]:
+    """Return the mean scores of the first benchmark, by noise level."""
+    scores = mean_scores(pd.read_csv(folder / "per_image.csv"))
+    scores = scores[scores["benchmark"] == scores["benchmark"].iloc[0]]
+    figures = {f"{task}_images": str(scores["images"].iloc[0])}
+    for row in scores.itertuples():
+        level = f"{task}_%s_{row.sigma_255:g}"
+        figures[level % "before"] = f"{row.psnr_input_db:.2f}"
+        figures[level % "after"] = f"{row.psnr_db:.2f}"
+        figures[level % "gain"] = f"{row.gain_db:.2f}"
+    return figures
+
+
+def _write(path: Path, table: pd.DataFrame) -> None:
+    path.write_text(markdown(table), encoding="utf-8")

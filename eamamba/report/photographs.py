@@ -1,0 +1,180 @@
+"""Figures made of pictures: photographs, receptive fields, scan orders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from eamamba.report.charts import dumbbells
+from eamamba.report.drawing import styled
+from eamamba.report.tables import mean_scores
+
+Picture = Any
+"""(3, H, W) in [0, 1]: an array or a tensor on the CPU."""
+AMPLIFICATION = 5
+
+
+class Example(Protocol):
+    """One photograph with what was made of it, as `eamamba.evaluation.examples` returns."""
+
+    name: str
+    clean: Picture
+    degraded: Picture
+    restored: Picture
+
+
+def to_display(picture: Picture) -> np.ndarray:
+    """Return a picture as (H, W, 3) in [0, 1], clipped."""
+    return np.clip(np.asarray(picture, dtype=np.float32).transpose(1, 2, 0), 0, 1)
+
+
+def psnr_db(picture: Picture, clean: Picture) -> float:
+    """PSNR over all channels, in dB; of the unclipped pictures, as the tables have it."""
+    difference = np.asarray(picture, dtype=np.float64) - np.asarray(clean, dtype=np.float64)
+    return float(-10 * np.log10(np.mean(difference**2)))
+
+
+def show(axes: Any, picture: np.ndarray, title: str = "", **how: Any) -> Any:
+    """Show a picture without ticks."""
+    axes.set_axis_off()
+    axes.set_title(title, fontsize=9, fontweight="normal", loc="center")
+    return axes.imshow(picture, **how)
+
+
+@styled
+def contact_sheet(pictures: Mapping[str, Picture], columns: int = 6) -> Figure:
+    """Draw all photographs of a set, each under its name."""
+    rows = -(-len(pictures) // columns)
+    figure = Figure(figsize=(9, 1.75 * rows))
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, (name, picture) in zip(grid, pictures.items(), strict=False):
+        show(axes, to_display(picture), name)
+    return figure
+
+
+@styled
+def degradation(clean: Picture, degraded: Mapping[str, Picture]) -> Figure:
+    """Draw one photograph clean and at every strength of its degradation."""
+    figure = Figure(figsize=(9, 2.7))
+    columns = figure.subplots(1, 1 + len(degraded))
+    show(columns[0], to_display(clean), "clean")
+    for axes, (name, picture) in zip(columns[1:], degraded.items(), strict=True):
+        show(axes, to_display(picture), f"{name}\n{psnr_db(picture, clean):.2f} dB")
+    return figure
+
+
+@styled
+def comparison(examples: Mapping[str, Example]) -> Figure:
+    """Draw input, restored, truth and the amplified error of several photographs.
+
+    Parameters
+    ----------
+    examples : mapping
+        Row label, such as "best", and its photograph.
+    """
+    figure = Figure(figsize=(9, 2.45 * len(examples)))
+    grid = figure.subplots(len(examples), 4, squeeze=False)
+    for row, (label, example) in zip(grid, examples.items(), strict=True):
+        clean, restored = to_display(example.clean), to_display(example.restored)
+        before = psnr_db(example.degraded, example.clean)
+        after = psnr_db(np.clip(example.restored, 0, 1), example.clean)
+        show(row[0], to_display(example.degraded), f"input: {before:.2f} dB")
+        show(row[1], restored, f"restored: {after:.2f} dB")
+        show(row[2], clean, "truth")
+        error = np.clip(AMPLIFICATION * np.abs(restored - clean), 0, 1)
+        show(row[3], error, f"|restored − truth| × {AMPLIFICATION}")
+        row[0].text(-0.04, 0.5, f"{label}\n{example.name}", transform=row[0].transAxes,
+                    rotation=90, ha="right", va="center", fontsize=9)  # fmt: skip
+    return figure
+
+
+@styled
+def receptive_field(fields: Mapping[str, np.ndarray]) -> Figure:
+    """Draw effective receptive fields, as value to the power ¼, normalised to 1.
+
+    Parameters
+    ----------
+    fields : mapping
+        Title and map (H, W) of summed absolute gradients, non-negative.
+    """
+    figure = Figure(figsize=(3.2 * len(fields) + 0.8, 3.2))
+    row = figure.subplots(1, len(fields), squeeze=False)[0]
+    for axes, (title, field) in zip(row, fields.items(), strict=True):
+        shown = np.asarray(field, dtype=np.float64) ** 0.25
+        image = axes.imshow(shown / shown.max(), cmap="viridis", vmin=0, vmax=1)
+        axes.set(title=title, xlabel="column, pixels", ylabel="row, pixels")
+        axes.grid(visible=False)
+    figure.colorbar(image, ax=list(row), label="(|gradient| / max)^¼")
+    return figure
+
+
+@styled
+def scan_paths(orders: Mapping[str, np.ndarray], height: int, width: int) -> Figure:
+    """Draw scan orders as paths over the pixels, dark at their start.
+
+    Parameters
+    ----------
+    orders : mapping
+        Title and order (L,): raster positions in visiting order.
+    height, width : int
+        Size of the image in pixels, L = height * width.
+    """
+    columns = len(orders) if len(orders) < 6 else 4
+    rows = -(-len(orders) // columns)
+    figure = Figure(figsize=(9, 2.5 * rows))
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, (title, order) in zip(grid, orders.items(), strict=False):
+        row, column = np.divmod(np.asarray(order), width)
+        points = np.stack([column, row], axis=1).astype(float)
+        steps = list(np.stack([points[:-1], points[1:]], axis=1))
+        far = np.abs(np.diff(points, axis=0)).max(axis=1) > 1  # jumps are drawn thin
+        path = LineCollection(
+            steps, cmap="viridis", array=np.arange(len(steps)), linewidths=np.where(far, 0.6, 2.0)
+        )
+        axes.add_collection(path)
+        axes.plot(*points[0], "o", color="#D55E00", markersize=7)
+        axes.plot(*points[-1], "s", color="#444444", markersize=6)
+        axes.set(xlim=(-0.8, width - 0.2), ylim=(height - 0.2, -0.8), aspect="equal")
+        axes.set_title(title, loc="center")
+    return figure
+
+
+@styled
+def summary(example: Example, sigma_255: float, per_image: pd.DataFrame, source: str) -> Figure:
+    """Draw the result at a glance: one photograph in three states, and the mean scores.
+
+    Parameters
+    ----------
+    example : Example
+    sigma_255 : float
+        Noise level of the example, in 8-bit units.
+    per_image : DataFrame
+        ``per_image.csv``; its first benchmark is shown.
+    source : str
+        What was run, such as "laptop profile".
+    """
+    figure = Figure(figsize=(9.5, 5.6))
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.75, 1])[:, 0]
+    columns: Sequence[Any] = above.subplots(1, 3)
+    before = psnr_db(example.degraded, example.clean)
+    after = psnr_db(np.clip(example.restored, 0, 1), example.clean)
+    show(columns[0], to_display(example.degraded), f"input, σ = {sigma_255:g}: {before:.2f} dB")
+    show(columns[1], to_display(example.restored), f"restored: {after:.2f} dB")
+    show(columns[2], to_display(example.clean), "truth")
+    scores = mean_scores(per_image)
+    name = scores["benchmark"].iloc[0]
+    scores = scores[scores["benchmark"] == name].reset_index(drop=True)
+    axes = below.subplots()
+    dumbbells(axes, scores)
+    axes.set(xlabel="PSNR, dB (RGB, mean over images)")
+    axes.set_title(f"{name}, {scores['images'].iloc[0]} images, {source}")
+    return figure

@@ -1,0 +1,212 @@
+"""Tables for readers: each from files under ``results/`` or ``data/paper/``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+REPORTED = "reported by the paper"
+HEADLINE = {
+    "EAMamba": "paper (concat 8 heads diagonal+raster simple mixer)",
+    "baseline 2DSSM": "add merge 8 scans (the 2DSSM baseline of the ablation)",
+}
+"""The paper's name of a network in its text -> its row of counted variants."""
+PER_IMAGE = ("benchmark", "image", "sigma_255", "psnr_input_db", "psnr_db", "ssim_input", "ssim")
+
+
+def mean_scores(per_image: pd.DataFrame) -> pd.DataFrame:
+    """Average over the images of every benchmark and noise level.
+
+    Parameters
+    ----------
+    per_image : DataFrame
+        ``per_image.csv``: benchmark, image, sigma_255, psnr_input_db, psnr_db, ssim_input, ssim.
+
+    Returns
+    -------
+    DataFrame
+        benchmark, sigma_255, images, psnr_input_db, psnr_db, gain_db, ssim_input, ssim;
+        benchmarks in the order of the file, noise levels ascending.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing or a score is not a number.
+    """
+    missing = [name for name in PER_IMAGE if name not in per_image]
+    if missing:
+        raise ValueError(f"per_image.csv lacks {', '.join(missing)}; run the evaluation again")
+    if per_image[list(PER_IMAGE)].isna().any(axis=None):
+        raise ValueError("per_image.csv holds scores that are not numbers; evaluate again")
+    ordered = per_image.assign(
+        benchmark=pd.Categorical(per_image["benchmark"], per_image["benchmark"].unique())
+    )
+    groups = ordered.groupby(["benchmark", "sigma_255"], observed=True)
+    means = groups[["psnr_input_db", "psnr_db", "ssim_input", "ssim"]].mean()
+    means.insert(0, "images", groups.size())
+    means.insert(3, "gain_db", means["psnr_db"] - means["psnr_input_db"])
+    return means.reset_index().astype({"benchmark": str})
+
+
+def noise_table(per_image: pd.DataFrame, paper: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Set the paper's figures beside ours: one row per set of images, PSNR by noise level.
+
+    Parameters
+    ----------
+    per_image : DataFrame
+        ``per_image.csv`` of ``denoise_gaussian``.
+    paper : DataFrame
+        ``data/paper/paper_results.csv``.
+    source : str
+        What our figures come from, such as "measured here, laptop profile".
+    """
+    scores = mean_scores(per_image)
+    rows: list[dict[str, Any]] = []
+    for name, part in scores.groupby("benchmark", sort=False):
+        images = f"{name} ({part['images'].iloc[0]} images)"
+        for what, column in (("noisy input", "psnr_input_db"), ("restored", "psnr_db")):
+            levels = _levels(part["sigma_255"], part[column])
+            rows.append({"Images": images, "What": what, "Source": source} | levels)
+    reported = paper[paper["task"] == "denoise_gaussian"]
+    for name, part in reported.groupby("benchmark", sort=True):
+        sigma = part["setting"].str.removeprefix("sigma").astype(float)
+        rows.append(
+            {"Images": name, "What": "restored", "Source": REPORTED}
+            | _levels(sigma, part["psnr_db"])
+        )
+    return pd.DataFrame(rows).fillna("–")
+
+
+def _levels(sigmas_255: pd.Series, values_db: pd.Series) -> dict[str, str]:
+    pairs = zip(sigmas_255, values_db, strict=True)
+    return {f"σ = {sigma:g}, dB": f"{value:.2f}" for sigma, value in pairs}
+
+
+def complexity_table(counted: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
+    """Set our counts beside those of the authors' implementation, variant by variant.
+
+    Parameters
+    ----------
+    counted : DataFrame
+        ``complexity.csv``: variant, size (pixels), parameters, gflops.
+    paper : DataFrame
+        ``data/paper/complexity.csv``: variant, input, params_m, gflops, source.
+    """
+    theirs = paper[paper["source"] == "measured on the original code"].set_index("variant")
+    both = counted.set_index("variant").join(theirs, rsuffix="_paper", how="inner")
+    return pd.DataFrame(
+        {
+            "Network": both.index,
+            "Input": both["input"].str.replace("x", "×"),
+            "Parameters, M": [f"{n / 1e6:.3f}" for n in both["parameters"]],
+            "authors' code": [f"{n:.3f}" for n in both["params_m"]],
+            "GFLOPs": [f"{n:.2f}" for n in both["gflops"]],
+            "authors' code ": [f"{n:.2f}" for n in both["gflops_paper"]],
+        }
+    )
+
+
+def headline_table(counted: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
+    """Set our counts of the paper's two networks beside the figures the paper prints.
+
+    Parameters as in `complexity_table`.
+    """
+    ours = counted.set_index("variant")
+    theirs = paper[paper["source"] == "reported"].set_index("variant")
+    rows = []
+    for name, variant in HEADLINE.items():
+        parameters, gflops = ours.loc[variant, "parameters"], ours.loc[variant, "gflops"]
+        printed = theirs.loc[name]
+        rows += [
+            {
+                "Network": name,
+                "Source": "counted here",
+                "Parameters, M": f"{parameters / 1e6:.1f}",
+                "GFLOPs": f"{gflops:.1f}",
+            },
+            {
+                "Network": name,
+                "Source": REPORTED,
+                "Parameters, M": f"{printed['params_m']:g}",
+                "GFLOPs": f"{printed['gflops']:g}",
+            },
+        ]
+    return pd.DataFrame(rows)
+
+
+def photograph_table(manifest: pd.DataFrame) -> pd.DataFrame:
+    """List the photographs of a task: what each is, its size, where it is from.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        ``data.csv``: split, image, height, width, sha256, credit, licence, source.
+    """
+    size = manifest["width"].astype(str) + "×" + manifest["height"].astype(str)
+    credit = [
+        f"[{row.credit}]({row.source}), {row.licence}" if row.source else "–"
+        for row in manifest.fillna("").itertuples()
+    ]
+    return pd.DataFrame(
+        {
+            "Photograph": manifest["image"].str.replace("_", " "),
+            "Used for": manifest["split"],
+            "Pixels": size,
+            "By, licence": credit,
+        }
+    )
+
+
+def settings_table(settings: Mapping[str, Any]) -> pd.DataFrame:
+    """Flatten nested settings into rows of name and value."""
+    rows: list[dict[str, str]] = []
+    waiting = list(settings.items())
+    while waiting:
+        name, value = waiting.pop(0)
+        if isinstance(value, Mapping):
+            waiting = [(f"{name}.{key}", inner) for key, inner in value.items()] + waiting
+        else:
+            rows.append({"Setting": f"`{name}`", "Value": str(value)})
+    return pd.DataFrame(rows)
+
+
+def pick(per_image: pd.DataFrame, sigma_255: float) -> dict[str, str]:
+    """Name the images with the best, the median and the worst gain at one noise level.
+
+    Returns
+    -------
+    dict
+        "best", "median", "worst" and the image of each; fewer images than three give fewer rows.
+    """
+    level = per_image[per_image["sigma_255"] == sigma_255]
+    if level.empty:
+        raise ValueError(
+            f"no image at sigma {sigma_255:g}; levels: {sorted(per_image['sigma_255'].unique())}"
+        )
+    gain = level["psnr_db"] - level["psnr_input_db"]
+    ranked = level["image"].loc[gain.sort_values(ascending=False, kind="stable").index].tolist()
+    places = {"best": 0, "median": len(ranked) // 2, "worst": len(ranked) - 1}
+    chosen: dict[str, str] = {}
+    for label, place in places.items():
+        if ranked[place] not in chosen.values():
+            chosen[label] = ranked[place]
+    return chosen
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Write a table in Markdown, numbers aligned right."""
+    numeric = [_looks_numeric(table[name]) for name in table]
+    lines = [
+        "| " + " | ".join(str(name).strip() for name in table) + " |",
+        "|" + "|".join("---:" if right else "---" for right in numeric) + "|",
+    ]
+    for row in table.itertuples(index=False):
+        cells = (str(value).replace("|", "\\|").replace("\n", " ") for value in row)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _looks_numeric(column: pd.Series) -> bool:
+    return all(str(v).lstrip("−-+").replace(".", "", 1).isdigit() or v == "–" for v in column)

@@ -1,0 +1,83 @@
+"""Run a notebook for the pipeline: papermill, made strict and reproducible.
+
+    python notebooks/run.py IN.ipynb OUT.ipynb [-p NAME VALUE]...
+
+Plain papermill only warns of a parameter that the notebook does not have; here it is an
+error. What a notebook writes to standard error (progress bars) goes to the terminal and not
+into the executed notebook, which also carries no times, versions or random identifiers: two
+runs give the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import warnings
+from pathlib import Path
+
+import nbformat
+
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message="IProgress not found")  # text bars are meant here
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+
+def check_parameters(notebook: Path, given: dict[str, str]) -> None:
+    """Exit with a message if the notebook does not take exactly the given parameters."""
+    known = set(papermill.inspect_notebook(notebook))
+    wrong, missing = sorted(given.keys() - known), sorted(known - given.keys())
+    if wrong or missing:
+        sys.exit(
+            f"error: {notebook}: unknown parameters {wrong}, missing parameters {missing}; "
+            f"it takes {sorted(known)}"
+        )
+
+
+def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Drop what differs between runs of the same notebook with the same results."""
+    notebook.metadata = nbformat.from_dict(
+        {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    )
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        if "injected-parameters" in tags:
+            cell.id = "injected-parameters"
+        if cell.cell_type == "code":
+            cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr"]
+    return notebook
+
+
+def main() -> None:
+    """Run one notebook; exit 1 with its traceback if a cell fails."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("notebook", type=Path, help="notebook to run")
+    parser.add_argument("executed", type=Path, help="where its executed copy goes")
+    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    arguments = parser.parse_args()
+    parameters = dict(arguments.p)
+    check_parameters(arguments.notebook, parameters)
+    logging.getLogger("papermill").setLevel(logging.WARNING)
+    try:
+        executed = papermill.execute_notebook(
+            arguments.notebook,
+            None,  # written below, whole or not at all
+            parameters,
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            stderr_file=sys.stderr,
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+        )
+    except PapermillExecutionError as error:
+        sys.exit(f"{error}\nerror: {arguments.notebook}: {error.ename}: {error.evalue}")
+    arguments.executed.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(normalise(executed), arguments.executed)
+
+
+if __name__ == "__main__":
+    main()

@@ -14,7 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy._core.multiarray import _reconstruct
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -28,6 +30,7 @@ from eamamba.config import (
     SettingsError,
     validate,
 )
+from eamamba.config.errors import did_you_mean
 from eamamba.memory import reuse_large_blocks
 from eamamba.network import Network, build
 
@@ -82,13 +85,13 @@ def save_model(
         Anything JSON can hold, for the record: training data, figures reached.
     """
     header = {
-        "format": FORMAT,
-        "task": task or "",
-        "settings": model.settings.model_dump_json(),
-        "extra": json.dumps(extra or {}, sort_keys=True),
+        "task": task,
+        "settings": model.settings.model_dump(mode="json"),
+        "extra": extra or {},
     }
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    write_atomically(Path(path), save(tensors, header))
+    # one key: the library writes several in no fixed order, and equal weights shall be equal files
+    write_atomically(Path(path), save(tensors, {FORMAT: json.dumps(header, sort_keys=True)}))
 
 
 def read_header(path: str | Path) -> dict[str, Any]:
@@ -100,16 +103,12 @@ def read_header(path: str | Path) -> dict[str, Any]:
         If the file is missing, damaged or not one of ours.
     """
     with _open(Path(path)) as file:
-        header = file.metadata() or {}
-    if header.get("format") != FORMAT:
+        header = (file.metadata() or {}).get(FORMAT)
+    if header is None:
         raise CheckpointError(
             f"{path}: no EAMamba settings in its header; expected a file written by save_model"
         )
-    return {
-        "task": header["task"] or None,
-        "settings": json.loads(header["settings"]),
-        "extra": json.loads(header["extra"]),
-    }
+    return dict(json.loads(header))
 
 
 def load_model(
@@ -127,7 +126,7 @@ def load_model(
         Where the network goes.
     weights : {"ema", "raw"}
         For released files: the moving average that the published figures use, or
-        the weights themselves. Our files hold the average only.
+        the weights themselves. Our files hold the average only, and refuse "raw".
 
     Raises
     ------
@@ -137,7 +136,9 @@ def load_model(
     """
     reuse_large_blocks()
     path = find_weights(path_or_name)
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
+        if weights == "raw":
+            raise CheckpointError(f"{path}: holds the averaged weights only; load it with 'ema'")
         header = read_header(path)
         settings = _settings(header["settings"], str(path))
         with _open(path) as file:
@@ -175,8 +176,8 @@ def find_weights(path_or_name: str | Path) -> Path:
         raise CheckpointError(f"{path}: is a folder; expected a weights file")
     tasks = sorted(p.stem for p in paths.PRETRAINED.glob("*.safetensors"))
     raise CheckpointError(
-        f"no weights file {name!r}, and no weights for a task of that name; "
-        f"tasks with weights in the package: {', '.join(tasks) or 'none'}"
+        f"no weights file {name!r}, and no weights for a task of that name"
+        f"{did_you_mean(name, tasks) if tasks else '; the package holds none'}"
     )
 
 
@@ -196,11 +197,11 @@ def translate_released(
         If the file has another layout or names another network.
     """
     model = file.get("model") if isinstance(file, Mapping) else None
-    if not isinstance(model, Mapping) or not {"name", "args"} <= model.keys():
+    if not isinstance(model, Mapping) or not isinstance(model.get("args"), Mapping):
         raise CheckpointError(
             f"{source}: expected a checkpoint with model.name, model.args and model.sd_e"
         )
-    name, args = model["name"], dict(model["args"])
+    name, args = str(model.get("name")), dict(model["args"])
     if name not in SETTINGS:
         raise CheckpointError(
             f"{source}: holds the network {name!r}; expected {' or '.join(SETTINGS)}"
@@ -210,7 +211,7 @@ def translate_released(
     if not isinstance(state, Mapping) or not all(isinstance(t, Tensor) for t in state.values()):
         raise CheckpointError(f"{source}: no {weights} weights (model.{key}) in the file")
     known = SETTINGS[name].model_fields.keys()
-    ignored = sorted(set(args) - known)
+    ignored = sorted(str(key) for key in args if key not in known)
     args = {k: v for k, v in args.items() if k in known}
     tensors = dict(state)
     if name == "eamamba":
@@ -222,8 +223,8 @@ def translate_released(
     return _settings(args | {"architecture": name}, source), tensors
 
 
-def _settings(values: dict[str, Any], source: str) -> EAMambaSettings | EAMambaSRSettings:
-    architecture = values.get("architecture")
+def _settings(values: object, source: str) -> EAMambaSettings | EAMambaSRSettings:
+    architecture = str(values.get("architecture")) if isinstance(values, Mapping) else None
     if architecture not in SETTINGS:
         raise CheckpointError(f"{source}: unknown architecture {architecture!r}")
     try:
@@ -267,10 +268,20 @@ def _open(path: Path) -> Any:
 
 def _unpickle(path: Path) -> object:
     """Read a ``.pth`` without running anything in it."""
+    # a released file also holds the state of its random generators, which may be NumPy's
+    harmless: list[Any] = [
+        _reconstruct,
+        (_reconstruct, "numpy.core.multiarray._reconstruct"),  # its name in NumPy 1
+        np.ndarray,
+        np.dtype,
+        type(np.dtype(np.uint32)),
+    ]
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(), torch.serialization.safe_globals(harmless):
+            warnings.simplefilter("ignore")  # about pickles that torch did not write
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds here, and only some are documented
-        reason = str(error).split(". ")[0].splitlines()[0]
+        reason = " ".join(str(error).split(". ")[0].split()) or type(error).__name__
         if "Unsupported" in str(error) or "weights_only" in str(error).lower():
             raise CheckpointError(
                 f"{path}: refused: holds objects other than tensors and plain values, which "

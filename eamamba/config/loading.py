@@ -45,19 +45,44 @@ def validate(model: type[AnySettings], values: object, source: str) -> AnySettin
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise SettingsError("; ".join(_explain(model, source, e) for e in error.errors())) from None
+        raise SettingsError(_explain(model, source, error, {})) from None
 
 
-def _explain(model: type[BaseModel], source: str, error: Any) -> str:
-    tags = {"eamamba", "eamambasr"}  # pydantic names the chosen network in the path; readers do not
-    path = [str(part) for part in error["loc"] if part not in tags]
-    where = f"{source}: {'.'.join(path)}: " if path else f"{source}: "
-    if error["type"] == "extra_forbidden":
-        return f"{where}no such setting{did_you_mean(path[-1], _known_keys(model))}"
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] in {"value_error", "missing"}:
-        return where + message[0].lower() + message[1:]
-    return f"{where}got {error['input']!r}; {message[0].lower()}{message[1:]}"
+def _explain(
+    model: type[BaseModel], source: str, error: ValidationError, tasks: dict[str, Any]
+) -> str:
+    """Return every problem in one line, each once though it may concern many tasks."""
+    problems = []
+    for detail in error.errors():
+        # pydantic names the chosen network in the path; readers do not
+        path = [part for part in detail["loc"] if part not in {"eamamba", "eamambasr"}]
+        where = ": ".join((source, ".".join(str(p) for p in _as_written(path, tasks)))).strip(": ")
+        problems.append(f"{where}: {_problem(model, path, detail)}")
+    return "; ".join(dict.fromkeys(problems))
+
+
+def _problem(model: type[BaseModel], path: list[Any], detail: Any) -> str:
+    if detail["type"] == "extra_forbidden":
+        return f"no such setting{did_you_mean(str(path[-1]), _known_keys(model))}"
+    message = detail["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if detail["type"] in {"value_error", "missing"}:
+        return message
+    return f"got {detail['input']!r}; {message}"
+
+
+def _as_written(path: list[Any], tasks: dict[str, Any]) -> list[Any]:
+    """Leave ``tasks.<name>`` out of a path that its task took from the profile's own groups."""
+    if len(path) < 3 or path[0] != "tasks":
+        return path
+    node = tasks.get(path[1])
+    for part in path[2:]:
+        if not isinstance(node, dict):
+            return path
+        if part not in node:
+            return path[2:]
+        node = node[part]
+    return path
 
 
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -89,28 +114,36 @@ def load_settings(path: str | Path = "params.yaml", profile: str | None = None) 
     """
     source = Path(path).name
     tree = _read_yaml(Path(path))
-    unknown = set(tree) - {"profile", "profiles"}
-    if unknown:
-        key = sorted(unknown)[0]
+    for key in tree.keys() - {"profile", "profiles"}:
+        known = did_you_mean(str(key), ["profile", "profiles"])
+        raise SettingsError(f"{source}: {key}: no such setting{known}")
+    name = profile or os.environ.get("EAMAMBA_PROFILE") or str(tree.get("profile", "laptop"))
+    profiles = _group(tree.get("profiles"), f"{source}: profiles")
+    known_profiles = [p for p in PROFILES if p in profiles]
+    if name not in known_profiles:
         raise SettingsError(
-            f"{source}: {key}: no such setting{did_you_mean(key, ['profile', 'profiles'])}"
+            f"{source}: profile: no profile {name!r}{did_you_mean(name, known_profiles)}"
         )
-    name = profile or os.environ.get("EAMAMBA_PROFILE") or tree.get("profile", "laptop")
-    profiles = tree.get("profiles") or {}
-    if name not in profiles or name not in PROFILES:
-        known = [p for p in PROFILES if p in profiles]
-        raise SettingsError(
-            f"{source}: profile: no profile {name!r}{did_you_mean(str(name), known)}"
-        )
-    groups = dict(profiles[name])
-    tasks = groups.pop("tasks", None) or {}
-    full = {
-        task: merge(groups, changes or {}) | {"task": task, "profile": name}
-        for task, changes in tasks.items()
+    groups = dict(_group(profiles[name], f"{source}: {name}"))
+    tasks = {
+        task: _group(changes, f"{source}: tasks.{task}")
+        for task, changes in _group(groups.pop("tasks", None), f"{source}: tasks").items()
     }
-    for settings in full.values():
-        settings.setdefault("model", {}).setdefault("architecture", "eamamba")
-    return validate(Settings, {"profile": name, "tasks": full}, source)
+    full = {task: merge(groups, changes) for task, changes in tasks.items()}
+    for task, settings in full.items():
+        settings |= {"task": task, "profile": name}
+        if isinstance(model := settings.get("model", {}), dict):
+            settings["model"] = {"architecture": "eamamba"} | model
+    try:
+        return Settings.model_validate({"profile": name, "tasks": full})
+    except ValidationError as error:
+        raise SettingsError(_explain(Settings, source, error, tasks)) from None
+
+
+def _group(value: object, where: str) -> dict[Any, Any]:
+    if value is not None and not isinstance(value, dict):
+        raise SettingsError(f"{where}: expected settings, got {value!r}")
+    return value or {}
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ class Strict(BaseModel):
 
 ScanPattern = Literal["raster", "diagonal", "zigzag", "zorder", "hilbert"]
 ChannelMixer = Literal["simple", "ffn", "gdfn", "cca"]
+Count = Annotated[int, Field(ge=0)]
 
 
 class MambaSettings(Strict):
@@ -52,7 +53,7 @@ class _BlockSettings(Strict):
     inp_channels: int = Field(3, ge=1)
     out_channels: int = Field(3, ge=1)
     dim: int = Field(64, ge=1)
-    num_blocks: tuple[int, ...] = (4, 6, 6, 7)
+    num_blocks: tuple[Count, ...] = (4, 6, 6, 7)
     ffn_expansion_factor: float = Field(2, gt=0)
     bias: bool = False
     layernorm_type: Literal["WithBias", "BiasFree"] = "WithBias"
@@ -66,24 +67,38 @@ class _BlockSettings(Strict):
         return value.lower() if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _heads_divide_channels(self) -> _BlockSettings:
+    def _channels_can_be_split(self) -> _BlockSettings:
         mamba = self.mamba_cfg
-        d_inner = int(mamba.expand * self.dim)
-        if mamba.scan_merge_method == "concate" and d_inner % mamba.scan_count:
-            raise ValueError(
-                f"expand x dim = {d_inner} channels cannot be split over "
-                f"{mamba.scan_count} heads; make it a multiple or use scan_merge_method: add"
-            )
+        for channels in self._widths():
+            d_inner = int(mamba.expand * channels)
+            if mamba.scan_merge_method == "concate" and (not d_inner or d_inner % mamba.scan_count):
+                raise ValueError(
+                    f"expand x dim = {d_inner} channels cannot be split over "
+                    f"{mamba.scan_count} heads; make it a multiple or use scan_merge_method: add"
+                )
+            hidden = int(channels * self.ffn_expansion_factor)
+            if self.channel_mixer_type == "simple" and (not hidden or hidden % 2):
+                raise ValueError(
+                    f"ffn_expansion_factor x dim = {hidden} channels cannot be split in two "
+                    "halves; the simple mixer needs an even number"
+                )
         return self
+
+    def _widths(self) -> list[int]:
+        """Channels at each level of the network."""
+        return [self.dim]
 
 
 class EAMambaSettings(_BlockSettings):
     """The U-shaped network of the same-resolution tasks (paper section 3.1)."""
 
     architecture: Literal["eamamba"] = "eamamba"
-    num_blocks: tuple[int, int, int, int] = (4, 6, 6, 7)
+    num_blocks: tuple[Count, Count, Count, Count] = (4, 6, 6, 7)
     num_refinement_blocks: int = Field(2, ge=0)
     dual_pixel_task: bool = False
+
+    def _widths(self) -> list[int]:
+        return [self.dim * 2**level for level in range(4)]
 
     @model_validator(mode="after")
     def _residual_needs_equal_channels(self) -> EAMambaSettings:
@@ -101,7 +116,7 @@ class EAMambaSRSettings(_BlockSettings):
     """The light super-resolution network."""
 
     architecture: Literal["eamambasr"] = "eamambasr"
-    num_blocks: tuple[int, ...] = (4, 4, 4, 4)
+    num_blocks: tuple[Count, ...] = (4, 4, 4, 4)
     ffn_expansion_factor: float = Field(1, gt=0)
     upscale: Literal[2, 3, 4] = 2
     mamba_cfg: MambaSettings = MambaSettings(d_state=10)

@@ -9,7 +9,7 @@ from pydantic import Field
 from eamamba.config.errors import SettingsError, did_you_mean
 from eamamba.config.model import ModelSettings, Strict
 
-ProfileName = Literal["smoke", "laptop", "paper"]
+ProfileName = Literal["smoke", "laptop", "pretrained", "paper"]
 PROFILES: tuple[str, ...] = get_args(ProfileName)
 BUNDLED = "bundled"
 

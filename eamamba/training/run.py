@@ -80,7 +80,7 @@ def train(
                     return None
     weights = output / "model.safetensors"
     record = {"profile": settings.profile, "iterations": trainer.iteration}
-    save_model(trainer.ema.module, weights, task=settings.task, extra=record)
+    save_model(trainer.averaged, weights, task=settings.task, extra=record)
     state.unlink(missing_ok=True)
     return weights
 

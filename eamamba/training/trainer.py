@@ -6,7 +6,7 @@ import io
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -69,6 +69,11 @@ class Trainer:
         self.schedule = LambdaLR(
             optimizer, lambda t: learning_rate(t, recipe) / recipe.learning_rate
         )
+
+    @property
+    def averaged(self) -> Network:
+        """The network with the EMA weights."""
+        return cast(Network, self.ema.module)
 
     def step(self, degraded: Tensor, clean: Tensor) -> tuple[float, float]:
         """Make one optimiser step.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -33,7 +35,8 @@ class Watch:
             disable=not progress,
             mininterval=1.0,
         )
-        self.time_limit_s = time_limit_s
+        limit = math.inf if time_limit_s is None else time_limit_s
+        self.deadline = time.monotonic() + limit
 
     def __enter__(self) -> Watch:
         self._write_curve()
@@ -44,9 +47,9 @@ class Watch:
 
     @property
     def out_of_time(self) -> bool:
-        """Whether the time limit has passed."""
-        limit = self.time_limit_s
-        return limit is not None and float(self.bar.format_dict["elapsed"]) > limit
+        """Whether the time limit has passed before the last step."""
+        unfinished = self.trainer.iteration < self.settings.training.iterations
+        return unfinished and time.monotonic() > self.deadline
 
     def after(self, loss: float, norm: float, stage: Stage) -> None:
         """Note one step; log and save when it is time."""

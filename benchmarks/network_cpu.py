@@ -1,0 +1,99 @@
+"""The whole paper-size network on the processor, against its matrix-multiply floor.
+
+The floor is the time that the network's matrix products and convolutions alone would
+take at this machine's own ``torch.mm`` rate, measured in the same run.
+
+    python benchmarks/network_cpu.py --csv results/benchmarks/network_cpu.csv
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pandas as pd
+import torch
+
+from eamamba.config import EAMambaSettings
+from eamamba.memory import reuse_large_blocks
+from eamamba.network import EAMamba
+from eamamba.profiling import profile
+
+
+def best_seconds(function: Callable[[], object], repeats: int) -> float:
+    """Return the shortest of ``repeats`` runs after one to warm up."""
+    function()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def mm_gmacs_per_second() -> float:
+    """Return the rate of a large float32 matrix product, in 1e9 multiply-adds per second."""
+    a, b = torch.rand(4096, 1024), torch.rand(1024, 4096)
+    return 4096 * 4096 * 1024 / best_seconds(lambda: a @ b, 8) / 1e9
+
+
+def measure(size: int, repeats: int, training: bool) -> dict[str, float]:
+    """Time forward (and a training step) at ``size``² in this process."""
+    reuse_large_blocks()
+    torch.manual_seed(0)
+    settings = EAMambaSettings()
+    model = EAMamba(settings).eval()
+    image = torch.rand(1, 3, size, size)
+    gflops = profile(settings, size).gflops_by_kind
+    products = sum(gflops[kind] for kind in gflops if kind not in {"scan", "norm"})
+    rate = mm_gmacs_per_second()
+    with torch.inference_mode():
+        forward = best_seconds(lambda: model(image), repeats)
+    floor = products / max(rate, mm_gmacs_per_second())
+    row = {
+        "size": size,
+        "threads": torch.get_num_threads(),
+        "mm_gmacs_per_s": rate,
+        "product_gmacs": products,
+        "floor_s": floor,
+        "forward_s": forward,
+        "forward_over_floor": forward / floor,
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+    if training:
+        model.train()
+        step = best_seconds(lambda: model(image).abs().mean().backward(), max(1, repeats // 2))
+        row["training_step_over_forward"] = step / forward
+    return row
+
+
+def main() -> None:
+    """Measure each size in a process of its own, so that peak memory is its own too."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256])
+    parser.add_argument("--repeats", type=int, default=4)
+    parser.add_argument("--training", action="store_true", help="time a training step as well")
+    parser.add_argument("--csv", help="write the table here")
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(pd.Series(measure(options.one, options.repeats, options.training)).to_json())
+        return
+    rows = []
+    for size in options.sizes:
+        command = [sys.executable, __file__, "--one", str(size), "--repeats", str(options.repeats)]
+        command += ["--training"] if options.training else []
+        answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        rows.append(pd.read_json(answer.splitlines()[-1], typ="series"))
+    table = pd.DataFrame(rows)
+    print(table.to_string(index=False, float_format="%.3f"))
+    if options.csv:
+        table.to_csv(options.csv, index=False, float_format="%.5g")
+
+
+if __name__ == "__main__":
+    main()

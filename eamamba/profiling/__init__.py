@@ -1,0 +1,30 @@
+"""How large a network is and what a forward pass costs (paper section 4, complexity).
+
+FLOPs are counted as the paper counts them: one multiply-add = 1 FLOP.
+"""
+
+from __future__ import annotations
+
+from eamamba.profiling.counted import (
+    DOUBLING_SIZES,
+    KINDS,
+    PAPER_VARIANTS,
+    Profile,
+    baseline_2dssm,
+    complexity_by_size,
+    profile,
+)
+from eamamba.profiling.measured import ForwardCost, ProfilingError, measure_memory
+
+__all__ = [
+    "DOUBLING_SIZES",
+    "KINDS",
+    "PAPER_VARIANTS",
+    "ForwardCost",
+    "Profile",
+    "ProfilingError",
+    "baseline_2dssm",
+    "complexity_by_size",
+    "measure_memory",
+    "profile",
+]

@@ -1,0 +1,166 @@
+"""Measure the memory and time of real forward passes, in a process of their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor
+
+from eamamba.config import EAMambaError, ModelSettings
+from eamamba.network import Network, build
+from eamamba.profiling.counted import DOUBLING_SIZES, AnyModelSettings
+
+MIB = 2**20
+_CHILD = "from eamamba.profiling.measured import main; main()"
+
+
+class ProfilingError(EAMambaError, RuntimeError):
+    """A measurement failed for another reason than lack of memory."""
+
+
+@dataclass(frozen=True)
+class ForwardCost:
+    """What one real forward pass took.
+
+    Attributes
+    ----------
+    size : int
+        Height and width of the input in pixels; the batch holds one image.
+    peak_mib : float
+        Memory on top of what the loaded network already held, in 2^20 bytes.
+    seconds : float
+        The fastest of the repeated passes.
+    """
+
+    size: int
+    peak_mib: float
+    seconds: float
+
+
+def measure_memory(
+    settings: AnyModelSettings,
+    sizes: Iterable[int] = DOUBLING_SIZES,
+    *,
+    device: str = "cpu",
+    repeats: int = 2,
+    memory_mib: float | None = None,
+) -> list[ForwardCost]:
+    """Run forward passes of a freshly initialised network in a fresh process, size by size.
+
+    The list ends before the first size that runs out of memory, or that would: memory is
+    taken to grow with the number of pixels.
+
+    Parameters
+    ----------
+    settings : EAMambaSettings or EAMambaSRSettings
+    sizes : iterable of int
+        Heights and widths in pixels, ascending.
+    device : str
+        ``cpu`` or a CUDA device.
+    repeats : int
+        Passes per size; the fastest counts.
+    memory_mib : float, optional
+        What may be used, in 2^20 bytes; by default four fifths of what is free now.
+
+    Raises
+    ------
+    ProfilingError
+        If there is no such device, or a pass fails for another reason than lack of memory.
+    """
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        raise ProfilingError(f"device {device!r}: no CUDA device here; use cpu")
+    job = {
+        "settings": settings.model_dump(mode="json"),
+        "sizes": sorted(sizes),
+        "device": device,
+        "repeats": repeats,
+        "limit": 0.8 * _free_mib(device) if memory_mib is None else memory_mib,
+        "threads": torch.get_num_threads(),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", _CHILD],
+        input=json.dumps(job),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    out_of_memory = "OutOfMemoryError" in done.stderr or "not enough memory" in done.stderr
+    killed = done.returncode == -9  # what Linux does to a process that takes all memory
+    if done.returncode and not (out_of_memory or killed):
+        reason = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
+        raise ProfilingError(f"cannot measure forward passes on {device}: {reason}")
+    return [ForwardCost(**json.loads(line)) for line in done.stdout.splitlines()]
+
+
+def _free_mib(device: str) -> float:
+    if torch.device(device).type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] / MIB
+    return psutil.virtual_memory().available / MIB
+
+
+def main() -> None:
+    """Read a job from standard input; write a line of JSON per size to standard output."""
+    job = json.load(sys.stdin)
+    torch.set_num_threads(job["threads"])
+    settings = TypeAdapter(ModelSettings).validate_python(job["settings"])
+    for cost in _forward_costs(settings, job["sizes"], job["device"], job["repeats"], job["limit"]):
+        print(json.dumps(asdict(cost)), flush=True)
+
+
+def _forward_costs(
+    settings: AnyModelSettings, sizes: list[int], device: str, repeats: int, limit: float
+) -> Iterator[ForwardCost]:
+    model = build(settings).to(device).eval()
+    needed_per_pixel = 0.0
+    with torch.inference_mode():
+        model(torch.rand(1, settings.inp_channels, 16, 16, device=device))  # compiles kernels
+        before = _held_bytes(device)
+        for size in sizes:
+            if needed_per_pixel * size**2 > limit:
+                return
+            image = torch.rand(1, settings.inp_channels, size, size, device=device)
+            seconds = min(_timed(model, image) for _ in range(repeats))
+            peak_mib = max(0, _peak_bytes(device) - before) / MIB
+            needed_per_pixel = peak_mib / size**2
+            yield ForwardCost(size, peak_mib, seconds)
+
+
+def _timed(model: Network, image: Tensor) -> float:
+    started = time.perf_counter()
+    model(image)
+    if image.is_cuda:
+        torch.cuda.synchronize(image.device)
+    return time.perf_counter() - started
+
+
+def _held_bytes(device: str) -> int:
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device)
+    with suppress(OSError):  # Linux: forget the peak of compiling
+        Path("/proc/self/clear_refs").write_text("5")
+    return psutil.Process().memory_info().rss
+
+
+def _peak_bytes(device: str) -> int:
+    """Return the most memory held since `_held_bytes` (macOS: since the process started)."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    import resource  # does not exist on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

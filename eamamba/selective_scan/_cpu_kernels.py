@@ -34,6 +34,20 @@ def layout(channels: int, states: int) -> tuple[int, int, int]:
 
 
 @njit
+def _sizes(u, A, task, groups, c, J):  # type: ignore[no-untyped-def]
+    """Return (b, k, group), its range of blocks, and the sizes that the kernels share."""
+    b, k, group = task // groups // A.shape[0], task // groups % A.shape[0], task % groups
+    blocks, span = -(-A.shape[1] // c), J * (LANES // c)
+    tiles = -(-A.shape[2] // span)
+    chunks = -(-u.shape[1] // CHUNK)
+    width = -(-((tiles - 1) * span + LANES) // LANES) * LANES
+    begin, end = group * blocks // groups, (group + 1) * blocks // groups
+    # Where the states of (b, k) begin, as a number of chunks; block follows block there.
+    saved = (b * A.shape[0] + k) * blocks * chunks
+    return b, k, group, begin, end, span, tiles, chunks, width, saved
+
+
+@njit
 def _aligned(count, like):  # type: ignore[no-untyped-def]
     """Return zeros that start at a cache line, so that no vector crosses one."""
     numbers = np.zeros(count + LANES, like.dtype)
@@ -42,199 +56,155 @@ def _aligned(count, like):  # type: ignore[no-untyped-def]
 
 
 @njit
-def _pack(vectors, A, first, c, J, factor):  # type: ignore[no-untyped-def]
-    """Bring (D, N) numbers of the channels from ``first`` on into the order of the vectors."""
-    for i in range(vectors.size):
-        tile, j, lane = i // (J * LANES), i // LANES % J, i % LANES
-        n = tile * J * (LANES // c) + lane // c * J + j
-        channel = first + lane % c
-        if channel < A.shape[0] and n < A.shape[1]:
-            vectors[i] = A[channel, n] * factor
+def _rates(A, k, begin, end, c, J, tiles):  # type: ignore[no-untyped-def]
+    """Return A[k] / ln 2 of some channel blocks, in the order of the vectors."""
+    size = tiles * J * LANES
+    rates = _aligned((end - begin) * size, A)
+    for i in range(rates.size):
+        channel, n = _member(i, size, begin, c, J)
+        if channel < A.shape[1] and n < A.shape[2]:
+            rates[i] = A[k, channel, n] * LOG2_E
+    return rates
 
 
 @njit
-def _unpack(A, vectors, first, c, J):  # type: ignore[no-untyped-def]
-    """Undo `_pack`."""
-    for i in range(vectors.size):
-        tile, j, lane = i // (J * LANES), i // LANES % J, i % LANES
-        n = tile * J * (LANES // c) + lane // c * J + j
-        if first + lane % c < A.shape[0] and n < A.shape[1]:
-            A[first + lane % c, n] = vectors[i]
+def _store_sums(grad_A, grad_D, b, k, rate_sums, skip_sums, begin, c, J, tiles):  # type: ignore[no-untyped-def]
+    """Write the gradients of A and D that were added up in the order of the vectors."""
+    for i in range(rate_sums.size):
+        channel, n = _member(i, tiles * J * LANES, begin, c, J)
+        if channel < grad_A.shape[2] and n < grad_A.shape[3]:
+            grad_A[b, k, channel, n] = rate_sums[i]
+    for i in range(skip_sums.size):
+        channel = (begin + i // LANES) * c + i % LANES
+        if i % LANES < c and channel < grad_A.shape[2]:
+            grad_D[b, k, channel] = skip_sums[i]
 
 
 @njit
-def _pack_skip(vector, D, first, c):  # type: ignore[no-untyped-def]
-    """Repeat the skip weights of the channels from ``first`` on over a vector."""
-    for lane in range(LANES):
-        if first + lane % c < D.shape[0]:
-            vector[lane] = D[first + lane % c]
-
-
-@njit
-def _fetch(rows, width, source, visits, start, steps):  # type: ignore[no-untyped-def]
-    """Gather rows of any width, `LANES` numbers at a time."""
-    for column in range(0, source.shape[1], LANES):
-        part = source[:, column : column + LANES]
-        emit.gather(rows[column:], width, LANES, part, visits, start, steps)
-
-
-@njit
-def _put(rows, width, target, visits, start, steps):  # type: ignore[no-untyped-def]
-    """Undo `_fetch`."""
-    for column in range(0, target.shape[1], LANES):
-        part = target[:, column : column + LANES]
-        emit.scatter(rows[column:], width, LANES, part, visits, start, steps)
+def _member(i, size, begin, c, J):  # type: ignore[no-untyped-def]
+    """Return the channel and the state that place ``i`` of some blocks belongs to."""
+    block, tile, j, lane = i // size, i % size // (J * LANES), i // LANES % J, i % LANES
+    return (begin + block) * c + lane % c, (tile * (LANES // c) + lane // c) * J + j
 
 
 @lru_cache
 def forward_kernel(c: int, J: int, double: bool) -> Any:
     """Compile (or load) the forward pass for a layout of channels and states."""
-    span = J * (LANES // c)  # states in a tile
-    tile_size = J * LANES
 
     def forward(task, groups, u, delta, A, B, C, D, order, y, states):  # type: ignore[no-untyped-def]
-        channels, N, length = u.shape[3], A.shape[2], u.shape[1]
-        b, k, group = task // groups // A.shape[0], task // groups % A.shape[0], task % groups
-        blocks, tiles = -(-channels // c), -(-N // span)
-        chunks = -(-length // CHUNK)
-        visits = order[k]
-        width = -(-((tiles - 1) * span + LANES) // LANES) * LANES
-        first, last = group * blocks // groups, (group + 1) * blocks // groups
-        size = tiles * tile_size  # numbers in the state of a block
-        rates, skips = _aligned((last - first) * size, u), _aligned((last - first) * LANES, u)
-        h = _aligned((last - first) * size, u)
-        for block in range(first, last):
-            i = block - first
-            _pack(rates[i * size : (i + 1) * size], A[k], block * c, c, J, LOG2_E)
-            _pack_skip(skips[i * LANES : (i + 1) * LANES], D[k], block * c, c)
-        x_rows, step_rows, y_rows = (
-            _aligned(CHUNK * c, u), _aligned(CHUNK * c, u), _aligned(CHUNK * c, u),
-        )
+        b, k, _, begin, end, span, tiles, chunks, width, saved = _sizes(u, A, task, groups, c, J)
+        rates = _rates(A, k, begin, end, c, J, tiles)
+        h = _aligned(rates.size, u)
+        x_rows, step_rows = _aligned(CHUNK * c, u), _aligned(CHUNK * c, u)
+        y_rows = _aligned(CHUNK * c, u)
         B_rows, C_rows = _aligned(CHUNK * width, u), _aligned(CHUNK * width, u)
         for chunk in range(chunks):
             start = chunk * CHUNK
-            steps = min(CHUNK, length - start)
-            ahead = min(start + CHUNK, length - steps)
-            B_k, C_k = B[b, :, k], C[b, :, k]
-            _fetch(B_rows, width, B_k, visits, start, steps)
-            _fetch(C_rows, width, C_k, visits, start, steps)
-            for block in range(first, last):
-                i = block - first
-                low, high = block * c, min(block * c + c, channels)
-                u_k, delta_k, y_k = u[b, :, k, low:high], delta[b, :, k, low:high], y[b, :, k, low:high]
-                emit.gather(x_rows, c, c, u_k, visits, start, steps)
-                emit.gather(step_rows, c, c, delta_k, visits, start, steps)
-                emit.activate(
-                    step_rows, x_rows, y_rows, skips[i * LANES :], -(-steps * c // LANES)
-                )
+            steps = min(CHUNK, u.shape[1] - start)
+            now, next_ = (order, start), (order, min(start + CHUNK, u.shape[1] - steps))
+            for n in range(0, A.shape[2], LANES):
+                emit.gather(LANES, B_rows, n, width, B, (b, k, n), now, steps)
+                emit.gather(LANES, C_rows, n, width, C, (b, k, n), now, steps)
+            for block in range(begin, end):
+                where = (b, k, block * c)
+                emit.gather(c, x_rows, 0, c, u, where, now, steps)
+                emit.gather(c, step_rows, 0, c, delta, where, now, steps)
+                emit.activate(c, step_rows, x_rows, y_rows, D, where, -(-steps * c // LANES))
+                first = (block - begin) * tiles * J
                 if states.size > 0:
-                    place = (((b * A.shape[0] + k) * blocks + block) * chunks + chunk) * size
-                    states[place : place + size] = h[i * size : (i + 1) * size]
+                    place = (saved + block * chunks + chunk) * tiles * J
+                    emit.copy(states, place * LANES, h, first * LANES, tiles * J)
                 for tile in range(tiles):
                     emit.advance(
-                        c, J, h, rates, i * size + tile * tile_size,
-                        step_rows, x_rows, B_rows, C_rows, y_rows,
-                        tile * span, width, steps, (u_k, delta_k, B_k, C_k, y_k), visits, ahead,
+                        c, J, h, rates, (first + tile * J) * LANES,
+                        (step_rows, x_rows, B_rows, C_rows, y_rows), tile * span, width, steps,
+                        (u, delta, y), (B, C), where, next_,
                     )
-                emit.scatter(y_rows, c, c, y_k, visits, start, steps)
+                emit.scatter(c, y_rows, 0, c, y, where, now, steps)
 
     real = float64 if double else float32
-    image = real[:, :, :, :]
-    signature = void(
-        int64, int64, image, image, real[:, :, :], image, image, real[:, :], int32[:, ::1],
-        image, real[::1],
-    )
-    return njit(signature, nogil=True, cache=True)(forward)
+    image, of_D = real[:, :, :, :], real[:, :]
+    return njit(
+        void(
+            int64, int64, image, image, real[:, :, :], image, image, of_D, int32[:, ::1],
+            image, real[::1],
+        ),
+        nogil=True, cache=True,
+    )(forward)
 
 
 @lru_cache
 def backward_kernel(c: int, J: int, double: bool) -> Any:
     """Compile (or load) the backward pass for a layout of channels and states."""
-    span = J * (LANES // c)
-    tile_size = J * LANES
 
     def backward(  # type: ignore[no-untyped-def]
         task, groups, grad_y, u, delta, A, B, C, D, order, states,
         grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D,
     ):
-        channels, N, length = u.shape[3], A.shape[2], u.shape[1]
-        b, k, group = task // groups // A.shape[0], task // groups % A.shape[0], task % groups
-        blocks, tiles = -(-channels // c), -(-N // span)
-        chunks = -(-length // CHUNK)
-        visits = order[k]
-        width = -(-((tiles - 1) * span + LANES) // LANES) * LANES
-        first, last = group * blocks // groups, (group + 1) * blocks // groups
-        size = tiles * tile_size
-        rates, skips = _aligned((last - first) * size, u), _aligned((last - first) * LANES, u)
-        adjoint, grad_rates = _aligned((last - first) * size, u), _aligned((last - first) * size, u)
-        grad_skips = _aligned((last - first) * LANES, u)
-        for block in range(first, last):
-            i = block - first
-            _pack(rates[i * size : (i + 1) * size], A[k], block * c, c, J, LOG2_E)
-            _pack_skip(skips[i * LANES : (i + 1) * LANES], D[k], block * c, c)
-        rows = _aligned(CHUNK * c * 7, u).reshape((7, CHUNK * c))
-        u_rows, x_rows, step_rows, slope_rows = rows[0], rows[1], rows[2], rows[3]
-        g_rows, grad_x_rows, grad_step_rows = rows[4], rows[5], rows[6]
+        b, k, group, begin, end, span, tiles, chunks, width, saved = _sizes(
+            u, A, task, groups, c, J
+        )
+        rates = _rates(A, k, begin, end, c, J, tiles)
+        adjoint, rate_sums = _aligned(rates.size, u), _aligned(rates.size, u)
+        skip_sums = _aligned((end - begin) * LANES, u)
+        u_rows, x_rows = _aligned(CHUNK * c, u), _aligned(CHUNK * c, u)
+        step_rows, slope_rows = _aligned(CHUNK * c, u), _aligned(CHUNK * c, u)
+        grad_y_rows, grad_x_rows = _aligned(CHUNK * c, u), _aligned(CHUNK * c, u)
+        grad_step_rows = _aligned(CHUNK * c, u)
         B_rows, C_rows = _aligned(CHUNK * width, u), _aligned(CHUNK * width, u)
         grad_B_rows, grad_C_rows = _aligned(CHUNK * width, u), _aligned(CHUNK * width, u)
-        decays = _aligned(CHUNK * tile_size, u)
-        history = _aligned((CHUNK + 1) * tile_size, u)
+        decays = _aligned(CHUNK * J * LANES, u)
+        history = _aligned((CHUNK + 1) * J * LANES, u)
+        part = group * u.shape[0] + b
         for chunk in range(chunks - 1, -1, -1):
             start = chunk * CHUNK
-            steps = min(CHUNK, length - start)
-            ahead = max(start - CHUNK, 0)
-            B_k, C_k = B[b, :, k], C[b, :, k]
-            _fetch(B_rows, width, B_k, visits, start, steps)
-            _fetch(C_rows, width, C_k, visits, start, steps)
-            grad_B_rows[:] = 0
-            grad_C_rows[:] = 0
-            for block in range(first, last):
-                i = block - first
-                low, high = block * c, min(block * c + c, channels)
-                u_k, delta_k, g_k = u[b, :, k, low:high], delta[b, :, k, low:high], grad_y[b, :, k, low:high]
-                emit.gather(u_rows, c, c, u_k, visits, start, steps)
-                emit.gather(step_rows, c, c, delta_k, visits, start, steps)
-                emit.gather(g_rows, c, c, g_k, visits, start, steps)
+            steps = min(CHUNK, u.shape[1] - start)
+            now, next_ = (order, start), (order, max(start - CHUNK, 0))
+            for n in range(0, A.shape[2], LANES):
+                emit.gather(LANES, B_rows, n, width, B, (b, k, n), now, steps)
+                emit.gather(LANES, C_rows, n, width, C, (b, k, n), now, steps)
+            emit.clear(grad_B_rows, grad_B_rows.size // LANES)
+            emit.clear(grad_C_rows, grad_C_rows.size // LANES)
+            for block in range(begin, end):
+                where = (b, k, block * c)
                 vectors = -(-steps * c // LANES)
+                emit.gather(c, u_rows, 0, c, u, where, now, steps)
+                emit.gather(c, step_rows, 0, c, delta, where, now, steps)
+                emit.gather(c, grad_y_rows, 0, c, grad_y, where, now, steps)
                 emit.activate_twice(step_rows, u_rows, slope_rows, x_rows, vectors)
-                grad_x_rows[:] = 0
-                grad_step_rows[:] = 0
+                emit.clear(grad_x_rows, vectors)
+                emit.clear(grad_step_rows, vectors)
                 for tile in range(tiles):
-                    place = (((b * A.shape[0] + k) * blocks + block) * chunks + chunk) * size
-                    of_tile = i * size + tile * tile_size
+                    first = ((block - begin) * tiles + tile) * J * LANES
+                    place = ((saved + block * chunks + chunk) * tiles + tile) * J * LANES
                     emit.retrace(
-                        c, J, states, place + tile * tile_size, rates, of_tile,
-                        step_rows, x_rows, B_rows, tile * span, width, steps, decays, history,
+                        c, J, states, place, rates, first, (step_rows, x_rows, B_rows),
+                        tile * span, width, steps, decays, history,
                     )
                     emit.reverse(
-                        c, J, adjoint, rates, grad_rates, of_tile,
-                        step_rows, x_rows, B_rows, C_rows, tile * span, width, steps,
-                        decays, history, g_rows,
-                        grad_x_rows, grad_step_rows, grad_B_rows, grad_C_rows,
-                        (u_k, delta_k, g_k, B_k, C_k), visits, ahead,
+                        c, J, adjoint, rates, rate_sums, first,
+                        (step_rows, x_rows, B_rows, C_rows, grad_y_rows),
+                        (grad_B_rows, grad_C_rows, grad_x_rows, grad_step_rows),
+                        tile * span, width, steps, decays, history,
+                        (u, delta, grad_y), (B, C), where, next_,
                     )
                 emit.finish(
-                    c, step_rows, u_rows, slope_rows, g_rows, skips[i * LANES :],
-                    grad_x_rows, grad_step_rows, grad_skips[i * LANES :], steps, vectors,
+                    c, (step_rows, u_rows, slope_rows, grad_y_rows), grad_x_rows, grad_step_rows,
+                    D, skip_sums, (block - begin) * LANES, where, steps, vectors,
                 )
-                emit.scatter(
-                    grad_x_rows, c, c, grad_u[b, :, k, low:high], visits, start, steps
-                )
-                emit.scatter(
-                    grad_step_rows, c, c, grad_delta[b, :, k, low:high], visits, start, steps
-                )
-            _put(grad_B_rows, width, grad_B[group, b, :, k], visits, start, steps)
-            _put(grad_C_rows, width, grad_C[group, b, :, k], visits, start, steps)
-        for block in range(first, last):
-            i = block - first
-            _unpack(grad_A[b, k], grad_rates[i * size : (i + 1) * size], block * c, c, J)
-            for channel in range(block * c, min(block * c + c, channels)):
-                grad_D[b, k, channel] = grad_skips[i * LANES + channel - block * c]
+                emit.scatter(c, grad_x_rows, 0, c, grad_u, where, now, steps)
+                emit.scatter(c, grad_step_rows, 0, c, grad_delta, where, now, steps)
+            for n in range(0, A.shape[2], LANES):
+                emit.scatter(LANES, grad_B_rows, n, width, grad_B, (part, k, n), now, steps)
+                emit.scatter(LANES, grad_C_rows, n, width, grad_C, (part, k, n), now, steps)
+        _store_sums(grad_A, grad_D, b, k, rate_sums, skip_sums, begin, c, J, tiles)
 
     real = float64 if double else float32
-    image, parts = real[:, :, :, :], real[:, :, :, :, :]
-    signature = void(
-        int64, int64, image, image, image, real[:, :, :], image, image, real[:, :],
-        int32[:, ::1], real[::1], image, image, image, parts, parts, real[:, :, :],
-    )
-    return njit(signature, nogil=True, cache=True)(backward)
+    image, of_D = real[:, :, :, :], real[:, :]
+    return njit(
+        void(
+            int64, int64, image, image, image, real[:, :, :], image, image, of_D,
+            int32[:, ::1], real[::1], image, image, image, image, image, real[:, :, :],
+        ),
+        nogil=True, cache=True,
+    )(backward)

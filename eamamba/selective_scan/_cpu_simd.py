@@ -134,11 +134,14 @@ class Memory:
         address = self.address + place * (_bits(self.element) // 8)
         return self.builder.inttoptr(address.value, kind.as_pointer())
 
-    def row(self, index: Value) -> Memory:
-        """Return the memory that starts at ``array[index]``."""
-        address = self.address + index * self.strides[0]
+    def at(self, *indices: Value | int) -> Memory:
+        """Return the memory that starts at ``array[indices]``."""
+        address = self.address
+        for index, stride in zip(indices, self.strides, strict=False):
+            address = address + stride * index
         pointer = self.builder.inttoptr(address.value, self.element.as_pointer())
-        return Memory(self.builder, pointer, self.element, self.shape[1:], self.strides[1:])
+        rest = slice(len(indices), None)
+        return Memory(self.builder, pointer, self.element, self.shape[rest], self.strides[rest])
 
     def load(self, place: Value | int, lanes: int = LANES, only: Value | None = None) -> Value:
         """Read ``lanes`` numbers that follow one another; zeros after the first ``only``."""
@@ -193,6 +196,10 @@ class Memory:
         number = self.builder.insert_element(first.value, self.scalar(place).value, index)
         return Value(self.builder, number).shuffle([0] * LANES)
 
+    def zeros(self) -> Value:
+        """Return a vector of zeros."""
+        return Value(self.builder, ir.Constant(ir.VectorType(self.element, LANES), [0] * LANES))
+
     def prefetch(self, place: Value | int) -> None:
         """Ask for the cache line of a number that will be needed soon."""
         byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
@@ -216,6 +223,21 @@ def loop(count: Value) -> Iterator[Value]:
     """Emit a loop; the body gets the number of the pass, from 0."""
     with cgutils.for_range(count.builder, count.value) as pass_:
         yield Value(count.builder, pass_.index)
+
+
+def where_full(left: Value, lanes: int) -> Iterator[Value | None]:
+    """Emit code twice: for rows with fewer than ``lanes`` numbers left, and for full rows.
+
+    Yields the number that is left, then None. (Loads and stores of a part of a vector
+    are slow on some processors.)
+    """
+    builder = left.builder
+    short = builder.icmp_signed("<", left.value, left.like(lanes).value)
+    with builder.if_else(short) as (partial, full):
+        with partial:
+            yield left
+        with full:
+            yield None
 
 
 def emitted(body: Callable[..., None]) -> Any:
@@ -251,7 +273,8 @@ def _unwrapper(context: Any, builder: ir.IRBuilder) -> Callable[[Any, Any], Any]
         if isinstance(kind, types.Integer):
             return Value(builder, context.cast(builder, value, kind, types.int64))
         if isinstance(kind, types.BaseTuple):
-            return [unwrap(*x) for x in zip(kind, cgutils.unpack_tuple(builder, value), strict=True)]
+            items = cgutils.unpack_tuple(builder, value)
+            return [unwrap(*item) for item in zip(tuple(kind), items, strict=True)]
         array = context.make_array(kind)(context, builder, value)
         shape, strides = (
             [Value(builder, x) for x in cgutils.unpack_tuple(builder, packed)]

@@ -74,11 +74,12 @@ def backward(
     groups = _groups(batch * heads, -(-channels // c))
     grad_u, grad_delta = u.new_empty(u.shape), u.new_empty(u.shape)
     grad_A, grad_D = A.new_empty(batch, *A.shape), D.new_empty(batch, *D.shape)
-    grad_B, grad_C = B.new_empty(groups, *B.shape), C.new_empty(groups, *C.shape)
+    grad_B, grad_C = (x.new_empty(groups * batch, *x.shape[1:]) for x in (B, C))
     inputs = (grad_y, u, delta, A, B, C, D, order.contiguous(), states)
     outputs = (grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D)
     _run(kernel, batch * heads * groups, groups, *map(_array, inputs + outputs))
-    return grad_u, grad_delta, _sum(grad_A), _sum(grad_B), _sum(grad_C), _sum(grad_D)
+    grad_B, grad_C = (_sum(x.view(groups, *B.shape)) for x in (grad_B, grad_C))
+    return grad_u, grad_delta, _sum(grad_A), grad_B, grad_C, _sum(grad_D)
 
 
 def _kernels() -> ModuleType:

@@ -74,13 +74,17 @@ def by_state(pointer, p, row, inside, n, N: tl.constexpr, BD: tl.constexpr, UNIT
 
     Broadcast before the load, not after: every thread then reads the states it works on
     (from the cache, in one wide load), and the layout of the whole tile follows from it.
+    The compiler lays the axes across the threads by their contiguity; the hint puts the
+    channels before the steps. They are not contiguous, but states, more contiguous still,
+    are what a load is widened by. Adding zero by channel keeps the hint from being lost.
     """
-    offset = (p * row)[None, :, None] * UNIT + n[None, None, :]
-    keep = inside[None, :, None] & (n < N)[None, None, :]
     shape: tl.constexpr = (BD, p.shape[0], n.shape[0])
-    return tl.load(
-        pointer + tl.broadcast_to(offset, shape), mask=tl.broadcast_to(keep, shape), other=0.0
-    )
+    zero = (tl.arange(0, BD) >> 16) * 16
+    offset = (p * row)[None, :, None] * UNIT + n[None, None, :] + zero[:, None, None]
+    keep = tl.broadcast_to(inside[None, :, None] & (n < N)[None, None, :], shape)
+    if n.shape[0] > 2:
+        offset = tl.max_contiguous(offset, (2, 1, n.shape[0]))
+    return tl.load(pointer + offset, mask=keep, other=0.0)
 
 
 @triton.jit
@@ -90,7 +94,7 @@ def _add_both(x_1, y_1, x_2, y_2):
 
 @triton.jit
 def _pick(x, y, chosen):
-    """The step of two (BD, T, PN) tiles where ``chosen`` is true: (BD, PN) each.
+    """Pick the step of two (BD, T, PN) tiles where ``chosen`` is true: (BD, PN) each.
 
     As sums of integers, because the compiler drops additions of integer zeros: the steps
     of a tile are registers of one thread, and picking one costs nothing. Both tiles at

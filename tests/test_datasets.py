@@ -14,8 +14,6 @@ from eamamba.config import DataSettings
 from eamamba.datasets import (
     BUNDLED_PHOTOGRAPHS,
     DatasetError,
-    PairedFolder,
-    PairedPatchDataset,
     PatchDataset,
     PhotoFolder,
     bundled,
@@ -193,59 +191,6 @@ def test_a_folder_of_photographs_is_read_on_demand(
         folder[3]
     with pytest.raises(DatasetError, match="no such folder"):
         PhotoFolder(tmp_path / "missing")
-
-
-def write_pairs(root: Path, names: str = "abc") -> list[Tensor]:
-    images = pictures(*[(20, 24)] * len(names))
-    for side in ("input", "target"):
-        (root / side).mkdir()
-        for name, image in zip(names, images, strict=True):
-            write_image(root / side / f"{name}.png", image if side == "target" else 1 - image)
-    return images
-
-
-def test_pairs_are_matched_by_name_and_cut_at_one_place(tmp_path: Path) -> None:
-    images = write_pairs(tmp_path)
-    (tmp_path / "input" / "b.png").unlink()
-    write_image(tmp_path / "input" / "b.bmp", 1 - images[1])
-    pairs = PairedFolder(tmp_path)
-    assert [pair.name for pair in pairs] == ["a", "b", "c"]
-    assert len(pairs[1:]) == 2
-    degraded, clean = pairs[1].read()
-    torch.testing.assert_close(degraded, 1 - clean)
-    patches = PairedPatchDataset(pairs, 8, 10, seed=0)
-    assert len(patches) == 10
-    for degraded, clean in patches:
-        assert clean.shape == (3, 8, 8)
-        torch.testing.assert_close(degraded, 1 - clean)
-    assert torch.equal(patches[4][1], patches[4][1])
-
-
-def test_all_problems_of_pairs_are_listed_at_once(tmp_path: Path) -> None:
-    images = write_pairs(tmp_path, "abcde")
-    (tmp_path / "input" / "a.png").unlink()
-    (tmp_path / "target" / "b.png").unlink()
-    write_image(tmp_path / "input" / "c.png", images[0][:, :10])
-    (tmp_path / "target" / "d.png").write_text("words")
-    write_image(tmp_path / "input" / "e.bmp", images[0])
-    with pytest.raises(DatasetError) as caught:
-        PairedFolder(tmp_path)
-    message = str(caught.value)
-    for problem in (
-        "5 problem(s)",
-        "target/a.png has no partner",
-        "input/b.png has no partner",
-        "c: 24x10 pixels degraded, 24x20 clean",
-        "target/d.png cannot be opened",
-        "input: both e.bmp and e.png",
-    ):
-        assert problem in message
-    assert "\n" not in message
-
-
-def test_missing_folders_of_pairs_are_both_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"2 problem.*noisy: no such folder.*gt: no such folder"):
-        PairedFolder(tmp_path, degraded="noisy", clean="gt")
 
 
 def test_a_damaged_photograph_says_so_when_read(tmp_path: Path) -> None:

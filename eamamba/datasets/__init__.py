@@ -9,8 +9,10 @@ from eamamba.datasets.bundled import (
     credits,
 )
 from eamamba.datasets.errors import DatasetError
-from eamamba.datasets.folders import Pair, PairedFolder, PhotoFolder
+from eamamba.datasets.folders import PhotoFolder
+from eamamba.datasets.layouts import bicubic_pairs, dpdd, realsr, reside, sidd
 from eamamba.datasets.manifest import manifest
+from eamamba.datasets.pairs import Pair, PairedFolder, PairedImages
 from eamamba.datasets.patches import (
     PairedPatchDataset,
     PatchDataset,
@@ -25,13 +27,19 @@ __all__ = [
     "DatasetError",
     "Pair",
     "PairedFolder",
+    "PairedImages",
     "PairedPatchDataset",
     "PatchDataset",
     "PhotoFolder",
+    "bicubic_pairs",
     "bundled_photographs",
     "credits",
+    "dpdd",
     "item_generator",
     "manifest",
     "orient",
+    "realsr",
+    "reside",
+    "sidd",
     "training_patches",
 ]

@@ -13,7 +13,8 @@ from torch.utils.data import Dataset
 from eamamba.config import BUNDLED, DataSettings
 from eamamba.datasets.bundled import bundled_photographs
 from eamamba.datasets.errors import DatasetError
-from eamamba.datasets.folders import Pair, PhotoFolder
+from eamamba.datasets.folders import PhotoFolder
+from eamamba.datasets.pairs import PairedImages
 from eamamba.degradations import DEGRADATIONS, Degradation, blind_gaussian_noise
 
 ORIENTATIONS = 8
@@ -72,11 +73,13 @@ class PairedPatchDataset(Dataset[tuple[Tensor, Tensor]]):
     """Random crops at one place of a degraded image and of its clean counterpart.
 
     Parameters, items and errors as for `PatchDataset`, with `pairs` in the place of images and
-    their degradation: a `PairedFolder`, or any sequence of `Pair`.
+    their degradation. `patch` is the side of the clean crop, a multiple of ``pairs.scale``.
     """
 
-    def __init__(self, pairs: Sequence[Pair], patch: int, length: int, seed: int) -> None:
+    def __init__(self, pairs: PairedImages, patch: int, length: int, seed: int) -> None:
         _check(len(pairs), patch, length)
+        if patch % pairs.scale:
+            raise DatasetError(f"patches of {patch} pixels; expected a multiple of {pairs.scale}")
         self.pairs, self.patch, self.length, self.seed = pairs, patch, length, seed
 
     def __len__(self) -> int:
@@ -85,7 +88,7 @@ class PairedPatchDataset(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         rng = item_generator(self.seed, range(self.length)[index])
         pair = self.pairs[_below(len(self.pairs), rng)]
-        degraded, clean = _random_crop(list(pair.read()), self.patch, rng)
+        degraded, clean = _random_crop(list(pair.read()), self.patch, rng, self.pairs.scale)
         return degraded, clean
 
 
@@ -134,14 +137,23 @@ def _below(limit: int, rng: Generator) -> int:
     return int(torch.randint(limit, (), generator=rng))
 
 
-def _random_crop(images: list[Tensor], patch: int, rng: Generator) -> list[Tensor]:
-    """Cut the same random square out of each image and turn all the same random way."""
+def _random_crop(images: list[Tensor], patch: int, rng: Generator, scale: int = 1) -> list[Tensor]:
+    """Cut the same random square out of each image and turn all the same random way.
+
+    The last image is `scale` times the size of the others, and `patch` is measured in it.
+    """
     height, width = images[0].shape[1:]
-    top = _below(max(height - patch, 0) + 1, rng)
-    left = _below(max(width - patch, 0) + 1, rng)
+    side = patch // scale
+    top, left = _below(max(height - side, 0) + 1, rng), _below(max(width - side, 0) + 1, rng)
     mode = _below(ORIENTATIONS, rng)
-    crops = (_reaching(image, patch)[:, top : top + patch, left : left + patch] for image in images)
-    return [orient(crop, mode).contiguous() for crop in crops]
+    crops = []
+    for number, image in enumerate(images, start=1):
+        unit = scale if number == len(images) else 1
+        rows = slice(unit * top, unit * (top + side))
+        columns = slice(unit * left, unit * (left + side))
+        crop = _reaching(image, unit * side)[:, rows, columns]
+        crops.append(orient(crop, mode).contiguous())
+    return crops
 
 
 def _reaching(image: Tensor, patch: int) -> Tensor:

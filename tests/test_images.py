@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -133,6 +133,15 @@ def test_16_bit_gray_of_pillow(tmp_path: Path) -> None:
         np.testing.assert_allclose(photo.rgb[1] * 65535, samples, atol=0.01)
 
 
+def test_16_bit_pictures_name_the_library_they_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_photo(tmp_path / "deep.png", random_photo(16, False, False))
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(ImageError, match="pip install opencv-python-headless"):
+        read_image(tmp_path / "deep.png")
+
+
 def test_floating_point_gray(tmp_path: Path) -> None:
     values = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
     Image.fromarray(values).save(tmp_path / "gray.tif")
@@ -214,7 +223,7 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])
 def test_damaged_bytes_never_escape_as_another_error(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"photo{suffix}"
-    write_photo(path, dataclasses.replace(random_photo(16, False, False)))
+    write_photo(path, random_photo(16, False, False))
     whole = np.frombuffer(path.read_bytes(), np.uint8)
     generator = np.random.default_rng(0)
     for _ in range(60):

@@ -103,12 +103,16 @@ def read_header(path: str | Path) -> dict[str, Any]:
         If the file is missing, damaged or not one of ours.
     """
     with _open(Path(path)) as file:
-        header = (file.metadata() or {}).get(FORMAT)
-    if header is None:
+        text = (file.metadata() or {}).get(FORMAT)
+    if text is None:
         raise CheckpointError(
             f"{path}: no EAMamba settings in its header; expected a file written by save_model"
         )
-    return dict(json.loads(header))
+    try:
+        header = json.loads(text)
+        return {key: header[key] for key in ("task", "settings", "extra")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: its header is damaged ({error})") from None
 
 
 def load_model(

@@ -114,7 +114,7 @@ def load_settings(path: str | Path = "params.yaml", profile: str | None = None) 
     """
     source = Path(path).name
     tree = _read_yaml(Path(path))
-    for key in tree.keys() - {"profile", "profiles"}:
+    for key in sorted(tree.keys() - {"profile", "profiles"}, key=str):
         known = did_you_mean(str(key), ["profile", "profiles"])
         raise SettingsError(f"{source}: {key}: no such setting{known}")
     name = profile or os.environ.get("EAMAMBA_PROFILE") or str(tree.get("profile", "laptop"))

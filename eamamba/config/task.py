@@ -75,9 +75,9 @@ class TaskSettings(Strict):
     task: str
     profile: ProfileName
     model: ModelSettings
-    data: DataSettings
+    data: DataSettings = Field(default_factory=DataSettings)
     training: TrainingSettings
-    evaluation: EvaluationSettings
+    evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
 
 
 class Settings(Strict):

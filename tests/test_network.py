@@ -52,7 +52,7 @@ def golden_model(case: str, backend: Backend) -> Network:
 
 
 def tiny(**changes: object) -> EAMamba:
-    scan = {"scan_count": 4, "d_state": 4} | changes.pop("mamba_cfg", {})  # type: ignore[operator]
+    scan = {"scan_count": 4, "d_state": 16} | changes.pop("mamba_cfg", {})  # type: ignore[operator]
     torch.manual_seed(0)
     model = EAMamba(EAMambaSettings(**TINY | changes, mamba_cfg=MambaSettings(**scan)))
     set_backend(model, "cpu")
@@ -117,11 +117,12 @@ def test_the_defaults_are_the_published_models() -> None:
     assert settings_from(light, "eamambasr") == EAMambaSRSettings()
 
 
+# Sizes whose heads are as wide as those of the golden cases: no more kernels to compile.
 VARIANTS = [
     {"mamba_cfg": {"scan_count": 1}},
-    {"mamba_cfg": {"scan_count": 8, "scan_type": "raster"}},
+    {"mamba_cfg": {"scan_count": 8, "scan_type": "raster"}, "dim": 16},
     {"mamba_cfg": {"scan_count": 8, "scan_merge_method": "add"}},
-    {"mamba_cfg": {"expand": 0.5}},
+    {"mamba_cfg": {"scan_count": 2, "expand": 0.5}},
     {"layernorm_type": "BiasFree", "bias": True},
 ]
 
@@ -151,8 +152,9 @@ def test_wrong_shapes_are_refused_with_the_shape_that_came(shape: tuple) -> None
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_super_resolution_takes_any_size(scale: int) -> None:
-    scan = MambaSettings(scan_count=4, d_state=4)
-    settings = EAMambaSRSettings(dim=8, num_blocks=(1, 1), upscale=scale, mamba_cfg=scan)
+    settings = EAMambaSRSettings(
+        dim=8, num_blocks=(1, 1), upscale=scale, mamba_cfg=MambaSettings(scan_count=4)
+    )
     model = EAMambaSR(settings)
     set_backend(model, "cpu")
     with torch.no_grad():

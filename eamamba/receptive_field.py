@@ -1,0 +1,124 @@
+"""Which input pixels an output pixel depends on (paper section 4, effective receptive field)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from eamamba.config import EAMambaError, TaskSettings
+from eamamba.evaluation import PROTOCOLS, centre_crop, clean_images
+
+POSITIONS: dict[str, tuple[float, float]] = {
+    "centre": (0.5, 0.5),
+    "top left": (0, 0),
+    "top right": (0, 1),
+    "bottom left": (1, 0),
+    "bottom right": (1, 1),
+}
+"""Position -> (row, column) of the output pixel, as shares of the height and the width."""
+
+
+class ReceptiveFieldError(EAMambaError, ValueError):
+    """No such position, or no images to average over."""
+
+
+def effective_receptive_field(
+    model: nn.Module, images: Iterable[Float[Tensor, "c h w"]], position: str = "centre"
+) -> Float[Tensor, "h w"]:
+    """Return how strongly each input pixel moves one output pixel.
+
+    Parameters
+    ----------
+    model : module
+        (1, c, H, W) to (1, c', H', W'), on any device.
+    images : iterable of Tensor (c, H, W)
+        As the network sees them (degraded), all of one size.
+    position : str
+        The output pixel, one of `POSITIONS`; of an even number of pixels, the later of the
+        two in the middle.
+
+    Returns
+    -------
+    Tensor (H, W) float32 on the CPU, non-negative
+        |∂ Σ_c output[c, position] / ∂ input|, summed over the input's channels and averaged
+        over the images. See `for_display`.
+
+    Raises
+    ------
+    ReceptiveFieldError
+        Unknown position, no images, or images of several sizes.
+
+    References
+    ----------
+    Luo, Li, Urtasun, Zemel, "Understanding the effective receptive field in deep
+    convolutional neural networks", NeurIPS 2016.
+    """
+    if position not in POSITIONS:
+        raise ReceptiveFieldError(f"no position {position!r}; use one of {', '.join(POSITIONS)}")
+    fields = [_input_gradient(model, image, position) for image in images]
+    if not fields or len({field.shape for field in fields}) > 1:
+        sizes = sorted({"×".join(map(str, field.shape)) for field in fields})
+        raise ReceptiveFieldError(
+            f"images of {', '.join(sizes) or 'no'} pixels; expected one or more of one size"
+        )
+    return torch.stack(fields).mean(0)
+
+
+def _input_gradient(model: nn.Module, image: Tensor, position: str) -> Tensor:
+    first = next(model.parameters(), image)
+    seen = image[None].detach().to(first).requires_grad_()
+    output = model(seen)
+    row, column = (
+        min(int(share * size), size - 1)
+        for share, size in zip(POSITIONS[position], output.shape[-2:], strict=True)
+    )
+    (gradient,) = torch.autograd.grad(output[0, :, row, column].sum(), seen)
+    return gradient[0].abs().sum(0).float().cpu()
+
+
+def for_display(field: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
+    """Return value^¼ normalised to 1, as the paper shows it; a field of zeros stays."""
+    root = field**0.25
+    return root / root.max() if root.max() > 0 else root
+
+
+def network_inputs(settings: TaskSettings) -> list[Tensor]:
+    """Return what the receptive field of a task is averaged over.
+
+    Returns
+    -------
+    list of Tensor (3, S, S) float32
+        Centre crops of the benchmarks' images, degraded as in the test under the middle one
+        of its conditions; at most ``receptive_field_images``, with S =
+        ``receptive_field_size``. Smaller images are left out.
+
+    Raises
+    ------
+    DatasetError
+        If a benchmark's folder is missing or has no images.
+    ReceptiveFieldError
+        If no image is large enough.
+    """
+    protocol, evaluation = PROTOCOLS[settings.data.degradation], settings.evaluation
+    conditions = list(protocol.conditions(evaluation).values())
+    middle = conditions[len(conditions) // 2]
+    crops = islice(_crops(settings), evaluation.receptive_field_images)
+    inputs = [protocol.degrade(crop, 1, **middle) for crop in crops]
+    if not inputs:
+        raise ReceptiveFieldError(
+            f"no test image has {evaluation.receptive_field_size} pixels each way; "
+            "lower evaluation.receptive_field_size"
+        )
+    return inputs
+
+
+def _crops(settings: TaskSettings) -> Iterator[Tensor]:
+    size = settings.evaluation.receptive_field_size
+    for images in clean_images(settings.data).values():
+        for _, image in images:
+            if min(image.shape[-2:]) >= size:
+                yield centre_crop(image, size)

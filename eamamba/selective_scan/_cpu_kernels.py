@@ -13,7 +13,9 @@ A vector of `LANES` numbers holds the state of ``c`` channels (a power of two) f
 
 from __future__ import annotations
 
+import zlib
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,16 @@ def layout(channels: int, states: int) -> tuple[int, int, int]:
     c = min(LANES, 1 << (channels - 1).bit_length())
     tiles = -(-states // LANES)
     return c, -(-states // (tiles * (LANES // c))), tiles
+
+
+@lru_cache
+def _emitted_version() -> int:
+    """Return a checksum of the modules that emit code; Numba's cache on disk ignores them.
+
+    The kernels take it as a variable of their closure, which is part of the cache's key.
+    """
+    names = ("_cpu_math.py", "_cpu_simd.py", "_cpu_steps.py")
+    return zlib.crc32(b"".join((Path(__file__).parent / name).read_bytes() for name in names))
 
 
 @njit
@@ -90,8 +102,10 @@ def _member(i, size, begin, c, J):  # type: ignore[no-untyped-def]
 @lru_cache
 def forward_kernel(c: int, J: int, double: bool) -> Any:
     """Compile (or load) the forward pass for a layout of channels and states."""
+    version = _emitted_version()
 
     def forward(task, groups, u, delta, A, B, C, D, order, y, states):  # type: ignore[no-untyped-def]
+        assert version >= 0
         b, k, _, begin, end, span, tiles, chunks, width, saved = _sizes(u, A, task, groups, c, J)
         rates = _rates(A, k, begin, end, c, J, tiles)
         h = _aligned(rates.size, u)
@@ -116,9 +130,19 @@ def forward_kernel(c: int, J: int, double: bool) -> Any:
                     emit.copy(states, place * LANES, h, first * LANES, tiles * J)
                 for tile in range(tiles):
                     emit.advance(
-                        c, J, h, rates, (first + tile * J) * LANES,
-                        (step_rows, x_rows, B_rows, C_rows, y_rows), tile * span, width, steps,
-                        (u, delta, y), (B, C), where, next_,
+                        c,
+                        J,
+                        h,
+                        rates,
+                        (first + tile * J) * LANES,
+                        (step_rows, x_rows, B_rows, C_rows, y_rows),
+                        tile * span,
+                        width,
+                        steps,
+                        (u, delta, y),
+                        (B, C),
+                        where,
+                        next_,
                     )
                 emit.scatter(c, y_rows, 0, c, y, where, now, steps)
 
@@ -126,21 +150,48 @@ def forward_kernel(c: int, J: int, double: bool) -> Any:
     image, of_D = real[:, :, :, :], real[:, :]
     return njit(
         void(
-            int64, int64, image, image, real[:, :, :], image, image, of_D, int32[:, ::1],
-            image, real[::1],
+            int64,
+            int64,
+            image,
+            image,
+            real[:, :, :],
+            image,
+            image,
+            of_D,
+            int32[:, ::1],
+            image,
+            real[::1],
         ),
-        nogil=True, cache=True,
+        nogil=True,
+        cache=True,
     )(forward)
 
 
 @lru_cache
 def backward_kernel(c: int, J: int, double: bool) -> Any:
     """Compile (or load) the backward pass for a layout of channels and states."""
+    version = _emitted_version()
 
     def backward(  # type: ignore[no-untyped-def]
-        task, groups, grad_y, u, delta, A, B, C, D, order, states,
-        grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D,
+        task,
+        groups,
+        grad_y,
+        u,
+        delta,
+        A,
+        B,
+        C,
+        D,
+        order,
+        states,
+        grad_u,
+        grad_delta,
+        grad_A,
+        grad_B,
+        grad_C,
+        grad_D,
     ):
+        assert version >= 0
         b, k, group, begin, end, span, tiles, chunks, width, saved = _sizes(
             u, A, task, groups, c, J
         )
@@ -178,19 +229,49 @@ def backward_kernel(c: int, J: int, double: bool) -> Any:
                     first = ((block - begin) * tiles + tile) * J * LANES
                     place = ((saved + block * chunks + chunk) * tiles + tile) * J * LANES
                     emit.retrace(
-                        c, J, states, place, rates, first, (step_rows, x_rows, B_rows),
-                        tile * span, width, steps, decays, history,
+                        c,
+                        J,
+                        states,
+                        place,
+                        rates,
+                        first,
+                        (step_rows, x_rows, B_rows),
+                        tile * span,
+                        width,
+                        steps,
+                        decays,
+                        history,
                     )
                     emit.reverse(
-                        c, J, adjoint, rates, rate_sums, first,
+                        c,
+                        J,
+                        adjoint,
+                        rates,
+                        rate_sums,
+                        first,
                         (step_rows, x_rows, B_rows, C_rows, grad_y_rows),
                         (grad_B_rows, grad_C_rows, grad_x_rows, grad_step_rows),
-                        tile * span, width, steps, decays, history,
-                        (u, delta, grad_y), (B, C), where, next_,
+                        tile * span,
+                        width,
+                        steps,
+                        decays,
+                        history,
+                        (u, delta, grad_y),
+                        (B, C),
+                        where,
+                        next_,
                     )
                 emit.finish(
-                    c, (step_rows, u_rows, slope_rows, grad_y_rows), grad_x_rows, grad_step_rows,
-                    D, skip_sums, (block - begin) * LANES, where, steps, vectors,
+                    c,
+                    (step_rows, u_rows, slope_rows, grad_y_rows),
+                    grad_x_rows,
+                    grad_step_rows,
+                    D,
+                    skip_sums,
+                    (block - begin) * LANES,
+                    where,
+                    steps,
+                    vectors,
                 )
                 emit.scatter(c, grad_x_rows, 0, c, grad_u, where, now, steps)
                 emit.scatter(c, grad_step_rows, 0, c, grad_delta, where, now, steps)
@@ -203,8 +284,24 @@ def backward_kernel(c: int, J: int, double: bool) -> Any:
     image, of_D = real[:, :, :, :], real[:, :]
     return njit(
         void(
-            int64, int64, image, image, image, real[:, :, :], image, image, of_D,
-            int32[:, ::1], real[::1], image, image, image, image, image, real[:, :, :],
+            int64,
+            int64,
+            image,
+            image,
+            image,
+            real[:, :, :],
+            image,
+            image,
+            of_D,
+            int32[:, ::1],
+            real[::1],
+            image,
+            image,
+            image,
+            image,
+            image,
+            real[:, :, :],
         ),
-        nogil=True, cache=True,
+        nogil=True,
+        cache=True,
     )(backward)

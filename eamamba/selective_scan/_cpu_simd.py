@@ -15,10 +15,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
@@ -34,7 +32,8 @@ class Value:
         self.builder, self.value = builder, value
 
     @property
-    def _element(self) -> ir.Type:
+    def element(self) -> ir.Type:
+        """Type of the number, or of each number of a vector."""
         return getattr(self.value.type, "element", self.value.type)
 
     @property
@@ -50,7 +49,7 @@ class Value:
 
     def _operate(self, name: str, other: Value | float) -> Value:
         other = other if isinstance(other, Value) else self.like(other)
-        prefix = "" if isinstance(self._element, ir.IntType) else "f"
+        prefix = "" if isinstance(self.element, ir.IntType) else "f"
         return Value(self.builder, getattr(self.builder, prefix + name)(self.value, other.value))
 
     def __add__(self, other: Value | float) -> Value:
@@ -72,7 +71,7 @@ class Value:
         """Return self * factor + addend, in one rounding where the processor can."""
         addend = addend if isinstance(addend, Value) else self.like(addend)
         kind = self.value.type
-        name = f"llvm.fmuladd.v{kind.count}f{_bits(kind.element)}"
+        name = f"llvm.fmuladd.v{kind.count}f{bits(kind.element)}"
         function = cgutils.get_or_insert_function(
             self.builder.module, ir.FunctionType(kind, [kind] * 3), name
         )
@@ -123,15 +122,19 @@ class Memory:
     """Numbers of an array, addressed by their place behind the first one."""
 
     def __init__(
-        self, builder: ir.IRBuilder, pointer: ir.Value, element: ir.Type,
-        shape: Sequence[Value], strides: Sequence[Value],
+        self,
+        builder: ir.IRBuilder,
+        pointer: ir.Value,
+        element: ir.Type,
+        shape: Sequence[Value],
+        strides: Sequence[Value],
     ) -> None:
         self.builder, self.element, self.shape, self.strides = builder, element, shape, strides
         self.address = Value(builder, builder.ptrtoint(pointer, INDEX))
 
     def _pointer(self, place: Value | int, kind: ir.Type) -> ir.Value:
         place = place if isinstance(place, Value) else self.address.like(place)
-        address = self.address + place * (_bits(self.element) // 8)
+        address = self.address + place * (bits(self.element) // 8)
         return self.builder.inttoptr(address.value, kind.as_pointer())
 
     def at(self, *indices: Value | int) -> Memory:
@@ -146,7 +149,7 @@ class Memory:
     def load(self, place: Value | int, lanes: int = LANES, only: Value | None = None) -> Value:
         """Read ``lanes`` numbers that follow one another; zeros after the first ``only``."""
         kind = ir.VectorType(self.element, lanes)
-        pointer, align = self._pointer(place, kind), _bits(self.element) // 8
+        pointer, align = self._pointer(place, kind), bits(self.element) // 8
         if only is None:
             return Value(self.builder, self.builder.load(pointer, align=align, typ=kind))
         return self._masked("load", kind, [pointer], only, [ir.Constant(kind, [0] * lanes)])
@@ -154,14 +157,18 @@ class Memory:
     def store(self, place: Value | int, value: Value, only: Value | None = None) -> None:
         """Write a vector, or its first ``only`` numbers."""
         kind = value.value.type
-        pointer, align = self._pointer(place, kind), _bits(self.element) // 8
+        pointer, align = self._pointer(place, kind), bits(self.element) // 8
         if only is None:
             self.builder.store(value.value, pointer, align=align)
         else:
             self._masked("store", kind, [value.value, pointer], only, [])
 
     def _masked(
-        self, action: str, kind: ir.VectorType, before: list[ir.Value], only: Value,
+        self,
+        action: str,
+        kind: ir.VectorType,
+        before: list[ir.Value],
+        only: Value,
         after: list[ir.Value],
     ) -> Value:
         numbers = ir.VectorType(INDEX, kind.count)
@@ -171,14 +178,14 @@ class Memory:
         count = count.shuffle([0] * kind.count)
         lane = ir.Constant(numbers, list(range(kind.count)))
         mask = self.builder.icmp_signed("<", lane, count.value)
-        align = ir.Constant(ir.IntType(32), _bits(self.element) // 8)
+        align = ir.Constant(ir.IntType(32), bits(self.element) // 8)
         arguments = [*before, align, mask, *after]
         function = cgutils.get_or_insert_function(
             self.builder.module,
             ir.FunctionType(
                 kind if action == "load" else ir.VoidType(), [x.type for x in arguments]
             ),
-            f"llvm.masked.{action}.v{kind.count}f{_bits(self.element)}.p0",
+            f"llvm.masked.{action}.v{kind.count}f{bits(self.element)}.p0",
         )
         return Value(self.builder, self.builder.call(function, arguments))
 
@@ -212,7 +219,8 @@ class Memory:
         self.builder.call(function, [pointer, number(0), number(3), number(1)])
 
 
-def _bits(element: ir.Type) -> int:
+def bits(element: ir.Type) -> int:
+    """Return the size of a number."""
     if isinstance(element, ir.IntType):
         return int(element.width)
     return 32 if isinstance(element, ir.FloatType) else 64
@@ -273,8 +281,8 @@ def _unwrapper(context: Any, builder: ir.IRBuilder) -> Callable[[Any, Any], Any]
         if isinstance(kind, types.Integer):
             return Value(builder, context.cast(builder, value, kind, types.int64))
         if isinstance(kind, types.BaseTuple):
-            items = cgutils.unpack_tuple(builder, value)
-            return [unwrap(*item) for item in zip(tuple(kind), items, strict=True)]
+            parts = kind.types  # type: ignore[attr-defined]
+            return list(map(unwrap, parts, cgutils.unpack_tuple(builder, value)))
         array = context.make_array(kind)(context, builder, value)
         shape, strides = (
             [Value(builder, x) for x in cgutils.unpack_tuple(builder, packed)]
@@ -283,81 +291,3 @@ def _unwrapper(context: Any, builder: ir.IRBuilder) -> Callable[[Any, Any], Any]
         return Memory(builder, array.data, context.get_data_type(kind.dtype), shape, strides)
 
     return unwrap
-
-
-class _Format(NamedTuple):
-    integer: ir.IntType
-    mantissa_bits: int
-    smallest_exponent: int
-    ln2_upper_bits: int
-    exp_degree: int
-    log_terms: int
-
-
-_FORMATS = {
-    32: _Format(ir.IntType(32), 23, -126, 15, exp_degree=5, log_terms=7),
-    64: _Format(ir.IntType(64), 52, -1022, 32, exp_degree=13, log_terms=17),
-}
-
-
-@lru_cache
-def exp2_polynomial(degree: int) -> tuple[float, ...]:
-    """Return coefficients, highest first, of a polynomial close to 2^f for |f| <= 1/2.
-
-    Value and slope at 0 are exact: a decay factor close to 1 is applied once per pixel,
-    so a constant error there would add up over the image. The other nodes are those of
-    a Chebyshev polynomial in f^2, stretched to have its first root at 0. The relative
-    error is 1.3e-7 for degree 5.
-    """
-    m = (degree + 1) // 2
-    roots = np.cos(np.pi * (np.arange(m) + 0.5) / m)[::-1]
-    squares = 0.25 * (roots - roots[0]) / (1 - roots[0])
-    nodes = np.sqrt(squares[1:])
-    nodes = np.concatenate([-nodes, nodes])
-    rest = (np.exp2(nodes) - 1 - np.log(2) * nodes) / nodes**2
-    return (*np.polyfit(nodes, rest, len(nodes) - 1).tolist(), float(np.log(2)), 1.0)
-
-
-def _power_of_two(whole: Value, fraction: Value, form: _Format) -> Value:
-    """Return 2^(n + fraction); ``whole`` is n with the constant of `_magic` added."""
-    first, *others = exp2_polynomial(form.exp_degree)
-    power = fraction.like(first)
-    for coefficient in others:
-        power = power.times_plus(fraction, coefficient)
-    # The low bits of ``whole`` are n; moved up they add n to the exponent of the power.
-    exponent = whole.reinterpret(form.integer) << form.mantissa_bits
-    return (power.reinterpret(form.integer) + exponent).reinterpret(power._element)
-
-
-def _magic(form: _Format) -> float:
-    """Return the number whose addition rounds to an integer, leaving it in the low bits."""
-    return float(1.5 * 2**form.mantissa_bits)
-
-
-def exp2(x: Value) -> Value:
-    """Return 2^x for x <= 127; below the normal numbers, the smallest of them."""
-    form = _FORMATS[_bits(x._element)]
-    x = x.at_least(form.smallest_exponent)
-    whole = x + _magic(form)
-    return _power_of_two(whole, x - (whole - _magic(form)), form)
-
-
-def softplus_and_sigmoid(x: Value) -> tuple[Value, Value]:
-    """Return log(1 + e^x) and its derivative, both with a small relative error for any x."""
-    form = _FORMATS[_bits(x._element)]
-    negative = x.where_less(0, x, x.like(0) - x).at_least(form.smallest_exponent * np.log(2))
-    # e^x with x = n ln 2 + r: n times the upper part of ln 2 has no rounding error.
-    whole = negative.times_plus(x.like(1 / np.log(2)), _magic(form))
-    upper = np.floor(np.log(2) * 2**form.ln2_upper_bits) / 2**form.ln2_upper_bits
-    n = whole - _magic(form)
-    rest = n.times_plus(x.like(-upper), negative)
-    rest = n.times_plus(x.like(upper - np.log(2)), rest)
-    z = _power_of_two(whole, rest * (1 / np.log(2)), form)
-    # log(1 + z) = 2 artanh(w) = 2 (w + w^3 / 3 + w^5 / 5 + ...) with w <= 1/3
-    w = z / (z + 2)
-    square = w * w
-    series = x.like(2 / (2 * form.log_terms - 1))
-    for k in reversed(range(form.log_terms - 1)):
-        series = series.times_plus(square, 2 / (2 * k + 1))
-    softplus = w.times_plus(series, x.at_least(0))
-    return softplus, x.where_less(0, z, x.like(1)) / (z + 1)

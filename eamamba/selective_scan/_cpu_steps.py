@@ -15,15 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from eamamba.selective_scan._cpu_math import exp2, softplus_and_sigmoid
 from eamamba.selective_scan._cpu_simd import (
     LANES,
     Memory,
     Register,
     Value,
     emitted,
-    exp2,
     loop,
-    softplus_and_sigmoid,
     where_full,
 )
 
@@ -46,8 +45,14 @@ def clear(rows: Memory, vectors: Value) -> None:
 
 @emitted
 def gather(
-    lanes: int, rows: Memory, place: Value, width: Value, image: Memory, where: list[Value],
-    visits: list[Any], steps: Value,
+    lanes: int,
+    rows: Memory,
+    place: Value,
+    width: Value,
+    image: Memory,
+    where: list[Value],
+    visits: list[Any],
+    steps: Value,
 ) -> None:
     """Copy the visited pixels of an image to rows, padded with zeros to ``lanes`` numbers."""
     for row, pixel, only in _pixels(lanes, place, width, image, where, visits, steps):
@@ -56,8 +61,14 @@ def gather(
 
 @emitted
 def scatter(
-    lanes: int, rows: Memory, place: Value, width: Value, image: Memory, where: list[Value],
-    visits: list[Any], steps: Value,
+    lanes: int,
+    rows: Memory,
+    place: Value,
+    width: Value,
+    image: Memory,
+    where: list[Value],
+    visits: list[Any],
+    steps: Value,
 ) -> None:
     """Copy rows to the visited pixels of an image, without the padding."""
     for row, pixel, only in _pixels(lanes, place, width, image, where, visits, steps):
@@ -65,8 +76,13 @@ def scatter(
 
 
 def _pixels(
-    lanes: int, place: Value, width: Value, image: Memory, where: list[Value],
-    visits: list[Any], steps: Value,
+    lanes: int,
+    place: Value,
+    width: Value,
+    image: Memory,
+    where: list[Value],
+    visits: list[Any],
+    steps: Value,
 ) -> Iterator[tuple[Value, Memory, Value | None]]:
     b, k, first = where
     order, start = visits
@@ -77,7 +93,10 @@ def _pixels(
 
 
 def _prefetch(
-    images: list[Memory], projections: list[Memory], where: list[Value], visits: list[Any],
+    images: list[Memory],
+    projections: list[Memory],
+    where: list[Value],
+    visits: list[Any],
     t: Value,
 ) -> None:
     """Ask for the pixel that is visited at step t of the next chunk."""
@@ -119,7 +138,12 @@ class _StateRow:
 
 @emitted
 def activate(
-    c: int, step_rows: Memory, x_rows: Memory, y_rows: Memory, D: Memory, where: list[Value],
+    c: int,
+    step_rows: Memory,
+    x_rows: Memory,
+    y_rows: Memory,
+    D: Memory,
+    where: list[Value],
     vectors: Value,
 ) -> None:
     """Replace rows of delta by Δ, of u by Δ u, and start y with D u."""
@@ -141,9 +165,19 @@ def _skip_weights(c: int, D: Memory, where: list[Value]) -> Iterator[Value]:
 
 @emitted
 def advance(
-    c: int, J: int, state: Memory, rates: Memory, first: Value, rows: list[Memory],
-    column: Value, width: Value, steps: Value,
-    images: list[Memory], projections: list[Memory], where: list[Value], visits: list[Any],
+    c: int,
+    J: int,
+    state: Memory,
+    rates: Memory,
+    first: Value,
+    rows: list[Memory],
+    column: Value,
+    width: Value,
+    steps: Value,
+    images: list[Memory],
+    projections: list[Memory],
+    where: list[Value],
+    visits: list[Any],
 ) -> None:
     """Run the recurrence over one tile of a chunk and add C h to y."""
     step_rows, x_rows, B_rows, C_rows, y_rows = rows
@@ -182,9 +216,18 @@ def activate_twice(
 
 @emitted
 def retrace(
-    c: int, J: int, state: Memory, start: Value, rates: Memory, first: Value,
-    rows: list[Memory], column: Value, width: Value, steps: Value,
-    decays: Memory, history: Memory,
+    c: int,
+    J: int,
+    state: Memory,
+    start: Value,
+    rates: Memory,
+    first: Value,
+    rows: list[Memory],
+    column: Value,
+    width: Value,
+    steps: Value,
+    decays: Memory,
+    history: Memory,
 ) -> None:
     """Run the recurrence over one tile of a chunk again, keeping decays and states.
 
@@ -209,10 +252,23 @@ def retrace(
 
 @emitted
 def reverse(
-    c: int, J: int, adjoint: Memory, rates: Memory, grad_rates: Memory, first: Value,
-    rows: list[Memory], grad_rows: list[Memory], column: Value, width: Value, steps: Value,
-    decays: Memory, history: Memory,
-    images: list[Memory], projections: list[Memory], where: list[Value], visits: list[Any],
+    c: int,
+    J: int,
+    adjoint: Memory,
+    rates: Memory,
+    grad_rates: Memory,
+    first: Value,
+    rows: list[Memory],
+    grad_rows: list[Memory],
+    column: Value,
+    width: Value,
+    steps: Value,
+    decays: Memory,
+    history: Memory,
+    images: list[Memory],
+    projections: list[Memory],
+    where: list[Value],
+    visits: list[Any],
 ) -> None:
     """Run the adjoint recurrence over one tile of a chunk, from its end.
 
@@ -250,9 +306,7 @@ def reverse(
         grad_rates.store(first + j * LANES, rate_sums[j].get())
 
 
-def _over_channels(
-    c: int, J: int, products: Callable[[int], tuple[Value, ...]]
-) -> list[Value]:
+def _over_channels(c: int, J: int, products: Callable[[int], tuple[Value, ...]]) -> list[Value]:
     """Add up the channels of all vectors at once; lane n of a result belongs to state n.
 
     Two vectors whose numbers differ in one bit are merged into one: the lanes whose
@@ -266,8 +320,10 @@ def _over_channels(
         low = merged(j, bit // 2)
         high = merged(j + bit, bit // 2) if j + bit < J else tuple(x.like(0) for x in low)
         clear, full = (
-            [(lane | bit if odd else lane & ~bit) + (LANES if lane & bit else 0)
-             for lane in range(LANES)]
+            [
+                (lane | bit if odd else lane & ~bit) + (LANES if lane & bit else 0)
+                for lane in range(LANES)
+            ]
             for odd in (False, True)
         )
         return tuple(
@@ -280,8 +336,16 @@ def _over_channels(
 
 @emitted
 def finish(
-    c: int, rows: list[Memory], grad_x_rows: Memory, grad_step_rows: Memory,
-    D: Memory, grad_skip: Memory, first: Value, where: list[Value], steps: Value, vectors: Value,
+    c: int,
+    rows: list[Memory],
+    grad_x_rows: Memory,
+    grad_step_rows: Memory,
+    D: Memory,
+    grad_skip: Memory,
+    first: Value,
+    where: list[Value],
+    steps: Value,
+    vectors: Value,
 ) -> None:
     """Turn the gradients of Δ u and of the exponents into those of u and delta; add up D's."""
     step_rows, u_rows, slope_rows, grad_y_rows = rows

@@ -92,6 +92,7 @@ def selective_scan(
     return y
 
 
+@torch.compiler.assume_constant_result  # a graph is compiled for one backend
 def resolve_backend(backend: str, device: torch.device) -> str:
     """Return the backend that ``backend`` means on ``device``, checked to be usable."""
     if backend == "auto":

@@ -56,7 +56,7 @@ def forward(
     save_states: bool,
 ) -> tuple[Tensor, Tensor]:
     """Return ``y`` and an empty state buffer."""
-    return scan(u, delta, A, B, C, D, order), u.new_empty(0)
+    return scan(u, delta, A, B, C, D, order).contiguous(), u.new_empty(0)
 
 
 def backward(
@@ -77,8 +77,8 @@ def backward(
     for p in visits:
         Δ = softplus(delta[:, p, heads])[..., None]
         h.append(torch.exp(Δ * A) * h[-1] + Δ * u[:, p, heads][..., None] * B[:, p, heads, None])
-    grad_u, grad_delta, grad_B, grad_C = (torch.zeros_like(x) for x in (grad_y, delta, B, C))
-    grad_A = torch.zeros_like(A)
+    grad_u, grad_delta, grad_B, grad_C = (x.new_zeros(x.shape) for x in (u, delta, B, C))
+    grad_A = A.new_zeros(A.shape)
     grad_h = torch.zeros_like(h[0])
     for t, p in reversed(list(enumerate(visits))):
         g, x, step = grad_y[:, p, heads], u[:, p, heads], delta[:, p, heads]

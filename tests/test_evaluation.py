@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -211,3 +212,16 @@ def test_what_cannot_be_evaluated_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"no test protocol for 'scratches'.*gaussian_noise"):
         evaluate(Identity(), task().model_copy(update={"data": data}), tmp_path, progress=False)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("benchmark", "images"), [("CBSD68", 68), ("Kodak24", 24)])
+def test_published_benchmarks_are_read_whole(benchmark: str, images: int, tmp_path: Path) -> None:
+    folder = os.environ.get("EAMAMBA_BENCHMARKS")
+    if not folder or not (Path(folder) / benchmark).is_dir():
+        pytest.skip(f"set EAMAMBA_BENCHMARKS to a folder with {benchmark}")
+    settings = task((25,), benchmarks={benchmark: str(Path(folder) / benchmark)})
+    scores = evaluate(Denoiser(), settings, tmp_path, progress=False)[benchmark]["sigma25"]
+    assert scores["images"] == images
+    assert scores["psnr_input_db"] == pytest.approx(20 * math.log10(255 / 25), abs=0.01)
+    assert scores["gain_db"] > 3

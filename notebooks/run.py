@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -61,6 +62,7 @@ def main() -> None:
     arguments = parser.parse_args()
     parameters = dict(arguments.p)
     check_parameters(arguments.notebook, parameters)
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")
     logging.getLogger("papermill").setLevel(logging.WARNING)
     try:
         executed = papermill.execute_notebook(

@@ -97,21 +97,21 @@ def comparison(examples: Mapping[str, Example]) -> Figure:
 
 @styled
 def receptive_field(fields: Mapping[str, np.ndarray]) -> Figure:
-    """Draw effective receptive fields, as value to the power ¼, normalised to 1.
+    """Draw effective receptive fields side by side.
 
     Parameters
     ----------
     fields : mapping
-        Title and map (H, W) of summed absolute gradients, non-negative.
+        Title and map (H, W) in [0, 1]: the gradient's fourth root, largest value 1.
     """
-    figure = Figure(figsize=(3.2 * len(fields) + 0.8, 3.2))
+    figure = Figure(figsize=(9, 3.0))
     row = figure.subplots(1, len(fields), squeeze=False)[0]
     for axes, (title, field) in zip(row, fields.items(), strict=True):
-        shown = np.asarray(field, dtype=np.float64) ** 0.25
-        image = axes.imshow(shown / shown.max(), cmap="viridis", vmin=0, vmax=1)
+        image = axes.imshow(field, cmap="viridis", vmin=0, vmax=1)
         axes.set(title=title, xlabel="column, pixels", ylabel="row, pixels")
         axes.grid(visible=False)
-    figure.colorbar(image, ax=list(row), label="(|gradient| / max)^¼")
+        axes.label_outer()
+    figure.colorbar(image, ax=list(row), label="(|gradient| / largest)$^{1/4}$")
     return figure
 
 

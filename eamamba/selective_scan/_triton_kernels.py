@@ -28,8 +28,13 @@ from eamamba.selective_scan._triton_tiles import (
     steps,
 )
 
+# Compiled once for all image sizes: nothing is gained from knowing these numbers.
+SIZES = ["length", "chunk", "chunks", "heads", "batch"]
+STRIDES = [f"{x}_{axis}" for x in ("x", "m", "u", "delta", "B", "C")
+           for axis in ("batch", "row", "head")]  # fmt: skip
 
-@triton.jit
+
+@triton.jit(do_not_specialize=SIZES + STRIDES)
 def chunk_ends(
     x, x_batch, x_row, x_head,
     delta, delta_batch, delta_row, delta_head,
@@ -79,7 +84,7 @@ def _affine(decay_1, add_1, decay_2, add_2):
     return decay_1 * decay_2, decay_2 * add_1 + add_2
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES + STRIDES)
 def combine_chunks(
     A, ends, totals, starts, chunks, heads,
     D: tl.constexpr, N: tl.constexpr, PN: tl.constexpr,
@@ -112,7 +117,7 @@ def combine_chunks(
         h = tl.sum(tl.where((step == i + T - 1)[:, None], states, 0.0), 0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES + STRIDES)
 def forward_chunks(
     u, u_batch, u_row, u_head,
     delta, delta_batch, delta_row, delta_head,
@@ -152,7 +157,7 @@ def forward_chunks(
         tl.store(y + (p * heads)[None, :] * D + d[:, None], out + through * value, mask=keep)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES + STRIDES)
 def backward_chunks(
     grad_y,
     u, u_batch, u_row, u_head,
@@ -183,7 +188,8 @@ def backward_chunks(
     B += (b * B_batch + k * B_head) * UNIT
     C += (b * C_batch + k * C_head) * UNIT
     row = b * length * heads + k
-    block_row = row + (tl.program_id(1) % ((D + BD - 1) // BD)) * batch * length * heads
+    block = (tl.program_id(1) % ((D + BD - 1) // BD)).to(tl.int64)
+    block_row = row + block * batch * length * heads
     sum_A = tl.zeros((BD, PN), tl.float32)
     sum_skip = tl.zeros((BD, T), tl.float32)
     start = c * chunk

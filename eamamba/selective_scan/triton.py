@@ -15,24 +15,30 @@ import torch
 from torch import Tensor
 
 
+class Tile(NamedTuple):
+    """How one pass cuts up its work."""
+
+    steps: int  # at a time in the registers of a program; a power of two up to GRAIN
+    warps: int  # of a program
+    programs: int  # wanted per multiprocessor; sets the number of chunks
+
+
 class Config(NamedTuple):
-    """How the kernels cut up the work of one head."""
+    """The cut of both passes; a state is kept for every tile of the backward pass."""
 
-    forward_steps: int  # steps per tile; a power of two that divides backward_steps
-    forward_warps: int
-    backward_steps: int  # also the distance between the states kept for the backward pass
-    backward_warps: int
-    forward_programs: int  # wanted per multiprocessor: sets the number of chunks
-    backward_programs: int
+    forward: Tile
+    backward: Tile
 
 
-# By channels of a head, rounded up to a power of two; more than 64 go in blocks of 64.
+# By the channels of a head, up to.
 CONFIGS: dict[int, Config] = {
-    8: Config(4, 1, 4, 1, 32, 32),
-    16: Config(4, 1, 4, 1, 32, 32),
-    32: Config(4, 2, 4, 2, 16, 16),
-    64: Config(4, 4, 4, 4, 8, 8),
+    8: Config(Tile(4, 1, 32), Tile(4, 1, 32)),
+    16: Config(Tile(4, 1, 32), Tile(4, 1, 32)),
+    32: Config(Tile(4, 2, 16), Tile(4, 2, 16)),
+    64: Config(Tile(4, 4, 8), Tile(4, 4, 8)),
 }
+CELLS = 1024  # channels times states of a program: what its registers can hold
+GRAIN = 16  # chunks are multiples of so many steps, so that kept states begin with a chunk
 SHORTEST_CHUNK = 32  # steps; shorter ones move more states than inputs
 COMBINED_AT_ONCE = 64  # chunks
 
@@ -48,7 +54,7 @@ def available() -> str | None:
 
 def state_size(batch: int, length: int, heads: int, channels: int, states: int) -> int:
     """Return the size of the states kept for the backward pass, one set per tile."""
-    steps = _config(channels).backward_steps
+    steps = _config(channels).backward.steps
     return batch * heads * -(-length // steps) * channels * states
 
 
@@ -77,17 +83,19 @@ def forward(
     u, delta, B, C = (_unit_last(x) for x in (u, delta, B, C))
     A, D, order = A.contiguous(), D.contiguous(), order.contiguous()
     batch, length, heads, channels = u.shape
-    config = _config(channels)
-    work = _Work(u, A, config.forward_steps, config.forward_programs, (u, delta, B, C))
+    tile, keep = _config(channels).forward, _config(channels).backward.steps
+    if save_states:
+        tile = tile._replace(steps=min(tile.steps, keep))
+    work = _Work(u, A, tile, (u, delta, B, C))
     y = torch.empty(u.shape, dtype=u.dtype, device=u.device)
     size = state_size(batch, length, heads, channels, A.shape[-1]) if save_states else 0
     states = u.new_empty(size)
     with _on(u.device):
-        starts = _first_states(work, u, delta, B, A, order, config.forward_warps, reverse=False)
+        starts = _first_states(work, u, delta, B, A, order, reverse=False)
         kernels.forward_chunks[work.grid](
             *work.strided(u), *work.strided(delta), *work.strided(B), *work.strided(C),
-            A, D, order, starts, y, states, length, work.chunk, heads, **work.sizes,
-            SAVE=config.backward_steps if save_states else 0, num_warps=config.forward_warps,
+            A, D, order, starts, y, states, length, work.chunk, heads,
+            SAVE=keep if save_states else 0, **work.options,
         )  # fmt: skip
     return y, states
 
@@ -108,22 +116,18 @@ def backward(
 
     u, delta, B, C = (_unit_last(x) for x in (u, delta, B, C))
     A, D, order, grad_y = (x.contiguous() for x in (A, D, order, grad_y))
-    batch, length, heads, _ = u.shape
-    config = _config(u.shape[-1])
-    work = _Work(u, A, config.backward_steps, config.backward_programs, (grad_y, u, delta, B, C))
+    batch, length, heads, channels = u.shape
+    work = _Work(u, A, _config(channels).backward, (grad_y, u, delta, B, C))
     grad_u, grad_delta = (torch.empty_like(grad_y) for _ in range(2))
     grad_B, grad_C = (u.new_empty(work.blocks, *B.shape) for _ in range(2))
     grad_A = u.new_empty(batch, work.chunks, *A.shape)
     grad_D = u.new_empty(batch, work.chunks, *D.shape)
     with _on(u.device):
-        messages = _first_states(
-            work, grad_y, delta, C, A, order, config.forward_warps, reverse=True
-        )
+        messages = _first_states(work, grad_y, delta, C, A, order, reverse=True)
         kernels.backward_chunks[work.grid](
             grad_y, *work.strided(u), *work.strided(delta), *work.strided(B), *work.strided(C),
-            A, D, order, messages, states,
-            grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D,
-            length, work.chunk, heads, batch, **work.sizes, num_warps=config.backward_warps,
+            A, D, order, messages, states, grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D,
+            length, work.chunk, heads, batch, **work.options,
         )  # fmt: skip
     if work.blocks > 1:
         grad_B, grad_C = grad_B.sum(0, keepdim=True), grad_C.sum(0, keepdim=True)
@@ -131,33 +135,34 @@ def backward(
 
 
 class _Work:
-    """The cut of one scan into programs, and the numbers every kernel is told."""
+    """The cut of one pass into programs, and what every kernel is told about it."""
 
-    def __init__(
-        self, u: Tensor, A: Tensor, steps: int, programs: int, strided: tuple[Tensor, ...]
-    ) -> None:
+    def __init__(self, u: Tensor, A: Tensor, tile: Tile, strided: tuple[Tensor, ...]) -> None:
         import triton
 
         self.batch, self.length, self.heads, channels = u.shape
-        block = min(64, triton.next_power_of_2(channels))
+        states = triton.next_power_of_2(A.shape[-1])
+        block = min(triton.next_power_of_2(channels), max(1, CELLS // states))
+        if u.is_cuda:  # below 4 cells for every thread, the steps would lie across threads
+            block = max(block, 128 // states)
         self.blocks = -(-channels // block)
         rows = self.batch * self.heads * self.blocks
-        wanted = max(1, _multiprocessors(u.device) * programs // rows)
+        wanted = max(1, _multiprocessors(u.device) * tile.programs // rows)
         longest = max(SHORTEST_CHUNK, -(-self.length // wanted))
-        grain = _config(channels).backward_steps  # so that kept states begin with a chunk
-        self.chunk = -(-longest // grain) * grain
+        self.chunk = -(-longest // GRAIN) * GRAIN
         self.chunks = -(-self.length // self.chunk)
+        self.grid = (self.chunks, self.heads * self.blocks, self.batch)
         strides = [s for x in strided for s in x.stride()[:-1]]
         self.unit = 4 if all(s % 4 == 0 for s in strides) else 1
-        self.sizes = {
+        self.options = {
             "D": channels,
             "N": A.shape[-1],
             "BD": block,
-            "PN": triton.next_power_of_2(A.shape[-1]),
-            "T": steps,
+            "PN": states,
+            "T": tile.steps,
             "UNIT": self.unit,
+            "num_warps": max(1, min(tile.warps, block * states // 128)),
         }
-        self.grid = (self.chunks, self.heads * self.blocks, self.batch)
 
     def strided(self, x: Tensor) -> tuple[Tensor, int, int, int]:
         """Return x and its batch, row and head strides in units of ``unit``."""
@@ -166,9 +171,8 @@ class _Work:
 
 
 def _first_states(
-    work: _Work, x: Tensor, delta: Tensor, m: Tensor, A: Tensor, order: Tensor, warps: int,
-    reverse: bool,
-) -> Tensor:  # fmt: skip
+    work: _Work, x: Tensor, delta: Tensor, m: Tensor, A: Tensor, order: Tensor, reverse: bool
+) -> Tensor:
     """Return the state before each chunk (batch, K, chunks, D, N); reverse: the message into it."""
     from eamamba.selective_scan import _triton_kernels as kernels
 
@@ -178,17 +182,17 @@ def _first_states(
     ends, starts, totals = x.new_empty(shape), x.new_empty(shape), x.new_empty(shape[:-1])
     kernels.chunk_ends[(work.chunks - 1, *work.grid[1:])](
         *work.strided(x), *work.strided(delta), *work.strided(m), A, order, ends, totals,
-        work.length, work.chunk, work.heads, **work.sizes, REVERSE=reverse, num_warps=warps,
+        work.length, work.chunk, work.heads, REVERSE=reverse, **work.options,
     )  # fmt: skip
     kernels.combine_chunks[(work.batch * work.heads, A.shape[1])](
-        A, ends, totals, starts, work.chunks, work.heads,
-        A.shape[1], A.shape[2], work.sizes["PN"], COMBINED_AT_ONCE, REVERSE=reverse,
+        A, ends, totals, starts, work.chunks, work.heads, D=A.shape[1], N=A.shape[2],
+        PN=work.options["PN"], T=COMBINED_AT_ONCE, REVERSE=reverse,
     )  # fmt: skip
     return starts
 
 
 def _config(channels: int) -> Config:
-    return CONFIGS[next((size for size in CONFIGS if size >= channels), 64)]
+    return CONFIGS[next((size for size in CONFIGS if channels <= size), max(CONFIGS))]
 
 
 def _interpreted() -> bool:

@@ -72,7 +72,7 @@ def chunk_ends(
         if REVERSE:
             h, _ = run_adjoints(h, decay, add, j, T)
         else:
-            h, _ = run_states(h, decay, add, j, T)
+            h, _, _ = run_states(h, decay, add, j, T)
     at = ((b * heads + k) * tl.cdiv(length, chunk) + c) * D
     tl.store(ends + at * N + cell, h, mask=cell_kept)
     tl.store(totals + at + d, tl.sum(total, 1), mask=d < D)
@@ -152,7 +152,7 @@ def forward_chunks(
         value = by_channel(u, p, u_row, d, keep, UNIT)
         decay = tl.exp2(step[:, :, None] * rate[:, None, :])
         add = (step * value)[:, :, None] * by_state(B, p, B_row, t < stop, n, N, BD, UNIT)
-        h, hs = run_states(h, decay, add, j, T)
+        h, hs, _ = run_states(h, decay, add, j, T)
         out = tl.sum(hs * by_state(C, p, C_row, t < stop, n, N, BD, UNIT), 2)
         tl.store(y + (p * heads)[None, :] * D + d[:, None], out + through * value, mask=keep)
 
@@ -199,9 +199,7 @@ def backward_chunks(
         t0 = start + (tiles - 1 - tile) * T
         j = tl.arange(0, T)
         inside = t0 + j < stop
-        p, keep, step, slope = steps(
-            order + k * length, delta, delta_row, t0 + j, stop, d, D, UNIT
-        )
+        p, keep, step, slope = steps(order + k * length, delta, delta_row, t0 + j, stop, d, D, UNIT)
         value = by_channel(u, p, u_row, d, keep, UNIT)
         g = by_channel(grad_y + row * D, p, heads * D, d, keep, 1)
         into = by_state(B, p, B_row, inside, n, N, BD, UNIT)
@@ -210,7 +208,7 @@ def backward_chunks(
 
         decay = tl.exp2(step[:, :, None] * (A_head * LOG2_E)[:, None, :])
         add = (step * value)[:, :, None] * into
-        _, hs = run_states(h, decay, add, j, T)
+        _, hs, kept = run_states(h, decay, add, j, T)
         message, adjoint = run_adjoints(message, decay, g[:, :, None] * out_of, j, T)
 
         to_state = (block_row + p * heads)[:, None] * N + n[None, :]
@@ -218,8 +216,7 @@ def backward_chunks(
         tl.store(grad_C + to_state, tl.sum(g[:, :, None] * hs, 0), mask=state_kept)
         grad_into = tl.sum(adjoint * (step * value)[:, :, None], 0)
         tl.store(grad_B + to_state, grad_into, mask=state_kept)
-        # hs - add is decay times the state before, without shifting the tile by a step.
-        exponent = adjoint * (hs - add)
+        exponent = adjoint * kept
         sum_A += tl.sum(exponent * step[:, :, None], 1)
         sum_skip += g * value
         grad_add = tl.sum(adjoint * into, 2)

@@ -109,13 +109,16 @@ def _pick(x, y, chosen):
 
 @triton.jit
 def run_states(h, decay, add, j, T: tl.constexpr):
-    """Run h <- decay h + add over a tile; return the last state and all of them."""
+    """Run h <- decay h + add over a tile: the last state, all states, all decay h."""
     states = add
+    kept = add
     for i in tl.static_range(T):
         a, x = _pick(decay, add, j == i)
-        h = a * h + x
+        rest = a * h
+        h = rest + x
         states = tl.where((j == i)[None, :, None], h[:, None, :], states)
-    return h, states
+        kept = tl.where((j == i)[None, :, None], rest[:, None, :], kept)
+    return h, states, kept
 
 
 @triton.jit

@@ -159,12 +159,7 @@ def test_released_layout_of_full_size_is_understood(tmp_path: Path, layout: str)
     model = load_model(write(tmp_path / "full.pth", content))
     assert sum(weight.numel() for weight in model.parameters()) == LAYOUTS[layout]["parameters"]
     assert list(model.state_dict()) == list(shapes)
-
-
-@pytest.mark.filterwarnings("ignore::eamamba.checkpoint.CheckpointWarning")
-def test_released_super_resolution_keeps_its_scale(tmp_path: Path) -> None:
-    model = load_model(write(tmp_path / "sr.pth", released("sr_x3")))
-    assert model.upscale == 3
+    assert model.upscale == LAYOUTS[layout]["args"]["upscale"]
 
 
 class Hostile:
@@ -283,9 +278,7 @@ def test_our_files_hold_the_average_only(saved: Path) -> None:
         load_model(saved, weights="raw")
 
 
-def test_names_mean_files(
-    model: EAMamba, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_names_mean_files(model: EAMamba, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EAMAMBA_ROOT", str(tmp_path))
     monkeypatch.setattr(paths, "PRETRAINED", tmp_path / "pretrained")
     save_model(model, tmp_path / "pretrained/derain.safetensors")

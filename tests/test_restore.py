@@ -77,9 +77,7 @@ def test_identity_is_returned_to_the_last_bit(
     size: tuple[int, int], upscale: int, self_ensemble: int, tile: int | None
 ) -> None:
     image = photo(2, 3, *size)
-    restored = restore(
-        Identity(upscale=upscale), image, self_ensemble=self_ensemble, tile=tile
-    )
+    restored = restore(Identity(upscale=upscale), image, self_ensemble=self_ensemble, tile=tile)
     expected = image.repeat_interleave(upscale, -1).repeat_interleave(upscale, -2)
     assert torch.equal(restored, expected)
 
@@ -142,9 +140,7 @@ def test_no_call_sees_more_than_a_tile() -> None:
 
 def test_ensembles_average_over_what_they_name() -> None:
     image, model = photo(3, 16, 16), Ramps()
-    members = [
-        model(image.flip(flips)).flip(flips) for flips in ((), (-1,), (-2,), (-2, -1))
-    ]
+    members = [model(image.flip(flips)).flip(flips) for flips in ((), (-1,), (-2,), (-2, -1))]
     transposed = [
         model(image.flip(flips).mT).mT.flip(flips) for flips in ((), (-1,), (-2,), (-2, -1))
     ]

@@ -20,7 +20,16 @@ from eamamba.images import Photo
 from eamamba.restore.memory import fitting_tile
 from eamamba.restore.tiles import blend_tiles, pad_to_multiple, tile_starts
 
-__all__ = ["Progress", "RestoreError", "Restorer", "pad_to_multiple", "restore", "restore_photo"]
+__all__ = [
+    "Progress",
+    "RestoreError",
+    "Restorer",
+    "SelfEnsemble",
+    "Tile",
+    "pad_to_multiple",
+    "restore",
+    "restore_photo",
+]
 
 Progress = Callable[[int, int], None]
 Tile = int | Literal["auto"] | None
@@ -36,8 +45,13 @@ class RestoreError(EAMambaError, ValueError):
 class Restorer(Protocol):
     """What `restore` needs of a network: a call, and two facts about sizes."""
 
-    size_multiple: int
-    upscale: int
+    @property
+    def size_multiple(self) -> int:
+        """H and W must be multiples of it."""
+
+    @property
+    def upscale(self) -> int:
+        """How many times higher and wider the output is."""
 
     def __call__(self, image: Tensor, /) -> Tensor:
         """Return (batch, c', H·upscale, W·upscale) for (batch, c, H, W)."""
@@ -187,9 +201,7 @@ def _ensemble(model: _Counted, part: Tensor, members: int) -> Tensor:
     return mean
 
 
-def _tiling(
-    model: Restorer, padded: Tensor, tile: Tile, overlap: int | None
-) -> tuple[int, int]:
+def _tiling(model: Restorer, padded: Tensor, tile: Tile, overlap: int | None) -> tuple[int, int]:
     """Return the side of a tile and what neighbours share, in pixels of the input."""
     multiple, whole = model.size_multiple, max(padded.shape[-2:])
     if tile == "auto":

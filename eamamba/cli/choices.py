@@ -1,0 +1,95 @@
+"""What several commands let the user choose: settings, weights, device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eamamba import paths
+from eamamba.config import EAMambaError, Settings, SettingsError, load_settings
+from eamamba.config.errors import did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+
+ProfileOption = Annotated[
+    str | None,
+    typer.Option("--profile", "-p", help="Profile of params.yaml. Default: the file's own choice."),
+]
+SettingsOption = Annotated[
+    Path | None,
+    typer.Option("--settings", help="Settings file. Default: params.yaml of the project."),
+]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option("--weights", "-w", help="Weights file: .safetensors, or a released .pth."),
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="cpu, cuda, cuda:1 …; auto: a GPU if there is one.")
+]
+
+
+class CommandError(EAMambaError):
+    """The command line asks for something that cannot be done."""
+
+
+def project_settings(profile: str | None, path: Path | None = None) -> Settings:
+    """Return one profile of the project's settings, or of another file's."""
+    return load_settings(path or paths.project_root() / "params.yaml", profile)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of a name, checked to exist.
+
+    Raises
+    ------
+    CommandError
+        No such device here.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, index = name.partition(":")
+    if kind not in {"cpu", "cuda"} or (index and not index.isdigit()):
+        raise CommandError(f"--device: no device {name!r}; expected cpu, cuda, cuda:1 or auto")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise CommandError(f"--device {name}: {count} CUDA devices here; use --device cpu or auto")
+    return torch.device(name)
+
+
+def choose_weights(task: str | None, weights: str | None, profile: str | None) -> Path:
+    """Return the weights file that the options mean.
+
+    ``--weights`` names it; else ``--task`` means the weights in the package, and those that the
+    pipeline trained if a profile is named or the package has none for that task.
+
+    Raises
+    ------
+    EAMambaError
+        Neither is given, no such task, or no weights for it yet.
+    """
+    from eamamba.checkpoint import find_weights
+
+    if weights is not None:
+        return find_weights(weights)
+    if task is None:
+        raise CommandError("say what to restore: --task NAME, or --weights FILE")
+    shipped = {path.stem for path in paths.PRETRAINED.glob("*.safetensors")}
+    if profile is None and task in shipped:
+        return find_weights(task)
+    try:
+        settings = project_settings(profile)
+    except SettingsError:
+        if profile is None and not (paths.project_root() / "params.yaml").is_file():
+            return find_weights(task)  # outside the project: its error names the package's tasks
+        raise
+    known = settings.tasks.keys() | (shipped if profile is None else set())
+    if task not in known:
+        raise CommandError(
+            f"no task {task!r} in profile {settings.profile!r}{did_you_mean(task, known)}"
+        )
+    return find_weights(f"{settings.profile}/{task}")

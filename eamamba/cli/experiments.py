@@ -1,0 +1,138 @@
+"""``eamamba train | evaluate | profile | erf``: the experiments, one task at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eamamba import paths
+from eamamba.cli.choices import (
+    CommandError,
+    DeviceOption,
+    ProfileOption,
+    SettingsOption,
+    WeightsOption,
+    choose_device,
+    project_settings,
+)
+from eamamba.config import EAMambaSettings
+
+if TYPE_CHECKING:
+    from eamamba.network import Network
+
+TaskArgument = Annotated[str, typer.Argument(help="Task of params.yaml, such as denoise_gaussian.")]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Folder for results. Default: results/PROFILE/TASK."),
+]
+
+
+def train(
+    task: TaskArgument,
+    profile: ProfileOption = None,
+    settings: SettingsOption = None,
+    device: DeviceOption = "auto",
+    output: OutputOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the stages of the training, and stop.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Do not go on from an interrupted training.")
+    ] = False,
+) -> None:
+    """Train one task; an interrupted training goes on where it was last saved."""
+    from eamamba import training
+
+    chosen = project_settings(profile, settings).task(task)
+    if dry_run:
+        typer.echo(training.plan(chosen).to_string())
+        return
+    folder = output or paths.results(chosen.profile, task)
+    weights = training.train(chosen, folder, device=str(choose_device(device)), resume=not fresh)
+    typer.echo(f"weights: {weights}")
+
+
+def evaluate(
+    task: TaskArgument,
+    profile: ProfileOption = None,
+    settings: SettingsOption = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    output: OutputOption = None,
+) -> None:
+    """Measure one task on its benchmarks: per_image.csv and metrics.json."""
+    from eamamba import evaluation
+
+    chosen = project_settings(profile, settings).task(task)
+    folder = output or paths.results(chosen.profile, task)
+    model = _load(weights or f"{chosen.profile}/{task}", device)
+    metrics = evaluation.evaluate(model, chosen, folder)
+    for benchmark, conditions in metrics.items():
+        for condition, means in conditions.items():
+            shown = (f"{name} {'-' if v is None else f'{v:.4g}'}" for name, v in means.items())
+            typer.echo(f"{benchmark}, {condition}: {', '.join(shown)}")
+    typer.echo(f"written to {folder / 'metrics.json'} and per_image.csv")
+
+
+def profile(
+    task: Annotated[
+        str | None, typer.Option("--task", "-t", help="Default: the paper's model.")
+    ] = None,
+    profile: ProfileOption = None,
+    settings: SettingsOption = None,
+    size: Annotated[int, typer.Option(min=1, help="Height and width in pixels.")] = 256,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Count the parameters and FLOPs of a network (one multiply-add = 1 FLOP)."""
+    from eamamba import profiling
+    from eamamba.network import EAMamba
+
+    if task is None and (profile or settings):
+        raise CommandError("--profile and --settings need a --task to profile")
+    model = project_settings(profile, settings).task(task).model if task else EAMambaSettings()
+    if isinstance(model, EAMambaSettings) and size % EAMamba.size_multiple:
+        raise CommandError(f"--size {size}: expected a multiple of {EAMamba.size_multiple}")
+    cost = profiling.profile(model, size)
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(cost), indent=2))
+        return
+    typer.echo(f"{cost.parameters:,} parameters")
+    typer.echo(f"{cost.gflops:.2f} GFLOPs at {size}×{size} pixels (one multiply-add = 1 FLOP)")
+    for kind, gflops in cost.gflops_by_kind.items():
+        typer.echo(f"  {gflops:8.2f}  {kind}")
+
+
+def erf(
+    task: TaskArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", help="PNG file to write.")],
+    profile: ProfileOption = None,
+    settings: SettingsOption = None,
+    weights: WeightsOption = None,
+    position: Annotated[
+        list[str] | None, typer.Option(help="centre, top left …; repeat it for several.")
+    ] = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Draw the effective receptive field of a network on its test images."""
+    from eamamba import receptive_field, report
+
+    if output.suffix.lower() != ".png":
+        raise CommandError(f"{output}: expected a file ending in .png")
+    chosen = project_settings(profile, settings).task(task)
+    model = _load(weights or f"{chosen.profile}/{task}", device)
+    images = receptive_field.network_inputs(chosen)
+    fields = {
+        name: receptive_field.effective_receptive_field(model, images, name).numpy()
+        for name in position or ["centre"]
+    }
+    typer.echo(f"written to {report.save(report.receptive_field(fields), output)}")
+
+
+def _load(weights: str, device: str) -> Network:
+    from eamamba.checkpoint import load_model
+
+    return load_model(weights, choose_device(device))

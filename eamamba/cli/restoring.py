@@ -1,0 +1,210 @@
+"""``eamamba restore``: photographs in, photographs out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eamamba.cli.choices import (
+    CommandError,
+    DeviceOption,
+    ProfileOption,
+    WeightsOption,
+    choose_device,
+    choose_weights,
+)
+from eamamba.config import EAMambaError
+
+if TYPE_CHECKING:
+    from eamamba.restore import Progress, Restorer, Tile
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photograph: where it is read and where its restoration is written."""
+
+    source: Path
+    target: Path
+
+
+def restore(
+    photos: Annotated[
+        list[str], typer.Argument(metavar="PHOTO", help="Image files, or folders of them.")
+    ],
+    output: Annotated[
+        str,
+        typer.Option("--output", "-o", metavar="OUT", help="A file for one photo, else a folder."),
+    ],
+    task: Annotated[
+        str | None, typer.Option("--task", "-t", help="What to restore, such as denoise_gaussian.")
+    ] = None,
+    weights: WeightsOption = None,
+    profile: ProfileOption = None,
+    self_ensemble: Annotated[
+        bool, typer.Option("--self-ensemble", help="Average over 4 flips: better, 4 times slower.")
+    ] = False,
+    tile: Annotated[
+        int | None,
+        typer.Option(min=16, help="Side of tiles in pixels. Default: as large as memory allows."),
+    ] = None,
+    device: DeviceOption = "auto",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Allow replacing the input files.")
+    ] = False,
+) -> None:
+    """Restore photographs.
+
+    Depth, gray, transparency and colour profile of a file are kept. One that cannot be read
+    does not stop the others.
+    """
+    jobs, failures = plan_jobs(photos, output, overwrite)
+    for failure in failures:
+        typer.echo(f"error: {failure}", err=True)
+    if jobs:
+        from eamamba.checkpoint import load_model
+
+        file = choose_weights(task, weights, profile)
+        model = load_model(file, choose_device(device))
+        typer.echo(f"weights: {file}")
+        side: Tile = "auto" if tile is None else tile
+        succeeded = [_try_one(model, job, self_ensemble, side) for job in jobs]
+        if all(succeeded) and not failures:
+            return
+    raise typer.Exit(2)
+
+
+def plan_jobs(
+    photos: list[str], output: str, overwrite: bool
+) -> tuple[list[Job], list[EAMambaError]]:
+    """Return what to read and where to write it, and an error for each folder without images.
+
+    Parameters
+    ----------
+    photos : list of str
+        Files and folders.
+    output : str
+        The file to write for a single file; else a folder, which gets files of the same names.
+    overwrite : bool
+        Whether an output may replace an input.
+
+    Raises
+    ------
+    CommandError
+        If outputs would replace inputs or each other, or ``output`` cannot be what it must be.
+    """
+    from eamamba.images import READABLE_SUFFIXES, ImageError, list_images
+
+    target, failures = Path(output), []
+    sources: list[Path] = []
+    for photo in photos:
+        try:
+            sources += list_images(photo) if Path(photo).is_dir() else [Path(photo)]
+        except ImageError as error:
+            failures.append(error)
+    is_single = len(photos) == 1 and not Path(photos[0]).is_dir()
+    if is_single and target.suffix and not output.endswith("/") and not target.is_dir():
+        if target.suffix.lower() not in READABLE_SUFFIXES:
+            raise CommandError(
+                f"{target}: cannot write files ending in {target.suffix!r}; "
+                f"use {', '.join(READABLE_SUFFIXES)}, or name a folder"
+            )
+        if not target.parent.is_dir():
+            raise CommandError(f"{target}: no folder {target.parent}; create it first")
+        jobs = [Job(sources[0], target)]
+    else:
+        is_image_name = target.suffix.lower() in READABLE_SUFFIXES and not target.is_dir()
+        if is_image_name or target.is_file():
+            raise CommandError(f"{target}: several photos need a folder to be written to")
+        jobs = [Job(source, target / _output_name(source)) for source in sources]
+    _check_targets(jobs, overwrite)
+    return jobs, list(failures)
+
+
+def _output_name(source: Path) -> str:
+    from eamamba.images import READABLE_SUFFIXES
+
+    if source.suffix.lower() in READABLE_SUFFIXES:
+        return source.name
+    return f"{source.stem}.png"  # of a format that can be read but not written
+
+
+def _check_targets(jobs: list[Job], overwrite: bool) -> None:
+    sources = {_identity(job.source): job.source for job in jobs if job.source.exists()}
+    first: dict[Path, Path] = {}
+    for job in jobs:
+        other = first.setdefault(job.target, job.source)
+        if other != job.source:
+            raise CommandError(
+                f"{other} and {job.source} would both be written to {job.target}; "
+                "restore them into different folders"
+            )
+        if not overwrite and job.target.exists() and _identity(job.target) in sources:
+            raise CommandError(
+                f"{job.target}: would replace an input photo; choose another output, "
+                "or allow it with --overwrite"
+            )
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Return the same for two names of one file."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _try_one(model: Restorer, job: Job, self_ensemble: bool, tile: Tile) -> bool:
+    """Restore one photograph, and say in one line what came of it."""
+    try:
+        typer.echo(_restore_one(model, job, self_ensemble, tile))
+    except EAMambaError as error:
+        typer.echo(f"error: {_naming(job.source, str(error))}", err=True)
+    except MemoryError:
+        typer.echo(f"error: {job.source}: not enough memory to hold the picture", err=True)
+    except OSError as error:
+        reason = f"{error.filename or job.target}: {error.strerror or error}"
+        typer.echo(f"error: {_naming(job.source, reason)}", err=True)
+    else:
+        return True
+    return False
+
+
+def _naming(source: Path, reason: str) -> str:
+    reason = " ".join(reason.split())
+    return reason if str(source) in reason else f"{source}: {reason}"
+
+
+def _restore_one(model: Restorer, job: Job, self_ensemble: bool, tile: Tile) -> str:
+    from eamamba.images import read_photo, write_photo
+    from eamamba.restore import restore_photo
+
+    start = time.perf_counter()
+    photo = read_photo(job.source)
+    with _progress_bar(job.source.name) as progress:
+        restored = restore_photo(
+            model, photo, self_ensemble=self_ensemble, tile=tile, progress=progress
+        )
+    job.target.parent.mkdir(parents=True, exist_ok=True)
+    write_photo(job.target, restored)
+    height, width = restored.rgb.shape[-2:]
+    seconds = time.perf_counter() - start
+    return f"{job.source}: {width}×{height} pixels, {seconds:.1f} s, written to {job.target}"
+
+
+@contextmanager
+def _progress_bar(name: str) -> Iterator[Progress | None]:
+    """Show the calls of the network done, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        row = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(row, completed=done, total=total)

@@ -1,0 +1,94 @@
+"""The experiments from the command line, and the program itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cli_files import PARAMS, files, one_error, picture
+
+from eamamba.images import read_photo
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def test_profile_of_the_paper_model(run: Run) -> None:
+    status, output, errors = run("profile", "--json")
+    assert (status, errors) == (0, "")
+    cost = json.loads(output)
+    assert cost["parameters"] == 25_320_512
+    assert cost["gflops"] == pytest.approx(137.27, abs=0.02)
+    assert cost["size"] == 256
+
+
+def test_profile_of_a_task(run: Run) -> None:
+    task = ("profile", "--task", "denoise_gaussian")
+    status, output, _ = run(*task, "--profile", "smoke", "--size", 64)
+    assert status == 0
+    assert "GFLOPs at 64×64 pixels (one multiply-add = 1 FLOP)" in output
+    for arguments, message in [
+        ((*task, "--size", 100), "expected a multiple of 8"),
+        (("profile", "--profile", "smoke"), "need a --task"),
+    ]:
+        status, _, errors = run(*arguments)
+        assert status == 2
+        assert message in one_error(errors)
+
+
+def test_dry_run_trains_nothing(run: Run, project: Path) -> None:
+    status, output, _ = run("train", "denoise_gaussian", "--dry-run")
+    assert status == 0
+    assert "iterations" in output
+    assert files(project) == ["params.yaml"]
+
+
+def test_experiments_follow_one_another(run: Run, project: Path) -> None:
+    task, folder = "denoise_gaussian", project / "results/smoke/denoise_gaussian"
+    status, output, _ = run("train", task, "--device", "cpu")
+    assert status == 0
+    assert f"weights: {folder / 'model.safetensors'}" in output
+    status, output, _ = run("evaluate", task, "--device", "cpu")
+    assert status == 0
+    assert "psnr_db" in output
+    assert {"metrics.json", "per_image.csv", "training.csv"} <= set(files(folder))
+    status, output, _ = run("erf", task, "-o", "erf.png", "--position", "centre")
+    assert status == 0
+    assert read_photo(project / "erf.png").rgb.shape[0] == 3
+    picture(project / "a.png")
+    assert run("restore", "a.png", "--task", task, "-o", "out.png")[0] == 0
+
+
+def test_receptive_fields_are_png_files(run: Run) -> None:
+    status, _, errors = run("erf", "denoise_gaussian", "-o", "erf.csv")
+    assert status == 2
+    assert "expected a file ending in .png" in one_error(errors)
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a process of its own, away from the project's folder."""
+    environment = os.environ | {"PYTHONPATH": str(PARAMS.parent), "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_help_needs_no_torch() -> None:
+    code = (
+        "import sys; from eamamba.cli import main; status = main(['--help']);"
+        "sys.exit(status or ('torch' in sys.modules and 'help imported torch'))"
+    )
+    done = python("-c", code)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "restore" in done.stdout
+
+
+def test_module_is_the_program() -> None:
+    done = python("-m", "eamamba", "--version")
+    assert done.stdout.startswith("eamamba ")
+    failed = python("-m", "eamamba", "train", "derian", "--profile", "smoke", "--dry-run")
+    assert failed.returncode == 2
+    one_error(failed.stderr)

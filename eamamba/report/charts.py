@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import seaborn
@@ -71,11 +73,12 @@ def dumbbells(axes: Axes, scores: pd.DataFrame) -> None:
     axes.hlines(height, before, after, color="#BBBBBB", linewidth=3)
     axes.plot(before, height, "o", color=INPUT, markersize=8, label="noisy input")
     axes.plot(after, height, "o", color=OURS, markersize=8, label="restored")
-    for x0, x1, y in zip(before, after, height, strict=True):
-        axes.annotate(f"{x0:.2f}", (x0, y), (-8, 0), textcoords="offset points",
-                      ha="right", va="center", fontsize=9)  # fmt: skip
-        axes.annotate(f"{x1:.2f}", (x1, y), (8, 0), textcoords="offset points",
-                      ha="left", va="center", fontsize=9)  # fmt: skip
+    for *ends, y in zip(before, after, height, strict=True):
+        for value, shift, side in ((min(ends), -8, "right"), (max(ends), 8, "left")):
+            axes.annotate(
+                f"{value:.2f}", (value, y), (shift, 0), textcoords="offset points",
+                ha=side, va="center", fontsize=9,
+            )  # fmt: skip
     axes.set_yticks(height, [f"σ = {sigma:g}" for sigma in scores["sigma_255"]])
     axes.set_ylim(-0.6, len(scores) - 0.4)
     axes.margins(x=0.16)
@@ -92,15 +95,17 @@ def gain_per_image(per_image: pd.DataFrame) -> Figure:
     )
     figure = Figure(figsize=(7.5, 3.4))
     axes = figure.subplots()
-    seaborn.boxplot(
-        data, x="level", y="gain_db", hue="benchmark", ax=axes,
-        fill=False, showfliers=False, legend=False, linewidth=1,
+    benchmarks = data["benchmark"].nunique()
+    columns: dict[str, Any] = {"x": "level", "y": "gain_db", "hue": "benchmark", "ax": axes}
+    seaborn.stripplot(data, **columns, dodge=True, jitter=False, alpha=0.6, size=6)
+    seaborn.pointplot(
+        data, **columns, dodge=0.8 * (1 - 1 / benchmarks), errorbar=None, linestyle="none",
+        marker="_", markersize=22, markeredgewidth=2, legend=False,
     )  # fmt: skip
-    seaborn.stripplot(
-        data, x="level", y="gain_db", hue="benchmark", ax=axes, dodge=True, jitter=False, alpha=0.6
-    )
     axes.set(
-        xlabel="noise level σ, 8-bit units", ylabel="PSNR gain, dB", title="Gain of every image"
+        xlabel="noise level σ, 8-bit units",
+        ylabel="PSNR gain, dB",
+        title="Gain of every image (dot) and mean (dash)",
     )
     axes.legend(title=None, loc="best")
     return figure

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from eamamba.config import EAMambaError, load_settings
+from eamamba.config import EAMambaError, EAMambaSettings, TaskSettings, load_settings
 from eamamba.report.tables import (
     HEADLINE,
     complexity_table,
@@ -60,12 +60,22 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     shutil.copytree(source, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
     figures = {"profile": profile} | _write_complexity(root, target / "profiling", profile)
     for task, chosen in settings.tasks.items():
-        shown = chosen.model_dump(mode="json", exclude={"task", "profile"})
-        _write_task(target / task, shown)
-        figures |= _task_figures(target / task, task) | {
-            f"{task}_iterations": f"{chosen.training.iterations:,}".replace(",", " ")
-        }
-    return figures
+        _write_task(target / task, chosen.model_dump(mode="json", exclude={"task", "profile"}))
+        figures |= {f"{task}_{name}": value for name, value in _task_figures(chosen).items()}
+        figures |= {f"{task}_{name}": value for name, value in _scores(target / task).items()}
+    return figures | _paper_network()
+
+
+def _paper_network() -> dict[str, str]:
+    """Return the sizes of the paper's network: the defaults of its settings."""
+    paper = EAMambaSettings()
+    blocks = {f"paper_blocks_{level}": str(n) for level, n in enumerate(paper.num_blocks, start=1)}
+    return blocks | {
+        "paper_refinement": str(paper.num_refinement_blocks),
+        "paper_dim": str(paper.dim),
+        "paper_heads": str(paper.mamba_cfg.scan_count),
+        "paper_states": str(paper.mamba_cfg.d_state),
+    }
 
 
 def _write_complexity(root: Path, folder: Path, profile: str) -> dict[str, str]:
@@ -88,16 +98,25 @@ def _write_task(folder: Path, settings: dict[str, object]) -> None:
     _write(folder / "photographs.md", photograph_table(pd.read_csv(folder / "data.csv")))
 
 
-def _task_figures(folder: Path, task: str) -> dict[str, str]:
+def _task_figures(settings: TaskSettings) -> dict[str, str]:
+    low, high = settings.data.sigma_255
+    return {
+        "iterations": str(settings.training.iterations),
+        "sigma_low": f"{low:g}",
+        "sigma_high": f"{high:g}",
+    }
+
+
+def _scores(folder: Path) -> dict[str, str]:
     """Return the mean scores of the first benchmark, by noise level."""
     scores = mean_scores(pd.read_csv(folder / "per_image.csv"))
     scores = scores[scores["benchmark"] == scores["benchmark"].iloc[0]]
-    figures = {f"{task}_images": str(scores["images"].iloc[0])}
+    figures = {"images": str(scores["images"].iloc[0])}
     for row in scores.itertuples():
-        level = f"{task}_%s_{row.sigma_255:g}"
-        figures[level % "before"] = f"{row.psnr_input_db:.2f}"
-        figures[level % "after"] = f"{row.psnr_db:.2f}"
-        figures[level % "gain"] = f"{row.gain_db:.2f}"
+        level = f"{row.sigma_255:g}"
+        figures[f"before_{level}"] = f"{row.psnr_input_db:.2f}"
+        figures[f"after_{level}"] = f"{row.psnr_db:.2f}"
+        figures[f"gain_{level}"] = f"{row.gain_db:.2f}".replace("-", "−")
     return figures
 
 

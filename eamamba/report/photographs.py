@@ -50,7 +50,7 @@ def show(axes: Any, picture: np.ndarray, title: str = "", **how: Any) -> Any:
 def contact_sheet(pictures: Mapping[str, Picture], columns: int = 6) -> Figure:
     """Draw all photographs of a set, each under its name."""
     rows = -(-len(pictures) // columns)
-    figure = Figure(figsize=(9, 1.75 * rows))
+    figure = Figure(figsize=(9, 1.75 * rows), dpi=80)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
@@ -62,7 +62,7 @@ def contact_sheet(pictures: Mapping[str, Picture], columns: int = 6) -> Figure:
 @styled
 def degradation(clean: Picture, degraded: Mapping[str, Picture]) -> Figure:
     """Draw one photograph clean and at every strength of its degradation."""
-    figure = Figure(figsize=(9, 2.7))
+    figure = Figure(figsize=(9, 2.7), dpi=90)
     columns = figure.subplots(1, 1 + len(degraded))
     show(columns[0], to_display(clean), "clean")
     for axes, (name, picture) in zip(columns[1:], degraded.items(), strict=True):

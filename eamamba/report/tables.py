@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-REPORTED = "reported by the paper"
+REPORTED, MEASURED = "reported by the paper", "measured here"
 HEADLINE = {
     "EAMamba": "paper (concat 8 heads diagonal+raster simple mixer)",
     "baseline 2DSSM": "add merge 8 scans (the 2DSSM baseline of the ablation)",
@@ -50,7 +50,7 @@ def mean_scores(per_image: pd.DataFrame) -> pd.DataFrame:
     return means.reset_index().astype({"benchmark": str})
 
 
-def noise_table(per_image: pd.DataFrame, paper: pd.DataFrame, source: str) -> pd.DataFrame:
+def noise_table(per_image: pd.DataFrame, paper: pd.DataFrame, profile: str) -> pd.DataFrame:
     """Set the paper's figures beside ours: one row per set of images, PSNR by noise level.
 
     Parameters
@@ -59,21 +59,22 @@ def noise_table(per_image: pd.DataFrame, paper: pd.DataFrame, source: str) -> pd
         ``per_image.csv`` of ``denoise_gaussian``.
     paper : DataFrame
         ``data/paper/paper_results.csv``.
-    source : str
-        What our figures come from, such as "measured here, laptop profile".
+    profile : str
+        The profile that trained our weights, such as "laptop".
     """
     scores = mean_scores(per_image)
     rows: list[dict[str, Any]] = []
     for name, part in scores.groupby("benchmark", sort=False):
         images = f"{name} ({part['images'].iloc[0]} images)"
-        for what, column in (("noisy input", "psnr_input_db"), ("restored", "psnr_db")):
+        shown = {"noisy input": "psnr_input_db", f"EAMamba, {profile} profile": "psnr_db"}
+        for what, column in shown.items():
             levels = _levels(part["sigma_255"], part[column])
-            rows.append({"Images": images, "What": what, "Source": source} | levels)
+            rows.append({"Images": images, "Picture": what, "Source": MEASURED} | levels)
     reported = paper[paper["task"] == "denoise_gaussian"]
     for name, part in reported.groupby("benchmark", sort=True):
         sigma = part["setting"].str.removeprefix("sigma").astype(float)
         rows.append(
-            {"Images": name, "What": "restored", "Source": REPORTED}
+            {"Images": name, "Picture": "EAMamba, full size", "Source": REPORTED}
             | _levels(sigma, part["psnr_db"])
         )
     return pd.DataFrame(rows).fillna("–")
@@ -95,15 +96,16 @@ def complexity_table(counted: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame
         ``data/paper/complexity.csv``: variant, input, params_m, gflops, source.
     """
     theirs = paper[paper["source"] == "measured on the original code"].set_index("variant")
-    both = counted.set_index("variant").join(theirs, rsuffix="_paper", how="inner")
+    theirs = theirs.rename(columns={"gflops": "gflops_paper"})
+    both = counted.set_index("variant").join(theirs, how="inner")
     return pd.DataFrame(
         {
             "Network": both.index,
             "Input": both["input"].str.replace("x", "×"),
             "Parameters, M": [f"{n / 1e6:.3f}" for n in both["parameters"]],
-            "authors' code": [f"{n:.3f}" for n in both["params_m"]],
+            "Parameters, M (authors' code)": [f"{n:.3f}" for n in both["params_m"]],
             "GFLOPs": [f"{n:.2f}" for n in both["gflops"]],
-            "authors' code ": [f"{n:.2f}" for n in both["gflops_paper"]],
+            "GFLOPs (authors' code)": [f"{n:.2f}" for n in both["gflops_paper"]],
         }
     )
 
@@ -147,7 +149,7 @@ def photograph_table(manifest: pd.DataFrame) -> pd.DataFrame:
     size = manifest["width"].astype(str) + "×" + manifest["height"].astype(str)
     credit = [
         f"[{row.credit}]({row.source}), {row.licence}" if row.source else "–"
-        for row in manifest.fillna("").itertuples()
+        for row in manifest.astype(object).fillna("").itertuples()
     ]
     return pd.DataFrame(
         {

@@ -1,0 +1,198 @@
+"""The pipeline holds together: stages, tasks, dependencies and the notebooks they run."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+STAGES: dict[str, Any] = PIPELINE["stages"]
+TASKS: list[str] = PIPELINE["vars"][0]["tasks"]
+PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+BY_NOTEBOOK = [name for name in STAGES if name != "book"]
+PER_TASK = ["data", "train", "evaluate", "erf"]
+# The operator picks its backend by name; the pipeline of the committed results uses this one.
+BACKEND = {
+    f"eamamba/selective_scan/{name}.py"
+    for name in ("cpu", "_cpu_kernels", "_cpu_simd", "_cpu_steps")
+}
+# Nothing that the results depend on: a version string and names that load on first use.
+NO_DEPENDENCY = {"eamamba/__init__.py"}
+
+
+def resolved(text: str, profile: str = "laptop", task: str = "denoise_gaussian") -> str:
+    """A string of dvc.yaml with its variables put in."""
+    for name, value in {"profile": profile, "item.task": task, "run": "RUN"}.items():
+        text = text.replace("${" + name + "}", value)
+    assert "${" not in text, f"unknown variable in {text}"
+    return text
+
+
+def paths_of(stage: str, *groups: str) -> list[str]:
+    """Paths that a stage lists, those with options included."""
+    entries = chain.from_iterable(STAGES[stage].get(group, []) for group in groups)
+    return [resolved(next(iter(e)) if isinstance(e, dict) else e) for e in entries]
+
+
+def command(stage: str) -> list[str]:
+    """The words of a stage's command."""
+    return resolved(STAGES[stage]["cmd"]).split()
+
+
+def notebook_of(stage: str) -> Path:
+    return ROOT / command(stage)[1]
+
+
+def test_every_task_of_every_profile_has_its_stages() -> None:
+    for profile, groups in PARAMS["profiles"].items():
+        assert sorted(groups["tasks"]) == sorted(TASKS), f"params.yaml: profiles.{profile}.tasks"
+    for stage in PER_TASK:
+        assert STAGES[stage]["matrix"] == {"task": "${tasks}"}
+
+
+@pytest.mark.parametrize("stage", list(STAGES))
+def test_dependencies_exist_or_are_made(stage: str) -> None:
+    made = set(chain.from_iterable(paths_of(s, "outs", "metrics", "plots") for s in STAGES))
+    for path in paths_of(stage, "deps"):
+        whole_folder = any(out.startswith(f"{path}/") for out in made)
+        assert path in made or whole_folder or (ROOT / path).exists(), f"{stage}: {path}"
+
+
+@pytest.mark.parametrize("stage", BY_NOTEBOOK)
+def test_outputs_stay_in_the_folder_of_profile_and_task(stage: str) -> None:
+    folder = "results/laptop/" + ("denoise_gaussian" if stage in PER_TASK else stage)
+    outputs = paths_of(stage, "outs", "metrics", "plots")
+    assert {str(Path(path).parent) for path in outputs} == {folder}
+    assert command(stage)[2] in outputs, "the executed notebook is an output"
+
+
+@pytest.mark.parametrize("stage", list(STAGES))
+def test_only_weights_stay_out_of_git(stage: str) -> None:
+    entries = chain.from_iterable(STAGES[stage].get(g, []) for g in ("outs", "metrics", "plots"))
+    cached = [entry for entry in entries if not isinstance(entry, dict)]
+    assert all(entry.endswith("model.safetensors") for entry in cached)
+
+
+@pytest.mark.parametrize("stage", BY_NOTEBOOK)
+def test_notebook_takes_what_the_stage_passes(stage: str) -> None:
+    words = command(stage)
+    passed = {words[i + 1] for i, word in enumerate(words) if word == "-p"}
+    cells = nbformat.read(notebook_of(stage), as_version=4).cells
+    (parameters,) = [c for c in cells if "parameters" in c.metadata.get("tags", [])]
+    defaults = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in ast.parse(parameters.source).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    assert passed == set(defaults)
+    assert defaults["profile"] == "laptop"
+    assert defaults.get("task", "denoise_gaussian") == "denoise_gaussian"
+
+
+def imports(source: str) -> set[str]:
+    """Dotted names of the package that some code imports when it is loaded."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {name for name in found if name.split(".")[0] == "eamamba"}
+
+
+def file_of(name: str) -> Path | None:
+    """The file of a module; None if the name is something inside a module."""
+    base = ROOT.joinpath(*name.split("."))
+    candidates = (base.with_suffix(".py"), base / "__init__.py")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def modules_behind(notebook: Path) -> set[str]:
+    """Files of the package that a notebook loads, directly or through others."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    waiting = set().union(*(imports(c.source) for c in cells if c.cell_type == "code"))
+    files: set[str] = set()
+    while waiting:
+        path = file_of(waiting.pop())
+        name = path.relative_to(ROOT).as_posix() if path else ""
+        if path and name not in files | NO_DEPENDENCY:
+            files.add(name)
+            waiting |= imports(path.read_text(encoding="utf-8"))
+    return files
+
+
+@pytest.mark.parametrize("stage", BY_NOTEBOOK)
+def test_stage_depends_on_the_modules_of_its_notebook(stage: str) -> None:
+    behind = modules_behind(notebook_of(stage))
+    computes = stage in {"train", "evaluate", "erf"}
+    needed = behind | (BACKEND if computes else set())
+    listed = [path for path in paths_of(stage, "deps") if path.startswith("eamamba/")]
+
+    def covers(path: str, file: str) -> bool:
+        return file == path or file.startswith(f"{path}/")
+
+    missing = sorted(f for f in needed if not any(covers(path, f) for path in listed))
+    idle = sorted(path for path in listed if not any(covers(path, f) for f in needed))
+    assert not missing, f"{stage} does not list {missing}"
+    assert not idle, f"{stage} lists {idle}, which its notebook never loads"
+    assert {command(stage)[1], "notebooks/run.py"} <= set(paths_of(stage, "deps"))
+
+
+def test_book_depends_on_every_page() -> None:
+    pages = {p.relative_to(ROOT).as_posix() for p in (ROOT / "book").glob("*.*")}
+    assert pages <= set(paths_of("book", "deps"))
+
+
+def test_pages_hold_no_scores_typed_by_hand() -> None:
+    for page in (ROOT / "book").glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        typed = re.findall(r"\d+[.,]\d+\s*(?:dB|M\b|GFLOPs|%)", text)
+        assert not typed, f"{page.name}: {typed}"
+
+
+def run_notebook(*words: str) -> subprocess.CompletedProcess[str]:
+    script = [sys.executable, "notebooks/run.py", *words]
+    return subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def write_notebook(path: Path, *sources: str) -> None:
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    cells[0].metadata["tags"] = ["parameters"]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
+
+
+def test_a_run_is_the_same_bytes_and_keeps_progress_out(tmp_path: Path) -> None:
+    source = tmp_path / "in.ipynb"
+    write_notebook(source, "n = '1'", "import sys\nprint('bar', file=sys.stderr)\nprint(n * 2)")
+    runs = [tmp_path / "1.ipynb", tmp_path / "new" / "2.ipynb"]
+    for executed in runs:
+        done = run_notebook(str(source), str(executed), "-p", "n", "4")
+        assert done.returncode == 0, done.stderr
+        assert "bar" in done.stderr
+    first, second = (path.read_text(encoding="utf-8") for path in runs)
+    assert first == second
+    (output,) = nbformat.reads(first, as_version=4).cells[-1].outputs
+    assert (output.name, output.text) == ("stdout", "44\n")
+
+
+def test_a_wrong_parameter_or_a_failing_cell_is_an_error(tmp_path: Path) -> None:
+    source, executed = tmp_path / "in.ipynb", tmp_path / "out.ipynb"
+    write_notebook(source, "n = '1'", "raise ValueError('no such luck')")
+    done = run_notebook(str(source), str(executed), "-p", "m", "4")
+    assert done.returncode == 1
+    assert "unknown parameters ['m'], missing parameters ['n']" in done.stderr
+    done = run_notebook(str(source), str(executed), "-p", "n", "4")
+    assert done.returncode == 1
+    assert "ValueError: no such luck" in done.stderr.splitlines()[-1]
+    assert not executed.exists()

@@ -14,13 +14,16 @@ A vector of `LANES` numbers holds the state of ``c`` channels (a power of two) f
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba import float32, float64, int32, int64, njit, void
+from numba.core.types import Tuple, UniTuple
 
+from eamamba.selective_scan import _cpu_rows as move
 from eamamba.selective_scan import _cpu_steps as emit
 from eamamba.selective_scan._cpu_simd import LANES
 
@@ -41,7 +44,7 @@ def _emitted_version() -> int:
 
     The kernels take it as a variable of their closure, which is part of the cache's key.
     """
-    names = ("_cpu_math.py", "_cpu_simd.py", "_cpu_steps.py")
+    names = ("_cpu_math.py", "_cpu_rows.py", "_cpu_simd.py", "_cpu_steps.py")
     return zlib.crc32(b"".join((Path(__file__).parent / name).read_bytes() for name in names))
 
 
@@ -52,11 +55,10 @@ def _sizes(u, A, task, groups, c, J):  # type: ignore[no-untyped-def]
     blocks, span = -(-A.shape[1] // c), J * (LANES // c)
     tiles = -(-A.shape[2] // span)
     chunks = -(-u.shape[1] // CHUNK)
-    width = -(-((tiles - 1) * span + LANES) // LANES) * LANES
     begin, end = group * blocks // groups, (group + 1) * blocks // groups
     # Where the states of (b, k) begin, as a number of chunks; block follows block there.
     saved = (b * A.shape[0] + k) * blocks * chunks
-    return b, k, group, begin, end, span, tiles, chunks, width, saved
+    return b, k, group, begin, end, span, tiles, chunks, saved
 
 
 @njit
@@ -65,6 +67,15 @@ def _aligned(count, like):  # type: ignore[no-untyped-def]
     numbers = np.zeros(count + LANES, like.dtype)
     skip = (-numbers.ctypes.data // numbers.itemsize) % LANES
     return numbers[skip : skip + count]
+
+
+@njit
+def _rows(count, like):  # type: ignore[no-untyped-def]
+    """Return seven arrays, the most that a pass needs of one size."""
+    a, b, c = _aligned(count, like), _aligned(count, like), _aligned(count, like)
+    d, e = _aligned(count, like), _aligned(count, like)
+    f, g = _aligned(count, like), _aligned(count, like)
+    return a, b, c, d, e, f, g
 
 
 @njit
@@ -80,8 +91,9 @@ def _rates(A, k, begin, end, c, J, tiles):  # type: ignore[no-untyped-def]
 
 
 @njit
-def _store_sums(grad_A, grad_D, b, k, rate_sums, skip_sums, begin, c, J, tiles):  # type: ignore[no-untyped-def]
+def _store_sums(sums, b, k, rate_sums, skip_sums, begin, c, J, tiles):  # type: ignore[no-untyped-def]
     """Write the gradients of A and D that were added up in the order of the vectors."""
+    grad_A, grad_D = sums
     for i in range(rate_sums.size):
         channel, n = _member(i, tiles * J * LANES, begin, c, J)
         if channel < grad_A.shape[2] and n < grad_A.shape[3]:
@@ -99,6 +111,22 @@ def _member(i, size, begin, c, J):  # type: ignore[no-untyped-def]
     return (begin + block) * c + lane % c, (tile * (LANES // c) + lane // c) * J + j
 
 
+@njit
+def _fetch(rows, width, images, b, k, visits, steps):  # type: ignore[no-untyped-def]
+    """Gather the rows of B and C, of any length."""
+    for n in range(0, width, LANES):
+        move.gather(LANES, (rows[0], n, width), images[0], (b, k, n), visits, steps)
+        move.gather(LANES, (rows[1], n, width), images[1], (b, k, n), visits, steps)
+
+
+@njit
+def _put(rows, width, images, b, k, visits, steps):  # type: ignore[no-untyped-def]
+    """Scatter the rows of the gradients of B and C."""
+    for n in range(0, width, LANES):
+        move.scatter(LANES, (rows[0], n, width), images[0], (b, k, n), visits, steps)
+        move.scatter(LANES, (rows[1], n, width), images[1], (b, k, n), visits, steps)
+
+
 @lru_cache
 def forward_kernel(c: int, J: int, double: bool) -> Any:
     """Compile (or load) the forward pass for a layout of channels and states."""
@@ -106,65 +134,34 @@ def forward_kernel(c: int, J: int, double: bool) -> Any:
 
     def forward(task, groups, u, delta, A, B, C, D, order, y, states):  # type: ignore[no-untyped-def]
         assert version >= 0
-        b, k, _, begin, end, span, tiles, chunks, width, saved = _sizes(u, A, task, groups, c, J)
+        b, k, _, begin, end, span, tiles, chunks, saved = _sizes(u, A, task, groups, c, J)
+        width = tiles * LANES
         rates = _rates(A, k, begin, end, c, J, tiles)
         h = _aligned(rates.size, u)
-        x_rows, step_rows = _aligned(CHUNK * c, u), _aligned(CHUNK * c, u)
-        y_rows = _aligned(CHUNK * c, u)
-        B_rows, C_rows = _aligned(CHUNK * width, u), _aligned(CHUNK * width, u)
+        step_rows, x_rows, y_rows = _rows(CHUNK * c, u)[:3]
+        B_rows, C_rows = _rows(CHUNK * width, u)[:2]
+        rows = (step_rows, x_rows, B_rows, C_rows, y_rows)
         for chunk in range(chunks):
             start = chunk * CHUNK
             steps = min(CHUNK, u.shape[1] - start)
-            now, next_ = (order, start), (order, min(start + CHUNK, u.shape[1] - steps))
-            for n in range(0, A.shape[2], LANES):
-                emit.gather(LANES, B_rows, n, width, B, (b, k, n), now, steps)
-                emit.gather(LANES, C_rows, n, width, C, (b, k, n), now, steps)
+            now, following = (order, start), (order, min(start + CHUNK, u.shape[1] - steps))
+            _fetch((B_rows, C_rows), width, (B, C), b, k, now, steps)
             for block in range(begin, end):
                 where = (b, k, block * c)
-                emit.gather(c, x_rows, 0, c, u, where, now, steps)
-                emit.gather(c, step_rows, 0, c, delta, where, now, steps)
-                emit.activate(c, step_rows, x_rows, y_rows, D, where, -(-steps * c // LANES))
-                first = (block - begin) * tiles * J
+                move.gather(c, (x_rows, 0, c), u, where, now, steps)
+                move.gather(c, (step_rows, 0, c), delta, where, now, steps)
+                emit.activate(c, (step_rows, x_rows, y_rows), D, where, -(-steps * c // LANES))
+                first = (block - begin) * tiles * J * LANES
                 if states.size > 0:
-                    place = (saved + block * chunks + chunk) * tiles * J
-                    emit.copy(states, place * LANES, h, first * LANES, tiles * J)
-                for tile in range(tiles):
-                    emit.advance(
-                        c,
-                        J,
-                        h,
-                        rates,
-                        (first + tile * J) * LANES,
-                        (step_rows, x_rows, B_rows, C_rows, y_rows),
-                        tile * span,
-                        width,
-                        steps,
-                        (u, delta, y),
-                        (B, C),
-                        where,
-                        next_,
-                    )
-                emit.scatter(c, y_rows, 0, c, y, where, now, steps)
+                    place = (saved + block * chunks + chunk) * tiles * J * LANES
+                    move.copy(states, place, h, first, tiles * J)
+                soon = ((u, delta, y), where, (B, C), where, following)
+                for i in range(tiles):
+                    tile = (first + i * J * LANES, i * span, width, steps)
+                    emit.advance(c, J, h, rates, rows, tile, soon)
+                move.scatter(c, (y_rows, 0, c), y, where, now, steps)
 
-    real = float64 if double else float32
-    image, of_D = real[:, :, :, :], real[:, :]
-    return njit(
-        void(
-            int64,
-            int64,
-            image,
-            image,
-            real[:, :, :],
-            image,
-            image,
-            of_D,
-            int32[:, ::1],
-            image,
-            real[::1],
-        ),
-        nogil=True,
-        cache=True,
-    )(forward)
+    return _compile(forward, double, "ii443442o41")
 
 
 @lru_cache
@@ -173,135 +170,64 @@ def backward_kernel(c: int, J: int, double: bool) -> Any:
     version = _emitted_version()
 
     def backward(  # type: ignore[no-untyped-def]
-        task,
-        groups,
-        grad_y,
-        u,
-        delta,
-        A,
-        B,
-        C,
-        D,
-        order,
-        states,
-        grad_u,
-        grad_delta,
-        grad_A,
-        grad_B,
-        grad_C,
-        grad_D,
+        task, groups, grad_y, u, delta, A, B, C, D, order, states, grads, sums
     ):
         assert version >= 0
-        b, k, group, begin, end, span, tiles, chunks, width, saved = _sizes(
-            u, A, task, groups, c, J
-        )
+        b, k, group, begin, end, span, tiles, chunks, saved = _sizes(u, A, task, groups, c, J)
+        width = tiles * LANES
+        part = group * u.shape[0] + b
         rates = _rates(A, k, begin, end, c, J, tiles)
         adjoint, rate_sums = _aligned(rates.size, u), _aligned(rates.size, u)
         skip_sums = _aligned((end - begin) * LANES, u)
-        u_rows, x_rows = _aligned(CHUNK * c, u), _aligned(CHUNK * c, u)
-        step_rows, slope_rows = _aligned(CHUNK * c, u), _aligned(CHUNK * c, u)
-        grad_y_rows, grad_x_rows = _aligned(CHUNK * c, u), _aligned(CHUNK * c, u)
-        grad_step_rows = _aligned(CHUNK * c, u)
-        B_rows, C_rows = _aligned(CHUNK * width, u), _aligned(CHUNK * width, u)
-        grad_B_rows, grad_C_rows = _aligned(CHUNK * width, u), _aligned(CHUNK * width, u)
-        decays = _aligned(CHUNK * J * LANES, u)
-        history = _aligned((CHUNK + 1) * J * LANES, u)
-        part = group * u.shape[0] + b
+        images = _rows(CHUNK * c, u)
+        step_rows, x_rows, u_rows, slope_rows, g_rows = images[:5]
+        B_rows, C_rows, grad_B_rows, grad_C_rows = _rows(CHUNK * width, u)[:4]
+        record = _aligned(CHUNK * J * LANES, u), _aligned((CHUNK + 1) * J * LANES, u)
+        rows = (step_rows, x_rows, B_rows, C_rows, g_rows)
+        grad_rows = (grad_B_rows, grad_C_rows, *images[5:])
         for chunk in range(chunks - 1, -1, -1):
             start = chunk * CHUNK
             steps = min(CHUNK, u.shape[1] - start)
-            now, next_ = (order, start), (order, max(start - CHUNK, 0))
-            for n in range(0, A.shape[2], LANES):
-                emit.gather(LANES, B_rows, n, width, B, (b, k, n), now, steps)
-                emit.gather(LANES, C_rows, n, width, C, (b, k, n), now, steps)
-            emit.clear(grad_B_rows, grad_B_rows.size // LANES)
-            emit.clear(grad_C_rows, grad_C_rows.size // LANES)
+            now, following = (order, start), (order, max(start - CHUNK, 0))
+            vectors = -(-steps * c // LANES)
+            _fetch((B_rows, C_rows), width, (B, C), b, k, now, steps)
+            move.clear(grad_rows[:2], CHUNK * tiles)
             for block in range(begin, end):
                 where = (b, k, block * c)
-                vectors = -(-steps * c // LANES)
-                emit.gather(c, u_rows, 0, c, u, where, now, steps)
-                emit.gather(c, step_rows, 0, c, delta, where, now, steps)
-                emit.gather(c, grad_y_rows, 0, c, grad_y, where, now, steps)
-                emit.activate_twice(step_rows, u_rows, slope_rows, x_rows, vectors)
-                emit.clear(grad_x_rows, vectors)
-                emit.clear(grad_step_rows, vectors)
-                for tile in range(tiles):
-                    first = ((block - begin) * tiles + tile) * J * LANES
-                    place = ((saved + block * chunks + chunk) * tiles + tile) * J * LANES
-                    emit.retrace(
-                        c,
-                        J,
-                        states,
-                        place,
-                        rates,
-                        first,
-                        (step_rows, x_rows, B_rows),
-                        tile * span,
-                        width,
-                        steps,
-                        decays,
-                        history,
-                    )
+                move.gather(c, (u_rows, 0, c), u, where, now, steps)
+                move.gather(c, (step_rows, 0, c), delta, where, now, steps)
+                move.gather(c, (g_rows, 0, c), grad_y, where, now, steps)
+                emit.activate_twice((step_rows, u_rows, slope_rows, x_rows), vectors)
+                move.clear(grad_rows[2:], vectors)
+                soon = ((u, delta, grad_y), where, (B, C), where, following)
+                results = (grads[:2], where, grads[2:], (part, k, 0), now)
+                for i in range(tiles):
+                    first = ((block - begin) * tiles + i) * J * LANES
+                    place = ((saved + block * chunks + chunk) * tiles + i) * J * LANES
+                    saved_state = (states, place, max(place - tiles * J * LANES, 0))
+                    tile = (first, i * span, width, steps)
+                    emit.retrace(c, J, saved_state, rates, rows[:3], tile, record, results)
                     emit.reverse(
-                        c,
-                        J,
-                        adjoint,
-                        rates,
-                        rate_sums,
-                        first,
-                        (step_rows, x_rows, B_rows, C_rows, grad_y_rows),
-                        (grad_B_rows, grad_C_rows, grad_x_rows, grad_step_rows),
-                        tile * span,
-                        width,
-                        steps,
-                        decays,
-                        history,
-                        (u, delta, grad_y),
-                        (B, C),
-                        where,
-                        next_,
+                        c, J, (adjoint, rate_sums), rates, rows, grad_rows, tile, record, soon
                     )
-                emit.finish(
-                    c,
-                    (step_rows, u_rows, slope_rows, grad_y_rows),
-                    grad_x_rows,
-                    grad_step_rows,
-                    D,
-                    skip_sums,
-                    (block - begin) * LANES,
-                    where,
-                    steps,
-                    vectors,
-                )
-                emit.scatter(c, grad_x_rows, 0, c, grad_u, where, now, steps)
-                emit.scatter(c, grad_step_rows, 0, c, grad_delta, where, now, steps)
-            for n in range(0, A.shape[2], LANES):
-                emit.scatter(LANES, grad_B_rows, n, width, grad_B, (part, k, n), now, steps)
-                emit.scatter(LANES, grad_C_rows, n, width, grad_C, (part, k, n), now, steps)
-        _store_sums(grad_A, grad_D, b, k, rate_sums, skip_sums, begin, c, J, tiles)
+                skip_sum, raw = (skip_sums, (block - begin) * LANES), (u_rows, slope_rows, g_rows)
+                emit.finish(c, step_rows, raw, grad_rows[2:], D, skip_sum, where, steps, vectors)
+                move.scatter(c, (grad_rows[2], 0, c), grads[0], where, now, steps)
+                move.scatter(c, (grad_rows[3], 0, c), grads[1], where, now, steps)
+            _put(grad_rows[:2], width, grads[2:], part, k, now, steps)
+        _store_sums(sums, b, k, rate_sums, skip_sums, begin, c, J, tiles)
 
+    return _compile(backward, double, "ii4443442o1GS")
+
+
+def _compile(function: Callable[..., None], double: bool, kinds: str) -> Any:
+    """Compile for arguments of the given kinds.
+
+    i is an integer, 4, 3 and 2 a strided array of that many dimensions, 1 a contiguous
+    one, o the order, G the gradients of u, delta, B and C, S those of A and D.
+    """
     real = float64 if double else float32
-    image, of_D = real[:, :, :, :], real[:, :]
-    return njit(
-        void(
-            int64,
-            int64,
-            image,
-            image,
-            image,
-            real[:, :, :],
-            image,
-            image,
-            of_D,
-            int32[:, ::1],
-            real[::1],
-            image,
-            image,
-            image,
-            image,
-            image,
-            real[:, :, :],
-        ),
-        nogil=True,
-        cache=True,
-    )(backward)
+    image, cube, matrix = real[:, :, :, :], real[:, :, :], real[:, :]
+    types = {"i": int64, "4": image, "3": cube, "2": matrix, "1": real[::1], "o": int32[:, ::1]}
+    types |= {"G": UniTuple(image, 4), "S": Tuple((image, cube))}
+    return njit(void(*(types[kind] for kind in kinds)), nogil=True, cache=True)(function)

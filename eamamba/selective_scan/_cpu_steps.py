@@ -3,9 +3,9 @@
 They work on the rows of one chunk: row t holds what belongs to step t of the chunk.
 The layout of the vectors is told in `eamamba.selective_scan._cpu_kernels`. Arguments
 that return: ``c``, the number of channels in a vector; ``J``, the number of vectors in a
-tile of states; ``first``, where the tile begins in arrays of states; ``column``, where it
-begins in the rows of B and C, which are ``width`` numbers long; ``where``, the indices
-(b, k, first channel) into images; ``visits``, the pair (order, first step of the chunk).
+tile of states; ``tile``, the numbers (first, column, width, steps): where the tile begins
+in arrays of states and in the rows of B and C, the length of those rows, and the steps
+of the chunk; ``soon``, what to prefetch (`eamamba.selective_scan._cpu_rows.prefetch`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from eamamba.selective_scan._cpu_math import exp2, softplus_and_sigmoid
+from eamamba.selective_scan._cpu_rows import prefetch
 from eamamba.selective_scan._cpu_simd import (
     LANES,
     Memory,
@@ -27,86 +28,6 @@ from eamamba.selective_scan._cpu_simd import (
 )
 
 LN_2 = float(np.log(2))
-
-
-@emitted
-def copy(target: Memory, to: Value, source: Memory, start: Value, vectors: Value) -> None:
-    """Copy ``vectors * LANES`` numbers."""
-    with loop(vectors) as i:
-        target.store(to + i * LANES, source.load(start + i * LANES))
-
-
-@emitted
-def clear(rows: Memory, vectors: Value) -> None:
-    """Set the first ``vectors * LANES`` numbers to 0."""
-    with loop(vectors) as i:
-        rows.store(i * LANES, rows.zeros())
-
-
-@emitted
-def gather(
-    lanes: int,
-    rows: Memory,
-    place: Value,
-    width: Value,
-    image: Memory,
-    where: list[Value],
-    visits: list[Any],
-    steps: Value,
-) -> None:
-    """Copy the visited pixels of an image to rows, padded with zeros to ``lanes`` numbers."""
-    for row, pixel, only in _pixels(lanes, place, width, image, where, visits, steps):
-        rows.store(row, pixel.load(0, lanes, only))
-
-
-@emitted
-def scatter(
-    lanes: int,
-    rows: Memory,
-    place: Value,
-    width: Value,
-    image: Memory,
-    where: list[Value],
-    visits: list[Any],
-    steps: Value,
-) -> None:
-    """Copy rows to the visited pixels of an image, without the padding."""
-    for row, pixel, only in _pixels(lanes, place, width, image, where, visits, steps):
-        pixel.store(0, rows.load(row, lanes), only)
-
-
-def _pixels(
-    lanes: int,
-    place: Value,
-    width: Value,
-    image: Memory,
-    where: list[Value],
-    visits: list[Any],
-    steps: Value,
-) -> Iterator[tuple[Value, Memory, Value | None]]:
-    b, k, first = where
-    order, start = visits
-    for only in where_full(image.shape[3] - first, lanes):
-        with loop(steps) as t:
-            pixel = order.at(k).scalar(start + t)
-            yield t * width + place, image.at(b, pixel, k, first), only
-
-
-def _prefetch(
-    images: list[Memory],
-    projections: list[Memory],
-    where: list[Value],
-    visits: list[Any],
-    t: Value,
-) -> None:
-    """Ask for the pixel that is visited at step t of the next chunk."""
-    b, k, first = where
-    order, ahead = visits
-    pixel = order.at(k).scalar(ahead + t)
-    for image in images:
-        image.at(b, pixel, k, first).prefetch(0)
-    for projection in projections:
-        projection.at(b, pixel, k).prefetch(0)
 
 
 def _spread(rows: Memory, place: Value, c: int) -> Value:
@@ -136,17 +57,16 @@ class _StateRow:
         return self.row.shuffle([lane // self.c * self.J + j for lane in range(LANES)])
 
 
+def _skip_weights(c: int, D: Memory, where: list[Value]) -> Iterator[Value]:
+    _, k, first = where
+    for only in where_full(D.shape[1] - first, c):
+        yield D.at(k, first).load(0, c, only).shuffle([lane % c for lane in range(LANES)])
+
+
 @emitted
-def activate(
-    c: int,
-    step_rows: Memory,
-    x_rows: Memory,
-    y_rows: Memory,
-    D: Memory,
-    where: list[Value],
-    vectors: Value,
-) -> None:
+def activate(c: int, rows: list[Memory], D: Memory, where: list[Value], vectors: Value) -> None:
     """Replace rows of delta by Δ, of u by Δ u, and start y with D u."""
+    step_rows, x_rows, y_rows = rows
     for weight in _skip_weights(c, D, where):
         with loop(vectors) as i:
             place = i * LANES
@@ -157,33 +77,22 @@ def activate(
             y_rows.store(place, weight * x)
 
 
-def _skip_weights(c: int, D: Memory, where: list[Value]) -> Iterator[Value]:
-    _, k, first = where
-    for only in where_full(D.shape[1] - first, c):
-        yield D.at(k, first).load(0, c, only).shuffle([lane % c for lane in range(LANES)])
-
-
 @emitted
 def advance(
     c: int,
     J: int,
     state: Memory,
     rates: Memory,
-    first: Value,
     rows: list[Memory],
-    column: Value,
-    width: Value,
-    steps: Value,
-    images: list[Memory],
-    projections: list[Memory],
-    where: list[Value],
-    visits: list[Any],
+    tile: list[Value],
+    soon: list[Any],
 ) -> None:
     """Run the recurrence over one tile of a chunk and add C h to y."""
     step_rows, x_rows, B_rows, C_rows, y_rows = rows
+    first, column, width, steps = tile
     h = [Register(state.load(first + j * LANES)) for j in range(J)]
     with loop(steps) as t:
-        _prefetch(images, projections, where, visits, t)
+        prefetch(soon, t)
         step, x = _spread(step_rows, t * c, c), _spread(x_rows, t * c, c)
         B_t = _StateRow(B_rows, t * width + column, c, J)
         C_t = _StateRow(C_rows, t * width + column, c, J)
@@ -202,10 +111,9 @@ def advance(
 
 
 @emitted
-def activate_twice(
-    step_rows: Memory, u_rows: Memory, slope_rows: Memory, x_rows: Memory, vectors: Value
-) -> None:
+def activate_twice(rows: list[Memory], vectors: Value) -> None:
     """Replace rows of delta by Δ; store the slope of the softplus and Δ u."""
+    step_rows, u_rows, slope_rows, x_rows = rows
     with loop(vectors) as i:
         place = i * LANES
         step, slope = softplus_and_sigmoid(step_rows.load(place))
@@ -218,27 +126,28 @@ def activate_twice(
 def retrace(
     c: int,
     J: int,
-    state: Memory,
-    start: Value,
+    saved: list[Any],
     rates: Memory,
-    first: Value,
     rows: list[Memory],
-    column: Value,
-    width: Value,
-    steps: Value,
-    decays: Memory,
-    history: Memory,
+    tile: list[Value],
+    record: list[Memory],
+    soon: list[Any],
 ) -> None:
     """Run the recurrence over one tile of a chunk again, keeping decays and states.
 
-    The chunk's first state is read from place ``start`` of ``state``; ``history`` begins
-    with it, so that its row t is the state before step t.
+    ``saved`` is (states, the place of the chunk's first one, that of the chunk before).
+    ``record`` is (decays, history): row t of the history is the state before step t.
     """
+    states, start, start_before = saved
     step_rows, x_rows, B_rows = rows
-    h = [Register(state.load(start + j * LANES)) for j in range(J)]
+    first, column, width, steps = tile
+    decays, history = record
+    h = [Register(states.load(start + j * LANES)) for j in range(J)]
     for j in range(J):
         history.store(j * LANES, h[j].get())
+        states.prefetch(start_before + j * LANES)
     with loop(steps) as t:
+        prefetch(soon, t)
         step, x = _spread(step_rows, t * c, c), _spread(x_rows, t * c, c)
         B_t = _StateRow(B_rows, t * width + column, c, J)
         for j in range(J):
@@ -254,33 +163,28 @@ def retrace(
 def reverse(
     c: int,
     J: int,
-    adjoint: Memory,
+    carried: list[Memory],
     rates: Memory,
-    grad_rates: Memory,
-    first: Value,
     rows: list[Memory],
     grad_rows: list[Memory],
-    column: Value,
-    width: Value,
-    steps: Value,
-    decays: Memory,
-    history: Memory,
-    images: list[Memory],
-    projections: list[Memory],
-    where: list[Value],
-    visits: list[Any],
+    tile: list[Value],
+    record: list[Memory],
+    soon: list[Any],
 ) -> None:
     """Run the adjoint recurrence over one tile of a chunk, from its end.
 
-    Adds to the rows of the gradients of x = Δ u, of Δ through the decays (in units of
-    1 / ln 2), of B and of C.
+    ``carried`` is (gradient of the state, sums of the gradient of A). Adds to the rows of
+    the gradients of B, of C, of x = Δ u, and of Δ through the decays (in units of 1 / ln 2).
     """
+    adjoint, grad_rates = carried
     step_rows, x_rows, B_rows, C_rows, grad_y_rows = rows
+    first, column, width, steps = tile
+    decays, history = record
     carry = [Register(adjoint.load(first + j * LANES)) for j in range(J)]
     rate_sums = [Register(grad_rates.load(first + j * LANES)) for j in range(J)]
     with loop(steps) as i:
         t = steps - 1 - i
-        _prefetch(images, projections, where, visits, i)
+        prefetch(soon, i)
         step, x, grad_y = (_spread(r, t * c, c) for r in (step_rows, x_rows, grad_y_rows))
         B_t = _StateRow(B_rows, t * width + column, c, J)
         C_t = _StateRow(C_rows, t * width + column, c, J)
@@ -337,18 +241,22 @@ def _over_channels(c: int, J: int, products: Callable[[int], tuple[Value, ...]])
 @emitted
 def finish(
     c: int,
+    step_rows: Memory,
     rows: list[Memory],
-    grad_x_rows: Memory,
-    grad_step_rows: Memory,
+    grad_rows: list[Memory],
     D: Memory,
-    grad_skip: Memory,
-    first: Value,
+    grad_skip: list[Any],
     where: list[Value],
     steps: Value,
     vectors: Value,
 ) -> None:
-    """Turn the gradients of Δ u and of the exponents into those of u and delta; add up D's."""
-    step_rows, u_rows, slope_rows, grad_y_rows = rows
+    """Turn the gradients of x and of the decays into those of u and delta; add up D's.
+
+    ``rows`` are those of u, of the slope of the softplus and of the gradient of y;
+    ``grad_skip`` is (array, place in it).
+    """
+    u_rows, slope_rows, grad_y_rows = rows
+    grad_x_rows, grad_step_rows = grad_rows
     for weight in _skip_weights(c, D, where):
         with loop(vectors) as i:
             place = i * LANES
@@ -357,7 +265,8 @@ def finish(
             grad_step_rows.store(place, into_step * slope_rows.load(place))
             skipped = weight * grad_y_rows.load(place)
             grad_x_rows.store(place, step_rows.load(place).times_plus(into_x, skipped))
-    total = Register(grad_skip.load(first, c))
+    sums, first = grad_skip
+    total = Register(sums.load(first, c))
     with loop(steps) as t:
         total.set(u_rows.load(t * c, c).times_plus(grad_y_rows.load(t * c, c), total.get()))
-    grad_skip.store(first, total.get())
+    sums.store(first, total.get())

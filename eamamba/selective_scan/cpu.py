@@ -76,8 +76,9 @@ def backward(
     grad_A, grad_D = A.new_empty(batch, *A.shape), D.new_empty(batch, *D.shape)
     grad_B, grad_C = (x.new_empty(groups * batch, *x.shape[1:]) for x in (B, C))
     inputs = (grad_y, u, delta, A, B, C, D, order.contiguous(), states)
-    outputs = (grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D)
-    _run(kernel, batch * heads * groups, groups, *map(_array, inputs + outputs))
+    images, sums = (grad_u, grad_delta, grad_B, grad_C), (grad_A, grad_D)
+    arrays = (*map(_array, inputs), tuple(map(_array, images)), tuple(map(_array, sums)))
+    _run(kernel, batch * heads * groups, groups, *arrays)
     grad_B, grad_C = (_sum(x.view(groups, *B.shape)) for x in (grad_B, grad_C))
     return grad_u, grad_delta, _sum(grad_A), grad_B, grad_C, _sum(grad_D)
 

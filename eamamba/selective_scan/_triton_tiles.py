@@ -19,15 +19,32 @@ LOG2_E = tl.constexpr(1.4426950408889634)
 
 @triton.jit
 def place(D: tl.constexpr, N: tl.constexpr, BD: tl.constexpr, PN: tl.constexpr):
-    """Head, batch element, channels, states and (channel, state) cells of this program."""
+    """Batch element, head, block, channels, states, (channel, state) cells of this program."""
     blocks: tl.constexpr = (D + BD - 1) // BD
-    k = (tl.program_id(1) // blocks).to(tl.int64)
     b = tl.program_id(2).to(tl.int64)
+    k = (tl.program_id(1) // blocks).to(tl.int64)
+    block = (tl.program_id(1) % blocks).to(tl.int64)
     d = (tl.program_id(1) % blocks) * BD + tl.arange(0, BD)
     n = tl.arange(0, PN)
     cell = d[:, None] * N + n[None, :]
     cell_kept = (d < D)[:, None] & (n < N)[None, :]
-    return k, b, d, n, cell, cell_kept
+    return b, k, block, d, n, cell, cell_kept
+
+
+@triton.jit
+def span(c, chunk, length, T: tl.constexpr):
+    """First step of chunk c, the step after its last, and its number of tiles."""
+    start = c * chunk
+    stop = tl.minimum(start + chunk, length)
+    return start, stop, tl.cdiv(stop - start, T)
+
+
+@triton.jit
+def of_head(b, k, x, x_batch, x_head, y, y_batch, y_head, UNIT: tl.constexpr):
+    """Advance two pointers to head k of batch element b."""
+    x += (b * x_batch + k * x_head) * UNIT
+    y += (b * y_batch + k * y_head) * UNIT
+    return x, y
 
 
 @triton.jit
@@ -51,7 +68,7 @@ def _softplus(x):
 
 @triton.jit
 def steps(order, delta, row, t, stop, d, D: tl.constexpr, UNIT: tl.constexpr):
-    """Positions (T,) of the steps t, mask (BD, T), step sizes Δ and their slopes (BD, T).
+    """Positions of the steps t and which exist (T,); where to load, Δ and its slope (BD, T).
 
     Δ is 0 past the end and in padded channels: the state then passes unchanged.
     """
@@ -59,7 +76,7 @@ def steps(order, delta, row, t, stop, d, D: tl.constexpr, UNIT: tl.constexpr):
     p = tl.load(order + t, mask=inside, other=0).to(tl.int64)
     keep = (d < D)[:, None] & inside[None, :]
     step, slope = _softplus(by_channel(delta, p, row, d, keep, UNIT))
-    return p, keep, tl.where(keep, step, 0.0), slope
+    return p, inside, keep, tl.where(keep, step, 0.0), slope
 
 
 @triton.jit
@@ -85,6 +102,21 @@ def by_state(pointer, p, row, inside, n, N: tl.constexpr, BD: tl.constexpr, UNIT
     if n.shape[0] > 2:
         offset = tl.max_contiguous(offset, (2, 1, n.shape[0]))
     return tl.load(pointer + offset, mask=keep, other=0.0)
+
+
+@triton.jit
+def put_by_channel(pointer, x, row, d, keep, D: tl.constexpr):
+    """Store (BD, T) to contiguous rows of D."""
+    tl.store(pointer + row[None, :] * D + d[:, None], x, mask=keep)
+
+
+@triton.jit
+def put_by_state(pointer_1, x_1, pointer_2, x_2, row, inside, n, N: tl.constexpr):
+    """Store two (T, PN) to contiguous rows of N."""
+    offset = row[:, None] * N + n[None, :]
+    keep = inside[:, None] & (n < N)[None, :]
+    tl.store(pointer_1 + offset, x_1, mask=keep)
+    tl.store(pointer_2 + offset, x_2, mask=keep)
 
 
 @triton.jit
@@ -135,3 +167,24 @@ def run_adjoints(message, decay, add, j, T: tl.constexpr):
         adjoints = tl.where((j == i)[None, :, None], message[:, None, :], adjoints)
         message *= a
     return message, adjoints
+
+
+@triton.jit
+def differentiate(h, message, step, value, g, into, out_of, A, j, T: tl.constexpr):
+    """Gradients of one tile, given the state before it and the message into it.
+
+    Returns the message out of it, and the gradients of A (BD, PN), of B and C (T, PN), of
+    Δ u (BD, T), and of Δ (BD, T). ``value`` is u, ``g`` the gradient of y, ``into`` and
+    ``out_of`` are B and C.
+    """
+    decay = tl.exp2(step[:, :, None] * (A * LOG2_E)[:, None, :])
+    added = (step * value)[:, :, None]
+    _, states, kept = run_states(h, decay, added * into, j, T)
+    message, adjoint = run_adjoints(message, decay, g[:, :, None] * out_of, j, T)
+    grad_C = tl.sum(g[:, :, None] * states, 0)
+    grad_B = tl.sum(adjoint * added, 0)
+    exponent = adjoint * kept
+    grad_A = tl.sum(exponent * step[:, :, None], 1)
+    grad_added = tl.sum(adjoint * into, 2)
+    grad_step = tl.sum(exponent * A[:, None, :], 2) + value * grad_added
+    return message, grad_A, grad_B, grad_C, grad_added, grad_step

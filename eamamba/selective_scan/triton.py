@@ -120,18 +120,19 @@ def backward(
     work = _Work(u, A, _config(channels).backward, (grad_y, u, delta, B, C))
     grad_u, grad_delta = (torch.empty_like(grad_y) for _ in range(2))
     grad_B, grad_C = (u.new_empty(work.blocks, *B.shape) for _ in range(2))
-    grad_A = u.new_empty(batch, work.chunks, *A.shape)
-    grad_D = u.new_empty(batch, work.chunks, *D.shape)
+    grad_A = u.new_empty(batch, heads, work.chunks, *A.shape[1:])
+    grad_D = u.new_empty(batch, heads, work.chunks, channels)
     with _on(u.device):
         messages = _first_states(work, grad_y, delta, C, A, order, reverse=True)
         kernels.backward_chunks[work.grid](
-            grad_y, *work.strided(u), *work.strided(delta), *work.strided(B), *work.strided(C),
-            A, D, order, messages, states, grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D,
+            *work.strided(u), *work.strided(delta), *work.strided(B), *work.strided(C),
+            A, D, order, messages, states, grad_y,
+            grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D,
             length, work.chunk, heads, batch, **work.options,
         )  # fmt: skip
     if work.blocks > 1:
         grad_B, grad_C = grad_B.sum(0, keepdim=True), grad_C.sum(0, keepdim=True)
-    return grad_u, grad_delta, grad_A.sum((0, 1)), grad_B[0], grad_C[0], grad_D.sum((0, 1))
+    return grad_u, grad_delta, grad_A.sum((0, 2)), grad_B[0], grad_C[0], grad_D.sum((0, 2))
 
 
 class _Work:

@@ -1,8 +1,9 @@
 """The selective scan's CPU backend against matrix products, a plain loop and chunked PyTorch.
 
-All figures come from one run, so that ratios mean something on a busy machine too; every
-time is the shortest of several. "Paper-size network" means the 41 scans of the paper's
-model at 256×256. A multiply-add counts as one operation.
+All figures come from one run, every time is the shortest of several. On one thread it is
+the processor time, which other programs hardly disturb; on several it is the time by the
+clock, and means little on a busy machine. "Paper-size network" means the 41 scans of the
+paper's model at 256×256. A multiply-add counts as one operation.
 
     python benchmarks/scan_cpu.py --csv results/benchmarks/scan_cpu.csv
 """
@@ -10,13 +11,13 @@ model at 256×256. A multiply-add counts as one operation.
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 import torch
 from chunked_pytorch import chunked_scan
-from network_cpu import best_seconds, mm_gmacs_per_second
 from torch import Tensor
 
 from eamamba.memory import reuse_large_blocks
@@ -28,6 +29,24 @@ HEADS, STATES = 8, 16
 PAPER_SCANS = [(256, 8, 4), (256, 16, 6), (128, 16, 12), (64, 32, 12), (32, 64, 7)]
 PRODUCTS_GMACS = 121.0  # matrix products and convolutions of that model
 LOOP_SIDE = 24  # the plain loop is timed on a smaller image
+
+
+def best_seconds(function: Callable[[], object], repeats: int) -> float:
+    """Return the shortest of ``repeats`` runs after one to warm up."""
+    clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
+    function()
+    times = []
+    for _ in range(repeats):
+        start = clock()
+        function()
+        times.append(clock() - start)
+    return min(times)
+
+
+def mm_gmacs_per_second() -> float:
+    """Return the rate of a large float32 matrix product, in 1e9 multiply-adds per second."""
+    a, b = torch.rand(4096, 1024), torch.rand(1024, 4096)
+    return 4096 * 4096 * 1024 / best_seconds(lambda: a @ b, 8) / 1e9
 
 
 def make_inputs(side: int, channels: int, pattern: str) -> list[Tensor]:

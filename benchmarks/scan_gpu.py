@@ -143,30 +143,37 @@ def sweep() -> None:
     for channels, divisor in ((64, 1), (128, 1), (256, 4), (512, 8)):
         D = channels // K
         inputs = [sets(Shape(batch, 256, channels, divisor)) for batch in (1, 8)]
-        best = [
-            _best(D, inputs, backward, most_cells)
-            for backward, most_cells in ((False, 64), (True, 32))
-        ]
-        forward_tile, backward_tile = best
-        print(f"    {D}: Config({forward_tile}, {backward_tile}),", flush=True)
+        forward_cut = _best(D, inputs, backward=False)
+        backward_cut = _best(D, inputs, backward=True)
+        best = Config(forward_cut.forward, backward_cut.backward, backward_cut.kept)
+        print(f"    {D}: {best},", flush=True)
         torch.cuda.empty_cache()
 
 
-def _best(D: int, inputs: list[list[Inputs]], backward: bool, most_cells: int) -> Tile:
-    """Return the cut of one pass that is fastest over batch sizes; print the first few."""
-    times: dict[Tile, tuple[float, ...]] = {}
+def _cuts(D: int, backward: bool) -> Iterator[Config]:
+    """Yield the cuts whose tiles fit in the registers of a program's threads."""
     for steps, warps in product((4, 8), sorted({max(1, D // 16), D // 8})):
-        if steps * D * N // (32 * warps) > most_cells:
-            continue  # more in the registers of a thread than there are
+        if steps * D * N // (32 * warps) > (32 if backward else 64):
+            continue
         for warps_there in (16, 32, 64):
             tile = Tile(steps, warps, max(1, warps_there // warps))
-            triton.CONFIGS[D] = Config(tile._replace(steps=min(4, steps)) if backward else tile,
-                                       tile)  # fmt: skip
-            times[tile] = tuple(_pass_ms(batch, backward) for batch in inputs)
-    order = sorted(times, key=lambda tile: prod(times[tile]))
-    for tile in order[:4]:
-        milliseconds = ", ".join(f"{ms:.4f}" for ms in times[tile])
-        print(f"  {'backward' if backward else 'forward'} D {D} {tuple(tile)}: {milliseconds} ms")
+            for kept in (steps, 16) if backward else (16,):
+                yield Config(tile._replace(steps=4) if backward else tile, tile, kept)
+
+
+def _best(D: int, inputs: list[list[Inputs]], backward: bool) -> Config:
+    """Return the cut that is fastest in one pass over batch sizes; print the first few."""
+    times: dict[Config, tuple[float, ...]] = {}
+    for cut in _cuts(D, backward):
+        triton.CONFIGS[D] = cut
+        times[cut] = tuple(_pass_ms(batch, backward) for batch in inputs)
+    order = sorted(times, key=lambda cut: prod(times[cut]))
+    for cut in order[:6]:
+        milliseconds = ", ".join(f"{ms:.4f}" for ms in times[cut])
+        tile = cut.backward if backward else cut.forward
+        name = f"backward D {D} {tuple(tile)} kept {cut.kept}" if backward else (
+            f"forward D {D} {tuple(tile)}")  # fmt: skip
+        print(f"  {name}: {milliseconds} ms")
     return order[0]
 
 

@@ -73,7 +73,10 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut small inputs into several chunks, tiles and blocks of channels."""
     for name, size in {"GRAIN": 4, "SHORTEST_CHUNK": 4, "CELLS": 8}.items():
         monkeypatch.setattr(backend, name, size)
-    configs = {2: Config(Tile(4, 1, 8), Tile(4, 1, 16)), 64: Config(Tile(2, 1, 8), Tile(4, 1, 8))}
+    configs = {
+        2: Config(Tile(4, 1, 8), Tile(2, 1, 16), kept=4),
+        64: Config(Tile(2, 1, 8), Tile(4, 1, 8), kept=4),
+    }
     monkeypatch.setattr(backend, "CONFIGS", configs)
 
 
@@ -108,8 +111,7 @@ def test_operator_runs_and_differentiates_with_the_shipped_cut() -> None:
 
 def test_states_kept_are_as_many_as_announced() -> None:
     (u, *_), _, _ = inputs("diagonal")
-    steps = backend.CONFIGS[8].backward.steps
-    assert backend.state_size(*u.shape, 3) == 8 * 1 * 3 * -(-12 // steps)
+    assert backend.state_size(*u.shape, 3) == 8 * 1 * 3 * -(-12 // backend.CONFIGS[8].kept)
 
 
 def test_only_float32_is_taken() -> None:
@@ -145,7 +147,8 @@ COMPILED = {
     "reverse combine": ("combine_chunks", {"T": 64, "REVERSE": True}),
     "forward 4": ("forward_chunks", {"T": 4, "SAVE": 0}),
     "forward 8": ("forward_chunks", {"T": 8, "SAVE": 8}),
-    "backward": ("backward_chunks", {"T": 4}),
+    "backward": ("backward_chunks", {"T": 4, "SAVE": 4}),
+    "backward from far states": ("backward_chunks", {"T": 4, "SAVE": 16}),
 }
 
 

@@ -223,10 +223,10 @@ def run_python(code: str, **environment: str) -> subprocess.Popen[str]:
 SMALL_SCAN = """
 import torch
 from eamamba.selective_scan import selective_scan
-x = torch.ones(1, 5, 2, 1)
+x, b = torch.ones(1, 5, 2, 1), torch.ones(1, 5, 2, 16)
 def scan():
     order = torch.arange(5, dtype=torch.int32).expand(2, 5)
-    return selective_scan(x, x, -torch.ones(2, 1, 1), x, x, torch.ones(2, 1), order, 'cpu')
+    return selective_scan(x, x, -torch.ones(2, 1, 16), b, b, torch.ones(2, 1), order, 'cpu')
 """
 
 

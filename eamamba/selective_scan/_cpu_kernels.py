@@ -91,6 +91,29 @@ def _rates(A, k, begin, end, c, J, tiles):  # type: ignore[no-untyped-def]
 
 
 @njit
+def _scratch(A, k, begin, end, c, J, tiles):  # type: ignore[no-untyped-def]
+    """Return what the backward pass works on.
+
+    The rows of images and of projections; (decays, history) of a chunk; (rates, gradient
+    of the state, gradient of the rates); the gradient of D.
+    """
+    rates = _rates(A, k, begin, end, c, J, tiles)
+    record = _aligned(CHUNK * J * LANES, A), _aligned((CHUNK + 1) * J * LANES, A)
+    totals = rates, _aligned(rates.size, A), _aligned(rates.size, A)
+    images, projections = _rows(CHUNK * c, A), _rows(CHUNK * tiles * LANES, A)[:4]
+    return images, projections, record, totals, _aligned((end - begin) * LANES, A)
+
+
+@njit
+def _visits(order, chunk, direction):  # type: ignore[no-untyped-def]
+    """Return the steps of a chunk, its visits, and as many of the next one to be scanned."""
+    length, start = order.shape[1], chunk * CHUNK
+    steps = min(CHUNK, length - start)
+    following = max(0, min(start + direction * CHUNK, length - steps))
+    return steps, (order, start), (order, following)
+
+
+@njit
 def _store_sums(sums, b, k, rate_sums, skip_sums, begin, c, J, tiles):  # type: ignore[no-untyped-def]
     """Write the gradients of A and D that were added up in the order of the vectors."""
     grad_A, grad_D = sums
@@ -112,19 +135,19 @@ def _member(i, size, begin, c, J):  # type: ignore[no-untyped-def]
 
 
 @njit
-def _fetch(rows, width, images, b, k, visits, steps):  # type: ignore[no-untyped-def]
+def _fetch(rows, images, b, k, visits, steps, tiles):  # type: ignore[no-untyped-def]
     """Gather the rows of B and C, of any length."""
-    for n in range(0, width, LANES):
-        move.gather(LANES, (rows[0], n, width), images[0], (b, k, n), visits, steps)
-        move.gather(LANES, (rows[1], n, width), images[1], (b, k, n), visits, steps)
+    for i in range(tiles):
+        where = (b, k, i * LANES)
+        move.gather(LANES, rows, i * LANES, tiles * LANES, images, where, visits, steps)
 
 
 @njit
-def _put(rows, width, images, b, k, visits, steps):  # type: ignore[no-untyped-def]
+def _put(rows, images, b, k, visits, steps, tiles):  # type: ignore[no-untyped-def]
     """Scatter the rows of the gradients of B and C."""
-    for n in range(0, width, LANES):
-        move.scatter(LANES, (rows[0], n, width), images[0], (b, k, n), visits, steps)
-        move.scatter(LANES, (rows[1], n, width), images[1], (b, k, n), visits, steps)
+    for i in range(tiles):
+        where = (b, k, i * LANES)
+        move.scatter(LANES, rows, i * LANES, tiles * LANES, images, where, visits, steps)
 
 
 @lru_cache
@@ -135,21 +158,17 @@ def forward_kernel(c: int, J: int, double: bool) -> Any:
     def forward(task, groups, u, delta, A, B, C, D, order, y, states):  # type: ignore[no-untyped-def]
         assert version >= 0
         b, k, _, begin, end, span, tiles, chunks, saved = _sizes(u, A, task, groups, c, J)
-        width = tiles * LANES
         rates = _rates(A, k, begin, end, c, J, tiles)
         h = _aligned(rates.size, u)
         step_rows, x_rows, y_rows = _rows(CHUNK * c, u)[:3]
-        B_rows, C_rows = _rows(CHUNK * width, u)[:2]
-        rows = (step_rows, x_rows, B_rows, C_rows, y_rows)
+        projections = _rows(CHUNK * tiles * LANES, u)[:2]
+        rows = (step_rows, x_rows, *projections, y_rows)
         for chunk in range(chunks):
-            start = chunk * CHUNK
-            steps = min(CHUNK, u.shape[1] - start)
-            now, following = (order, start), (order, min(start + CHUNK, u.shape[1] - steps))
-            _fetch((B_rows, C_rows), width, (B, C), b, k, now, steps)
+            steps, now, following = _visits(order, chunk, 1)
+            _fetch(projections, (B, C), b, k, now, steps, tiles)
             for block in range(begin, end):
                 where = (b, k, block * c)
-                move.gather(c, (x_rows, 0, c), u, where, now, steps)
-                move.gather(c, (step_rows, 0, c), delta, where, now, steps)
+                move.gather(c, (step_rows, x_rows), 0, c, (delta, u), where, now, steps)
                 emit.activate(c, (step_rows, x_rows, y_rows), D, where, -(-steps * c // LANES))
                 first = (block - begin) * tiles * J * LANES
                 if states.size > 0:
@@ -157,9 +176,9 @@ def forward_kernel(c: int, J: int, double: bool) -> Any:
                     move.copy(states, place, h, first, tiles * J)
                 soon = ((u, delta, y), where, (B, C), where, following)
                 for i in range(tiles):
-                    tile = (first + i * J * LANES, i * span, width, steps)
+                    tile = (first + i * J * LANES, i * span, tiles * LANES, steps)
                     emit.advance(c, J, h, rates, rows, tile, soon)
-                move.scatter(c, (y_rows, 0, c), y, where, now, steps)
+                move.scatter(c, (y_rows,), 0, c, (y,), where, now, steps)
 
     return _compile(forward, double, "ii443442o41")
 
@@ -169,55 +188,41 @@ def backward_kernel(c: int, J: int, double: bool) -> Any:
     """Compile (or load) the backward pass for a layout of channels and states."""
     version = _emitted_version()
 
-    def backward(  # type: ignore[no-untyped-def]
-        task, groups, grad_y, u, delta, A, B, C, D, order, states, grads, sums
-    ):
+    def back(task, groups, grad_y, u, delta, A, B, C, D, order, states, grads, sums):  # type: ignore[no-untyped-def]
         assert version >= 0
         b, k, group, begin, end, span, tiles, chunks, saved = _sizes(u, A, task, groups, c, J)
-        width = tiles * LANES
-        part = group * u.shape[0] + b
-        rates = _rates(A, k, begin, end, c, J, tiles)
-        adjoint, rate_sums = _aligned(rates.size, u), _aligned(rates.size, u)
-        skip_sums = _aligned((end - begin) * LANES, u)
-        images = _rows(CHUNK * c, u)
+        images, projections, record, totals, skips = _scratch(A, k, begin, end, c, J, tiles)
         step_rows, x_rows, u_rows, slope_rows, g_rows = images[:5]
-        B_rows, C_rows, grad_B_rows, grad_C_rows = _rows(CHUNK * width, u)[:4]
-        record = _aligned(CHUNK * J * LANES, u), _aligned((CHUNK + 1) * J * LANES, u)
-        rows = (step_rows, x_rows, B_rows, C_rows, g_rows)
-        grad_rows = (grad_B_rows, grad_C_rows, *images[5:])
+        rows = (step_rows, x_rows, *projections[:2], g_rows)
+        grad_rows = (*projections[2:], *images[5:])
+        part = group * u.shape[0] + b
         for chunk in range(chunks - 1, -1, -1):
-            start = chunk * CHUNK
-            steps = min(CHUNK, u.shape[1] - start)
-            now, following = (order, start), (order, max(start - CHUNK, 0))
+            steps, now, following = _visits(order, chunk, -1)
             vectors = -(-steps * c // LANES)
-            _fetch((B_rows, C_rows), width, (B, C), b, k, now, steps)
+            _fetch(projections[:2], (B, C), b, k, now, steps, tiles)
             move.clear(grad_rows[:2], CHUNK * tiles)
             for block in range(begin, end):
                 where = (b, k, block * c)
-                move.gather(c, (u_rows, 0, c), u, where, now, steps)
-                move.gather(c, (step_rows, 0, c), delta, where, now, steps)
-                move.gather(c, (g_rows, 0, c), grad_y, where, now, steps)
+                raw, inputs = (step_rows, u_rows, g_rows), (delta, u, grad_y)
+                move.gather(c, raw, 0, c, inputs, where, now, steps)
                 emit.activate_twice((step_rows, u_rows, slope_rows, x_rows), vectors)
                 move.clear(grad_rows[2:], vectors)
-                soon = ((u, delta, grad_y), where, (B, C), where, following)
+                soon = (inputs, where, (B, C), where, following)
                 results = (grads[:2], where, grads[2:], (part, k, 0), now)
                 for i in range(tiles):
                     first = ((block - begin) * tiles + i) * J * LANES
                     place = ((saved + block * chunks + chunk) * tiles + i) * J * LANES
-                    saved_state = (states, place, max(place - tiles * J * LANES, 0))
-                    tile = (first, i * span, width, steps)
-                    emit.retrace(c, J, saved_state, rates, rows[:3], tile, record, results)
-                    emit.reverse(
-                        c, J, (adjoint, rate_sums), rates, rows, grad_rows, tile, record, soon
-                    )
-                skip_sum, raw = (skip_sums, (block - begin) * LANES), (u_rows, slope_rows, g_rows)
-                emit.finish(c, step_rows, raw, grad_rows[2:], D, skip_sum, where, steps, vectors)
-                move.scatter(c, (grad_rows[2], 0, c), grads[0], where, now, steps)
-                move.scatter(c, (grad_rows[3], 0, c), grads[1], where, now, steps)
-            _put(grad_rows[:2], width, grads[2:], part, k, now, steps)
-        _store_sums(sums, b, k, rate_sums, skip_sums, begin, c, J, tiles)
+                    start = (states, place, max(place - tiles * J * LANES, 0))
+                    tile = (first, i * span, tiles * LANES, steps)
+                    emit.retrace(c, J, start, totals[0], rows[:3], tile, record, results)
+                    emit.reverse(c, J, totals, rows, grad_rows, tile, record, soon)
+                skip = (skips, (block - begin) * LANES)
+                emit.finish(c, (*raw, slope_rows), grad_rows[2:], D, skip, where, steps, vectors)
+                move.scatter(c, grad_rows[2:], 0, c, grads[:2], where, now, steps)
+            _put(grad_rows[:2], grads[2:], part, k, now, steps, tiles)
+        _store_sums(sums, b, k, totals[2], skips, begin, c, J, tiles)
 
-    return _compile(backward, double, "ii4443442o1GS")
+    return _compile(back, double, "ii4443442o1GS")
 
 
 def _compile(function: Callable[..., None], double: bool, kinds: str) -> Any:

@@ -29,35 +29,50 @@ def clear(rows: list[Memory], vectors: Value) -> None:
 
 @emitted
 def gather(
-    lanes: int, rows: list[Any], image: Memory, where: list[Value], visits: list[Any], steps: Value
+    lanes: int,
+    rows: list[Memory],
+    column: Value,
+    width: Value,
+    images: list[Memory],
+    where: list[Value],
+    visits: list[Any],
+    steps: Value,
 ) -> None:
-    """Copy the visited pixels of an image to rows, padded with zeros to ``lanes`` numbers.
+    """Copy the visited pixels of images to rows, padded with zeros to ``lanes`` numbers.
 
-    ``rows`` is (array, place in it, distance of rows).
+    A row begins at ``column`` and ends before ``width``, where the next one begins.
     """
-    for row, pixel, only in _pixels(lanes, rows, image, where, visits, steps):
-        rows[0].store(row, pixel.load(0, lanes, only))
+    for t, pixel, only in _pixels(lanes, images, where, visits, steps):
+        for row, image in zip(rows, pixel, strict=True):
+            row.store(t * width + column, image.load(0, lanes, only))
 
 
 @emitted
 def scatter(
-    lanes: int, rows: list[Any], image: Memory, where: list[Value], visits: list[Any], steps: Value
+    lanes: int,
+    rows: list[Memory],
+    column: Value,
+    width: Value,
+    images: list[Memory],
+    where: list[Value],
+    visits: list[Any],
+    steps: Value,
 ) -> None:
-    """Copy rows to the visited pixels of an image, without the padding."""
-    for row, pixel, only in _pixels(lanes, rows, image, where, visits, steps):
-        pixel.store(0, rows[0].load(row, lanes), only)
+    """Copy rows to the visited pixels of images, without the padding."""
+    for t, pixel, only in _pixels(lanes, images, where, visits, steps):
+        for row, image in zip(rows, pixel, strict=True):
+            image.store(0, row.load(t * width + column, lanes), only)
 
 
 def _pixels(
-    lanes: int, rows: list[Any], image: Memory, where: list[Value], visits: list[Any], steps: Value
-) -> Iterator[tuple[Value, Memory, Value | None]]:
-    _, place, width = rows
+    lanes: int, images: list[Memory], where: list[Value], visits: list[Any], steps: Value
+) -> Iterator[tuple[Value, list[Memory], Value | None]]:
     b, k, first = where
     order, start = visits
-    for only in where_full(image.shape[3] - first, lanes):
+    for only in where_full(images[0].shape[3] - first, lanes):
         with loop(steps) as t:
             pixel = order.at(k).scalar(start + t)
-            yield t * width + place, image.at(b, pixel, k, first), only
+            yield t, [image.at(b, pixel, k, first) for image in images], only
 
 
 def prefetch(soon: list[Any], t: Value) -> None:

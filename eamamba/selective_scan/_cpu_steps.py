@@ -77,6 +77,15 @@ def activate(c: int, rows: list[Memory], D: Memory, where: list[Value], vectors:
             y_rows.store(place, weight * x)
 
 
+def _registers(states: Memory, first: Value, J: int) -> list[Register]:
+    return [Register(states.load(first + j * LANES)) for j in range(J)]
+
+
+def _keep(states: Memory, first: Value, registers: list[Register]) -> None:
+    for j, register in enumerate(registers):
+        states.store(first + j * LANES, register.get())
+
+
 @emitted
 def advance(
     c: int,
@@ -95,7 +104,7 @@ def advance(
     """
     step_rows, x_rows, B_rows, C_rows, y_rows = rows
     first, column, width, steps = tile
-    h = [Register(state.load(first + j * LANES)) for j in range(J)]
+    h = _registers(state, first, J)
     with loop(steps) as t:
         prefetch(soon, t)
         step, x = _spread(step_rows, t * c, c), _spread(x_rows, t * c, c)
@@ -111,8 +120,7 @@ def advance(
             else:
                 sums[j % 4] = now.times_plus(C_t[j], sums[j % 4])
         y_rows.store(t * c, y_rows.load(t * c, c) + _fold(sum(sums[1:], sums[0]), c))
-    for j in range(J):
-        state.store(first + j * LANES, h[j].get())
+    _keep(state, first, h)
 
 
 @emitted
@@ -147,9 +155,9 @@ def retrace(
     step_rows, x_rows, B_rows = rows
     first, column, width, steps = tile
     decays, history = record
-    h = [Register(states.load(start + j * LANES)) for j in range(J)]
+    h = _registers(states, start, J)
+    _keep(history, rates.address.like(0), h)
     for j in range(J):
-        history.store(j * LANES, h[j].get())
         states.prefetch(start_before + j * LANES)
     with loop(steps) as t:
         prefetch(soon, t)
@@ -168,8 +176,7 @@ def retrace(
 def reverse(
     c: int,
     J: int,
-    carried: list[Memory],
-    rates: Memory,
+    sums: list[Memory],
     rows: list[Memory],
     grad_rows: list[Memory],
     tile: list[Value],
@@ -178,15 +185,14 @@ def reverse(
 ) -> None:
     """Run the adjoint recurrence over one tile of a chunk, from its end.
 
-    ``carried`` is (gradient of the state, sums of the gradient of A). Adds to the rows of
+    ``sums`` is (rates, gradient of the state, gradient of the rates so far). Adds to the rows of
     the gradients of B, of C, of x = Δ u, and of Δ through the decays (in units of 1 / ln 2).
     """
-    adjoint, grad_rates = carried
+    rates, adjoint, grad_rates = sums
     step_rows, x_rows, B_rows, C_rows, grad_y_rows = rows
     first, column, width, steps = tile
     decays, history = record
-    carry = [Register(adjoint.load(first + j * LANES)) for j in range(J)]
-    rate_sums = [Register(grad_rates.load(first + j * LANES)) for j in range(J)]
+    carry, rate_sums = _registers(adjoint, first, J), _registers(grad_rates, first, J)
     with loop(steps) as i:
         t = steps - 1 - i
         prefetch(soon, i)
@@ -210,9 +216,8 @@ def reverse(
         places = [t * width + column] * 2 + [t * c] * 2
         for target, place, grad in zip(grad_rows, places, grads, strict=True):
             target.store(place, target.load(place, grad.lanes) + grad)
-    for j in range(J):
-        adjoint.store(first + j * LANES, carry[j].get())
-        grad_rates.store(first + j * LANES, rate_sums[j].get())
+    _keep(adjoint, first, carry)
+    _keep(grad_rates, first, rate_sums)
 
 
 def _over_channels(c: int, J: int, products: Callable[[int], tuple[Value, ...]]) -> list[Value]:
@@ -246,7 +251,6 @@ def _over_channels(c: int, J: int, products: Callable[[int], tuple[Value, ...]])
 @emitted
 def finish(
     c: int,
-    step_rows: Memory,
     rows: list[Memory],
     grad_rows: list[Memory],
     D: Memory,
@@ -257,10 +261,10 @@ def finish(
 ) -> None:
     """Turn the gradients of x and of the decays into those of u and delta; add up D's.
 
-    ``rows`` are those of u, of the slope of the softplus and of the gradient of y;
+    ``rows`` are those of Δ, u, the gradient of y and the slope of the softplus;
     ``grad_skip`` is (array, place in it).
     """
-    u_rows, slope_rows, grad_y_rows = rows
+    step_rows, u_rows, grad_y_rows, slope_rows = rows
     grad_x_rows, grad_step_rows = grad_rows
     for weight in _skip_weights(c, D, where):
         with loop(vectors) as i:

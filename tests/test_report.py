@@ -50,18 +50,25 @@ def test_mean_scores_refuses_holes(per_image: pd.DataFrame) -> None:
 
 
 def test_noise_table_keeps_ours_and_the_papers_apart(per_image: pd.DataFrame) -> None:
-    table = report.noise_table(per_image, PAPER, "laptop")
+    theirs_too = per_image.query("benchmark == 'apes'").assign(benchmark="Kodak24")
+    measured = {"laptop profile": per_image, "big one": theirs_too}
+    table = report.noise_table(measured, PAPER)
     ours = table[table["Source"] == "measured here"]
     theirs = table[table["Source"] == "reported by the paper"]
     assert len(ours) + len(theirs) == len(table)
-    assert set(ours["Images"]) == {"zebras (3 images)", "apes (1 images)"}
+    assert set(ours["Images"]) == {"zebras", "apes", "Kodak24"}
     assert set(theirs["Images"]) == {"CBSD68", "Kodak24", "McMaster", "Urban100"}
     kodak = theirs.set_index("Images").loc["Kodak24"]
     printed = PAPER.query("benchmark == 'Kodak24' and setting == 'sigma25'")["psnr_db"].item()
     assert kodak["σ = 25, dB"] == f"{printed:.2f}"
     restored = ours[ours["Picture"] == "EAMamba, laptop profile"].set_index("Images")
-    assert restored.loc["zebras (3 images)", "σ = 25, dB"] == "23.00"
-    assert restored.loc["apes (1 images)", "σ = 50, dB"] == "–"
+    assert restored.loc["zebras", "σ = 25, dB"] == "23.00"
+    assert restored.loc["apes", "σ = 50, dB"] == "–"
+    together = table[table["Images"] == "Kodak24"]
+    assert together["Picture"].tolist() == [
+        "noisy input, 1 images", "EAMamba, big one", "EAMamba, full size",
+    ]  # fmt: skip
+    assert (together.index.to_numpy() == np.arange(3) + together.index[0]).all()
 
 
 def test_pick_names_best_median_worst(per_image: pd.DataFrame) -> None:
@@ -196,6 +203,10 @@ def test_pages_bring_tables_and_figures_for_the_text(
     (results / "scan_orders" / "all_around.png").touch()
     (results / "denoise_gaussian" / "model.safetensors").touch()
     per_image.to_csv(results / "denoise_gaussian" / "per_image.csv", index=False)
+    package = tmp_path / "results" / "pretrained" / "denoise_gaussian"
+    package.mkdir(parents=True)
+    of_package = pd.concat([per_image, per_image.iloc[-1:].assign(benchmark="CBSD68")])
+    of_package.to_csv(package / "per_image.csv", index=False)
     table = {"split": ["training"], "image": ["a"], "height": [1], "width": [1], "sha256": [""]}
     manifest = pd.DataFrame(table | {"credit": ["B"], "licence": ["CC0"], "source": ["https://c"]})
     manifest.to_csv(results / "denoise_gaussian" / "data.csv", index=False)
@@ -210,4 +221,7 @@ def test_pages_bring_tables_and_figures_for_the_text(
     assert not (pages / "denoise_gaussian" / "model.safetensors").exists()
     assert "| 64×" not in (pages / "profiling" / "headline.md").read_text(encoding="utf-8")
     assert "CC0" in (pages / "denoise_gaussian" / "photographs.md").read_text(encoding="utf-8")
+    scores = (pages / "denoise_gaussian" / "all_scores.md").read_text(encoding="utf-8")
+    assert "| CBSD68 | EAMamba, weights of the package | measured here |" in scores
+    assert scores.count("| zebras |") == 2, "other crops of the same photographs stay out"
     assert "training.learning_rate" in (pages / "denoise_gaussian" / "settings.md").read_text()

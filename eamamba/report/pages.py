@@ -15,10 +15,12 @@ from eamamba.report.tables import (
     headline_table,
     markdown,
     mean_scores,
+    noise_table,
     photograph_table,
     settings_table,
 )
 
+PACKAGE_PROFILE = "pretrained"
 # Large, or of the machine: no page shows them.
 LEFT_OUT = ("*.safetensors", "*.pt", ".gitignore")
 
@@ -61,6 +63,7 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     figures = {"profile": profile} | _write_complexity(root, target / "profiling", profile)
     for task, chosen in settings.tasks.items():
         _write_task(target / task, chosen.model_dump(mode="json", exclude={"task", "profile"}))
+        _write(target / task / "all_scores.md", _all_scores(root, profile, task))
         figures |= {f"{task}_{name}": value for name, value in _task_figures(chosen).items()}
         figures |= {f"{task}_{name}": value for name, value in _scores(target / task).items()}
     return figures | _paper_network()
@@ -96,6 +99,19 @@ def _write_complexity(root: Path, folder: Path, profile: str) -> dict[str, str]:
 def _write_task(folder: Path, settings: dict[str, object]) -> None:
     _write(folder / "settings.md", settings_table(settings))
     _write(folder / "photographs.md", photograph_table(pd.read_csv(folder / "data.csv")))
+
+
+def _all_scores(root: Path, profile: str, task: str) -> pd.DataFrame:
+    """Return the scores of the profile, of the package's weights and of the paper."""
+    results = root / "results"
+    measured = {f"{profile} profile": pd.read_csv(results / profile / task / "per_image.csv")}
+    package = results / PACKAGE_PROFILE / task / "per_image.csv"
+    if profile != PACKAGE_PROFILE and package.is_file():
+        scores = pd.read_csv(package)
+        # Profiles cut their own crops of bundled photographs: only benchmarks are the same.
+        (own,) = measured.values()
+        measured["weights of the package"] = scores[~scores["benchmark"].isin(own["benchmark"])]
+    return noise_table(measured, pd.read_csv(root / "data" / "paper" / "paper_results.csv"))
 
 
 def _task_figures(settings: TaskSettings) -> dict[str, str]:

@@ -50,33 +50,32 @@ def mean_scores(per_image: pd.DataFrame) -> pd.DataFrame:
     return means.reset_index().astype({"benchmark": str})
 
 
-def noise_table(per_image: pd.DataFrame, paper: pd.DataFrame, profile: str) -> pd.DataFrame:
-    """Set the paper's figures beside ours: one row per set of images, PSNR by noise level.
+def noise_table(measured: Mapping[str, pd.DataFrame], paper: pd.DataFrame) -> pd.DataFrame:
+    """Set our scores and the paper's side by side: PSNR by noise level, grouped by images.
 
     Parameters
     ----------
-    per_image : DataFrame
-        ``per_image.csv`` of ``denoise_gaussian``.
+    measured : mapping
+        What made the weights, such as "laptop profile", and its ``per_image.csv``. Benchmarks
+        of the same name must be the same images.
     paper : DataFrame
         ``data/paper/paper_results.csv``.
-    profile : str
-        The profile that trained our weights, such as "laptop".
     """
-    scores = mean_scores(per_image)
     rows: list[dict[str, Any]] = []
-    for name, part in scores.groupby("benchmark", sort=False):
-        images = f"{name} ({part['images'].iloc[0]} images)"
-        shown = {"noisy input": "psnr_input_db", f"EAMamba, {profile} profile": "psnr_db"}
-        for what, column in shown.items():
-            levels = _levels(part["sigma_255"], part[column])
-            rows.append({"Images": images, "Picture": what, "Source": MEASURED} | levels)
-    reported = paper[paper["task"] == "denoise_gaussian"]
-    for name, part in reported.groupby("benchmark", sort=True):
+    for label, per_image in measured.items():
+        for name, part in mean_scores(per_image).groupby("benchmark", sort=False):
+            shown = {f"EAMamba, {label}": "psnr_db"}
+            if name not in {row["Images"] for row in rows}:
+                shown = {f"noisy input, {part['images'].iloc[0]} images": "psnr_input_db"} | shown
+            for what, column in shown.items():
+                levels = _levels(part["sigma_255"], part[column])
+                rows.append({"Images": name, "Picture": what, "Source": MEASURED} | levels)
+    for name, part in paper[paper["task"] == "denoise_gaussian"].groupby("benchmark"):
         sigma = part["setting"].str.removeprefix("sigma").astype(float)
-        rows.append(
-            {"Images": name, "Picture": "EAMamba, full size", "Source": REPORTED}
-            | _levels(sigma, part["psnr_db"])
-        )
+        cited = {"Images": name, "Picture": "EAMamba, full size", "Source": REPORTED}
+        rows.append(cited | _levels(sigma, part["psnr_db"]))
+    images = list(dict.fromkeys(row["Images"] for row in rows))
+    rows.sort(key=lambda row: images.index(row["Images"]))
     return pd.DataFrame(rows).fillna("–")
 
 

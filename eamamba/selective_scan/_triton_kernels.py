@@ -25,6 +25,7 @@ from eamamba.selective_scan._triton_tiles import (
     differentiate,
     load_tile,
     of_head,
+    parameters,
     place,
     put_by_channel,
     put_by_state,
@@ -64,12 +65,10 @@ def chunk_ends(
     total = tl.zeros((BD, T), tl.float32)
     start, stop, tiles = span(c, chunk, length, T)
     j = tl.arange(0, T)
-    head = (order + k * length, x, x_row, delta, delta_row, m, m_row, rate)
+    head = (order + k * length, x, x_row, delta, delta_row, m, m_row, rate, d, n)
     for tile in range(tiles):
         t = start + (tiles - 1 - tile if REVERSE else tile) * T + j
-        _p, _inside, _keep, step, _slope, value, decay, into = load_tile(
-            head, t, stop, d, n, D, N, UNIT
-        )
+        _p, _inside, _keep, step, _slope, value, decay, into = load_tile(head, t, stop, D, N, UNIT)
         total += step
         if REVERSE:
             h, _ = run_adjoints(h, decay, value[:, :, None] * into, j, T)
@@ -131,8 +130,8 @@ def forward_chunks(
 ):  # fmt: skip
     """Output of every chunk; with SAVE > 0 also the state before every SAVE-th step."""
     b, k, _block, d, n, cell, cell_kept = place(D, N, BD, PN)
-    rate = tl.load(A + k * D * N + cell, mask=cell_kept, other=0.0) * LOG2_E
-    through = tl.load(skip + k * D + d, mask=d < D, other=0.0)[:, None]
+    A_head, through = parameters(A, skip, k, d, cell, cell_kept, D, N)
+    rate = A_head * LOG2_E
     c = tl.program_id(0)
     at = ((b * heads + k) * tl.cdiv(length, chunk) + c) * D * N
     h = tl.load(starts + at + cell, mask=cell_kept, other=0.0)
@@ -141,18 +140,19 @@ def forward_chunks(
     y += (b * length * heads + k) * D
     start, stop, _tiles = span(c, chunk, length, T)
     j = tl.arange(0, T)
-    head = (order + k * length, u, u_row, delta, delta_row, B, B_row, rate)
+    head = (order + k * length, u, u_row, delta, delta_row, B, B_row, rate, d, n)
     for t0 in range(start, stop, T):
         if SAVE > 0:
             if t0 % SAVE == 0:
                 saved = (b * heads + k) * tl.cdiv(length, SAVE) + t0 // SAVE
                 tl.store(states + saved * D * N + cell, h, mask=cell_kept)
         p, inside, keep, step, _slope, value, decay, into = load_tile(
-            head, t0 + j, stop, d, n, D, N, UNIT
+            head, t0 + j, stop, D, N, UNIT
         )
         h, hs, _ = run_states(h, decay, (step * value)[:, :, None] * into, j, T)
         out = tl.sum(hs * by_state(C, p, C_row, inside, n, N, BD, UNIT), 2)
-        put_by_channel(y, out + through * value, p * heads, d, keep, D)
+        out += through * value
+        tl.store(y + (p * heads)[None, :] * D + d[:, None], out, mask=keep)
 
 
 @triton.jit(do_not_specialize=SIZES + STRIDES)
@@ -170,8 +170,7 @@ def backward_chunks(
     and grad_skip over this chunk: the caller adds those up.
     """
     b, k, block, d, n, cell, cell_kept = place(D, N, BD, PN)
-    A_head = tl.load(A + k * D * N + cell, mask=cell_kept, other=0.0)
-    through = tl.load(skip + k * D + d, mask=d < D, other=0.0)[:, None]
+    A_head, through = parameters(A, skip, k, d, cell, cell_kept, D, N)
     start, stop, groups = span(tl.program_id(0), chunk, length, SAVE)
     at = ((b * heads + k) * tl.cdiv(length, chunk) + tl.program_id(0)) * D
     message = tl.load(messages + at * N + cell, mask=cell_kept, other=0.0)
@@ -183,28 +182,23 @@ def backward_chunks(
     sum_A = tl.zeros((BD, PN), tl.float32)
     sum_skip = tl.zeros((BD, T), tl.float32)
     j = tl.arange(0, T)
-    i = tl.arange(0, SAVE // T)
-    head = (order + k * length, u, u_row, delta, delta_row, B, B_row, A_head * LOG2_E)
+    head = (order + k * length, u, u_row, delta, delta_row, B, B_row, A_head * LOG2_E, d, n)
     for later in range(groups):
-        group = groups - 1 - later
-        t = start + group * SAVE + j
-        kept = (start // SAVE + group).to(tl.int64) * D * N
-        h = tl.load(states + kept + cell, mask=cell_kept, other=0.0)
-        starts = tile_starts(head, h, t, stop, d, n, j, D, N, UNIT, T, SAVE // T)
+        t0 = start + (groups - 1 - later) * SAVE
+        h = tl.load(states + (t0 // SAVE).to(tl.int64) * D * N + cell, mask=cell_kept, other=0.0)
+        starts = tile_starts(head, h, t0, stop, j, D, N, UNIT, T, SAVE // T)
         for later_tile in range(SAVE // T):
             tile = SAVE // T - 1 - later_tile
-            p, inside, keep, step, slope, value, decay, into = load_tile(
-                head, t + tile * T, stop, d, n, D, N, UNIT
-            )
+            h, t = take(starts, tile), t0 + tile * T + j
+            p, inside, keep, step, slope, value, decay, into = load_tile(head, t, stop, D, N, UNIT)
             g = by_channel(grad_y + row * D, p, heads * D, d, keep, 1)
             out_of = by_state(C, p, C_row, inside, n, N, BD, UNIT)
-            message, part_A, part_B, part_C, grad_added, grad_step = differentiate(
-                take(starts, i == tile), message, step, value, decay, into, g, out_of, A_head, j, T
+            message, part_A, part_B, part_C, part_u, part_delta = differentiate(
+                h, message, step, slope, value, decay, into, g, out_of, A_head, through, j, T
             )
             sum_A += part_A
             sum_skip += g * value
+            put_by_channel(grad_u, part_u, grad_delta, part_delta, row + p * heads, d, keep, D)
             put_by_state(grad_B, part_B, grad_C, part_C, block_row + p * heads, inside, n, N)
-            put_by_channel(grad_u, step * grad_added + through * g, row + p * heads, d, keep, D)
-            put_by_channel(grad_delta, grad_step * slope, row + p * heads, d, keep, D)
     tl.store(grad_A + at * N + cell, sum_A, mask=cell_kept)
     tl.store(grad_skip + at + d, tl.sum(sum_skip, 1), mask=d < D)

@@ -32,6 +32,13 @@ def place(D: tl.constexpr, N: tl.constexpr, BD: tl.constexpr, PN: tl.constexpr):
 
 
 @triton.jit
+def parameters(A, skip, k, d, cell, cell_kept, D: tl.constexpr, N: tl.constexpr):
+    """Load A (BD, PN) and the skip weights (BD, 1) of head k."""
+    A_head = tl.load(A + k * D * N + cell, mask=cell_kept, other=0.0)
+    return A_head, tl.load(skip + k * D + d, mask=d < D, other=0.0)[:, None]
+
+
+@triton.jit
 def span(c, chunk, length, T: tl.constexpr):
     """First step of chunk c, the step after its last, and its number of tiles."""
     start = c * chunk
@@ -67,14 +74,15 @@ def _softplus(x):
 
 
 @triton.jit
-def load_tile(head, t, stop, d, n, D: tl.constexpr, N: tl.constexpr, UNIT: tl.constexpr):
+def load_tile(head, t, stop, D: tl.constexpr, N: tl.constexpr, UNIT: tl.constexpr):
     """Load what the steps t of a tile need, (T,), (BD, T) or (BD, T, PN).
 
     Returns their positions and which exist, where to load by channel, Δ and its slope, u,
     the decays and B. Δ is 0 past the end and in padded channels: the state then passes
-    unchanged. ``head`` is the order, u, Δ, B with their strides, and A in units of log2.
+    unchanged. ``head`` is the order, u, Δ, B with their strides, A in units of log2, and the
+    indices of channels and states.
     """
-    order, u, u_row, delta, delta_row, B, B_row, rate = head
+    order, u, u_row, delta, delta_row, B, B_row, rate, d, n = head
     inside = t < stop
     p = tl.load(order + t, mask=inside, other=0).to(tl.int64)
     keep = (d < D)[:, None] & inside[None, :]
@@ -112,9 +120,11 @@ def by_state(pointer, p, row, inside, n, N: tl.constexpr, BD: tl.constexpr, UNIT
 
 
 @triton.jit
-def put_by_channel(pointer, x, row, d, keep, D: tl.constexpr):
-    """Store (BD, T) to contiguous rows of D."""
-    tl.store(pointer + row[None, :] * D + d[:, None], x, mask=keep)
+def put_by_channel(pointer_1, x_1, pointer_2, x_2, row, d, keep, D: tl.constexpr):
+    """Store two (BD, T) to contiguous rows of D."""
+    offset = row[None, :] * D + d[:, None]
+    tl.store(pointer_1 + offset, x_1, mask=keep)
+    tl.store(pointer_2 + offset, x_2, mask=keep)
 
 
 @triton.jit
@@ -153,9 +163,9 @@ def put(tile, x, chosen):
 
 
 @triton.jit
-def take(tile, chosen):
-    """Return the step of a (BD, T, PN) tile where ``chosen`` is true: (BD, PN)."""
-    x, _ = _pick(tile, tile, chosen)
+def take(tile, step):
+    """Return one step of a (BD, T, PN) tile: (BD, PN)."""
+    x, _ = _pick(tile, tile, tl.arange(0, tile.shape[1]) == step)
     return x
 
 
@@ -175,16 +185,16 @@ def run_states(h, decay, add, j, T: tl.constexpr):
 
 @triton.jit
 def tile_starts(
-    head, h, t, stop, d, n, j,
+    head, h, t0, stop, j,
     D: tl.constexpr, N: tl.constexpr, UNIT: tl.constexpr, T: tl.constexpr, TILES: tl.constexpr,
 ):  # fmt: skip
     """Return the state before each of TILES tiles (BD, TILES, PN), given that before the first."""
     i = tl.arange(0, TILES)
-    starts = tl.zeros((d.shape[0], TILES, n.shape[0]), tl.float32)
+    starts = tl.zeros((h.shape[0], TILES, h.shape[1]), tl.float32)
     for tile in range(TILES - 1):
         starts = put(starts, h, i == tile)
         _p, _inside, _keep, step, _slope, value, decay, into = load_tile(
-            head, t + tile * T, stop, d, n, D, N, UNIT
+            head, t0 + tile * T + j, stop, D, N, UNIT
         )
         h, _, _ = run_states(h, decay, (step * value)[:, :, None] * into, j, T)
     return put(starts, h, i == TILES - 1)
@@ -207,12 +217,14 @@ def run_adjoints(message, decay, add, j, T: tl.constexpr):
 
 
 @triton.jit
-def differentiate(h, message, step, value, decay, into, g, out_of, A, j, T: tl.constexpr):
+def differentiate(
+    h, message, step, slope, value, decay, into, g, out_of, A, skip, j, T: tl.constexpr
+):
     """Gradients of one tile, given the state before it and the message into it.
 
-    Returns the message out of it, and the gradients of A (BD, PN), of B and C (T, PN), of
-    Δ u (BD, T), and of Δ (BD, T). ``value`` is u, ``g`` the gradient of y, ``into`` and
-    ``out_of`` are B and C.
+    Returns the message out of it, and the gradients of A (BD, PN), of B and C (T, PN), of u
+    and delta (BD, T). ``value`` is u, ``g`` the gradient of y, ``into`` and ``out_of`` are
+    B and C.
     """
     added = (step * value)[:, :, None]
     _, states, kept = run_states(h, decay, added * into, j, T)
@@ -223,4 +235,4 @@ def differentiate(h, message, step, value, decay, into, g, out_of, A, j, T: tl.c
     grad_A = tl.sum(exponent * step[:, :, None], 1)
     grad_added = tl.sum(adjoint * into, 2)
     grad_step = tl.sum(exponent * A[:, None, :], 2) + value * grad_added
-    return message, grad_A, grad_B, grad_C, grad_added, grad_step
+    return message, grad_A, grad_B, grad_C, step * grad_added + skip * g, grad_step * slope

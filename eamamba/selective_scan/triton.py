@@ -9,7 +9,7 @@ import os
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -42,6 +42,7 @@ CELLS = 1024  # channels times states of a program: what its registers can hold
 GRAIN = 16  # chunks are multiples of so many steps, so that kept states begin with a chunk
 SHORTEST_CHUNK = 32  # steps; shorter ones move more states than inputs
 COMBINED_AT_ONCE = 64  # chunks
+COMBINING_WARPS = 4
 
 
 def available() -> str | None:
@@ -78,7 +79,7 @@ def forward(
     BackendError
         If the tensors are not float32.
     """
-    _check_float32(u)
+    _check_float32(u, delta, A, B, C, D)
     from eamamba.selective_scan import _triton_kernels as kernels
 
     u, delta, B, C = (_unit_last(x) for x in (u, delta, B, C))
@@ -92,10 +93,11 @@ def forward(
     states = u.new_empty(size)
     with _on(u.device):
         starts = _first_states(work, u, delta, B, A, order, reverse=False)
-        kernels.forward_chunks[work.grid](
+        _launch(
+            kernels.forward_chunks, work.grid, work.warps,
             *work.strided(u), *work.strided(delta), *work.strided(B), *work.strided(C),
             A, D, order, starts, y, states, length, work.chunk, heads,
-            SAVE=config.kept if save_states else 0, **work.options,
+            **work.options, SAVE=config.kept if save_states else 0,
         )  # fmt: skip
     return y, states
 
@@ -112,6 +114,7 @@ def backward(
     states: Tensor,
 ) -> tuple[Tensor, ...]:
     """Return the gradients of u, delta, A, B, C, D, contiguous."""
+    _check_float32(grad_y, u, delta, A, B, C, D)
     from eamamba.selective_scan import _triton_kernels as kernels
 
     u, delta, B, C = (_unit_last(x) for x in (u, delta, B, C))
@@ -125,11 +128,12 @@ def backward(
     grad_D = u.new_empty(batch, heads, work.chunks, channels)
     with _on(u.device):
         messages = _first_states(work, grad_y, delta, C, A, order, reverse=True)
-        kernels.backward_chunks[work.grid](
+        _launch(
+            kernels.backward_chunks, work.grid, work.warps,
             *work.strided(u), *work.strided(delta), *work.strided(B), *work.strided(C),
             A, D, order, messages, states, grad_y,
             grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D,
-            length, work.chunk, heads, batch, SAVE=config.kept, **work.options,
+            length, work.chunk, heads, batch, **work.options, SAVE=config.kept,
         )  # fmt: skip
     if work.blocks > 1:
         grad_B, grad_C = grad_B.sum(0, keepdim=True), grad_C.sum(0, keepdim=True)
@@ -140,11 +144,9 @@ class _Work:
     """The cut of one pass into programs, and what every kernel is told about it."""
 
     def __init__(self, u: Tensor, A: Tensor, tile: Tile, strided: tuple[Tensor, ...]) -> None:
-        import triton
-
         self.batch, self.length, self.heads, channels = u.shape
-        states = triton.next_power_of_2(A.shape[-1])
-        block = min(triton.next_power_of_2(channels), max(1, CELLS // states))
+        states = _power_of_2(A.shape[-1])
+        block = min(_power_of_2(channels), max(1, CELLS // states))
         if u.is_cuda:  # below 4 cells for every thread, the steps would lie across threads
             block = max(block, 128 // states)
         self.blocks = -(-channels // block)
@@ -163,8 +165,8 @@ class _Work:
             "PN": states,
             "T": tile.steps,
             "UNIT": self.unit,
-            "num_warps": max(1, min(tile.warps, block * states // 128)),
         }
+        self.warps = max(1, min(tile.warps, block * states // 128))
 
     def strided(self, x: Tensor) -> tuple[Tensor, int, int, int]:
         """Return x and its batch, row and head strides in units of ``unit``."""
@@ -182,19 +184,53 @@ def _first_states(
     if work.chunks == 1:
         return x.new_zeros(shape)
     ends, starts, totals = x.new_empty(shape), x.new_empty(shape), x.new_empty(shape[:-1])
-    kernels.chunk_ends[(work.chunks - 1, *work.grid[1:])](
+    _launch(
+        kernels.chunk_ends, (work.chunks - 1, *work.grid[1:]), work.warps,
         *work.strided(x), *work.strided(delta), *work.strided(m), A, order, ends, totals,
-        work.length, work.chunk, work.heads, REVERSE=reverse, **work.options,
+        work.length, work.chunk, work.heads, **work.options, REVERSE=reverse,
     )  # fmt: skip
-    kernels.combine_chunks[(work.batch * work.heads, A.shape[1])](
+    _launch(
+        kernels.combine_chunks, (work.batch * work.heads, A.shape[1], 1), COMBINING_WARPS,
         A, ends, totals, starts, work.chunks, work.heads, D=A.shape[1], N=A.shape[2],
         PN=work.options["PN"], T=COMBINED_AT_ONCE, REVERSE=reverse,
     )  # fmt: skip
     return starts
 
 
+# Compiled kernels by all that their code depends on.
+_compiled: dict[tuple[object, ...], Any] = {}
+
+
+def _launch(
+    kernel: Any, grid: tuple[int, int, int], warps: int, *arguments: Any, **constants: int
+) -> None:
+    """Launch a kernel on ``grid``, without Triton's slow look at every argument if possible.
+
+    ``arguments`` are all but the compile-time constants, which follow them in the kernel's
+    signature. What is compiled depends on constants, warps, device, which pointers are
+    aligned, and which numbers need 64 bits (those launches take the slow way).
+    """
+    tensors = [x for x in arguments if isinstance(x, Tensor)]
+    aligned = [x.data_ptr() % 16 == 0 for x in tensors]
+    key = (kernel.fn.__name__, tensors[0].device, warps, *constants.values(), *aligned)
+    compiled = _compiled.get(key)
+    wide = any(isinstance(x, int) and x >= 2**31 for x in arguments)
+    if compiled is None or wide:
+        compiled = kernel[grid](*arguments, **constants, num_warps=warps)
+        if not wide:
+            _compiled[key] = compiled
+    else:
+        names = kernel.arg_names[len(arguments) :]
+        compiled[grid](*arguments, *(constants[name] for name in names))
+
+
 def _config(channels: int) -> Config:
     return CONFIGS[next((size for size in CONFIGS if channels <= size), max(CONFIGS))]
+
+
+def _power_of_2(x: int) -> int:
+    """Return x, rounded up to a power of two."""
+    return 1 << (x - 1).bit_length()
 
 
 def _interpreted() -> bool:
@@ -216,11 +252,12 @@ def _unit_last(x: Tensor) -> Tensor:
     return x if x.stride(-1) == 1 or x.shape[-1] == 1 else x.contiguous()
 
 
-def _check_float32(u: Tensor) -> None:
-    if u.dtype != torch.float32:
+def _check_float32(*tensors: Tensor) -> None:
+    wrong = [x.dtype for x in tensors if x.dtype != torch.float32]
+    if wrong:
         from eamamba.selective_scan import BackendError
 
         raise BackendError(
-            f"selective scan backend 'triton' got {u.dtype}, expected torch.float32; "
+            f"selective scan backend 'triton' got {wrong[0]}, expected torch.float32; "
             "convert the inputs or choose backend='reference'"
         )

@@ -16,19 +16,15 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from eamamba.checkpoint import load_model, save_model
     from eamamba.network import EAMamba, EAMambaSR
-    from eamamba.restore import restore
-    from eamamba.selective_scan import selective_scan
 
 _HOME_OF = {
     "EAMamba": "eamamba.network",
     "EAMambaSR": "eamamba.network",
     "load_model": "eamamba.checkpoint",
-    "restore": "eamamba.restore",
     "save_model": "eamamba.checkpoint",
-    "selective_scan": "eamamba.selective_scan",
 }
 
-__all__ = ["EAMamba", "EAMambaSR", "load_model", "restore", "save_model", "selective_scan"]
+__all__ = ["EAMamba", "EAMambaSR", "load_model", "save_model"]
 
 
 def __getattr__(name: str) -> object:

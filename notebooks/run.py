@@ -77,6 +77,8 @@ def main() -> None:
         )
     except PapermillExecutionError as error:
         sys.exit(f"{error}\nerror: {arguments.notebook}: {error.ename}: {error.evalue}")
+    except KeyboardInterrupt:
+        sys.exit("\ninterrupted; a training goes on from its last saved state when run again")
     arguments.executed.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(normalise(executed), arguments.executed)
 

@@ -22,10 +22,7 @@ PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encodin
 BY_NOTEBOOK = [name for name in STAGES if name != "book"]
 PER_TASK = ["data", "train", "evaluate", "erf"]
 # The operator picks its backend by name; the pipeline of the committed results uses this one.
-BACKEND = {
-    f"eamamba/selective_scan/{name}.py"
-    for name in ("cpu", "_cpu_kernels", "_cpu_simd", "_cpu_steps")
-}
+BACKEND = "eamamba.selective_scan.cpu"
 # Nothing that the results depend on: a version string and names that load on first use.
 NO_DEPENDENCY = {"eamamba/__init__.py"}
 
@@ -117,10 +114,10 @@ def file_of(name: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def modules_behind(notebook: Path) -> set[str]:
-    """Files of the package that a notebook loads, directly or through others."""
+def modules_behind(notebook: Path, *more: str) -> set[str]:
+    """Files of the package that a notebook and further modules load, at any depth."""
     cells = nbformat.read(notebook, as_version=4).cells
-    waiting = set().union(*(imports(c.source) for c in cells if c.cell_type == "code"))
+    waiting = set(more).union(*(imports(c.source) for c in cells if c.cell_type == "code"))
     files: set[str] = set()
     while waiting:
         path = file_of(waiting.pop())
@@ -133,9 +130,8 @@ def modules_behind(notebook: Path) -> set[str]:
 
 @pytest.mark.parametrize("stage", BY_NOTEBOOK)
 def test_stage_depends_on_the_modules_of_its_notebook(stage: str) -> None:
-    behind = modules_behind(notebook_of(stage))
     computes = stage in {"train", "evaluate", "erf"}
-    needed = behind | (BACKEND if computes else set())
+    needed = modules_behind(notebook_of(stage), *([BACKEND] if computes else []))
     listed = [path for path in paths_of(stage, "deps") if path.startswith("eamamba/")]
 
     def covers(path: str, file: str) -> bool:

@@ -99,9 +99,10 @@ def test_markdown_aligns_numbers_and_escapes_bars() -> None:
 
 
 def test_settings_table_flattens() -> None:
-    table = settings_table({"model": {"dim": 8, "mamba_cfg": {"heads": 4}}, "seed": 0})
-    assert table["Setting"].tolist() == ["`model.dim`", "`model.mamba_cfg.heads`", "`seed`"]
-    assert table["Value"].tolist() == ["8", "4", "0"]
+    stages = [{"patch": 8, "batch": 2}, {"patch": 16, "batch": 1}]
+    table = settings_table({"model": {"dim": 8, "scan": {"gate": True}}, "stages": stages})
+    assert table["Setting"].tolist() == ["`model.dim`", "`model.scan.gate`", "`stages`"]
+    assert table["Value"].tolist() == ["8", "yes", "patch 8, batch 2; patch 16, batch 1"]
 
 
 def test_photograph_table_credits_everyone() -> None:

@@ -74,6 +74,14 @@ def test_any_length(length: int) -> None:
     assert_agrees([x.float() for x in inputs], order)
 
 
+def test_no_images() -> None:
+    inputs, order = make_inputs(1, 10, 2, 8, 16)
+    batch = [x[:0].float() if x.dim() == 4 else x.float() for x in inputs]
+    y, *grads = run(batch, order, "cpu")
+    assert y.shape == (0, 10, 2, 8)
+    assert not any(grad.count_nonzero() for grad in grads)
+
+
 def test_one_head_and_many_channels() -> None:
     inputs, order = make_inputs(1, 70, 1, 70, 16)
     assert_agrees([x.float() for x in inputs], order)
@@ -215,10 +223,10 @@ def run_python(code: str, **environment: str) -> subprocess.Popen[str]:
 SMALL_SCAN = """
 import torch
 from eamamba.selective_scan import selective_scan
-x = torch.ones(1, 5, 2, 1)
+x, b = torch.ones(1, 5, 2, 1), torch.ones(1, 5, 2, 16)
 def scan():
     order = torch.arange(5, dtype=torch.int32).expand(2, 5)
-    return selective_scan(x, x, -torch.ones(2, 1, 1), x, x, torch.ones(2, 1), order, 'cpu')
+    return selective_scan(x, x, -torch.ones(2, 1, 16), b, b, torch.ones(2, 1), order, 'cpu')
 """
 
 

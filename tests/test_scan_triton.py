@@ -73,7 +73,10 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut small inputs into several chunks, tiles and blocks of channels."""
     for name, size in {"GRAIN": 4, "SHORTEST_CHUNK": 4, "CELLS": 8}.items():
         monkeypatch.setattr(backend, name, size)
-    configs = {2: Config(Tile(4, 1, 8), Tile(4, 1, 16)), 64: Config(Tile(2, 1, 8), Tile(4, 1, 8))}
+    configs = {
+        2: Config(Tile(4, 1, 8), Tile(2, 1, 16), kept=4),
+        64: Config(Tile(2, 1, 8), Tile(4, 1, 8), kept=4),
+    }
     monkeypatch.setattr(backend, "CONFIGS", configs)
 
 
@@ -108,8 +111,7 @@ def test_operator_runs_and_differentiates_with_the_shipped_cut() -> None:
 
 def test_states_kept_are_as_many_as_announced() -> None:
     (u, *_), _, _ = inputs("diagonal")
-    steps = backend.CONFIGS[8].backward.steps
-    assert backend.state_size(*u.shape, 3) == 8 * 1 * 3 * -(-12 // steps)
+    assert backend.state_size(*u.shape, 3) == 8 * 1 * 3 * -(-12 // backend.CONFIGS[8].kept)
 
 
 def test_only_float32_is_taken() -> None:
@@ -118,25 +120,39 @@ def test_only_float32_is_taken() -> None:
         backend.forward(*(x.double() for x in tensors), order, False)
 
 
-def compiled(steps: int) -> str:
-    """Compile the forward kernel for a GPU that need not be there; return its PTX."""
+def compiled(name: str, options: dict[str, int]) -> str:
+    """Compile a kernel for a GPU that need not be there; return its PTX."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from eamamba.selective_scan._triton_kernels import SIZES, STRIDES, forward_chunks
+    from eamamba.selective_scan import _triton_kernels as kernels
 
-    sizes = {"D": 8, "N": 16, "BD": 8, "PN": 16, "T": steps, "UNIT": 4, "SAVE": 0}
-    types = dict.fromkeys(forward_chunks.arg_names, "*fp32") | {"order": "*i32"}
-    types |= {name: "i32" for name in SIZES + STRIDES if name in types}
-    types |= dict.fromkeys(sizes, "constexpr")
+    kernel = getattr(kernels, name)
+    types = dict.fromkeys(kernel.arg_names, "*fp32")
+    types |= {x: "i32" for x in kernels.SIZES + kernels.STRIDES if x in types}
+    types |= {"order": "*i32"} if "order" in types else {}
+    known = {"D": 8, "N": 16, "BD": 8, "PN": 16, "UNIT": 4} | options
+    constants = {(i,): known[x] for i, x in enumerate(types) if x in known}
+    types |= {x: "constexpr" for x in types if x in known}
     aligned = {(i,): [["tt.divisibility", 16]] for i, x in enumerate(types.values()) if x[0] == "*"}
-    constants = {(forward_chunks.arg_names.index(name),): x for name, x in sizes.items()}
-    source = ASTSource(forward_chunks, types, constants, aligned)
+    source = ASTSource(kernel, types, constants, aligned)
     return triton.compile(source, GPUTarget("cuda", 90, 32), {"num_warps": 1}).asm["ptx"]
 
 
-def test_steps_of_a_tile_stay_within_a_thread(tmp_path: Path) -> None:
+COMPILED = {
+    "ends": ("chunk_ends", {"T": 4, "REVERSE": False}),
+    "reverse ends": ("chunk_ends", {"T": 4, "REVERSE": True}),
+    "combine": ("combine_chunks", {"T": 64, "REVERSE": False}),
+    "reverse combine": ("combine_chunks", {"T": 64, "REVERSE": True}),
+    "forward 4": ("forward_chunks", {"T": 4, "SAVE": 0}),
+    "forward 8": ("forward_chunks", {"T": 8, "SAVE": 8}),
+    "backward": ("backward_chunks", {"T": 4, "SAVE": 4}),
+    "backward from far states": ("backward_chunks", {"T": 4, "SAVE": 16}),
+}
+
+
+def test_kernels_compile_and_keep_a_tiles_steps_in_a_thread(tmp_path: Path) -> None:
     environment = os.environ | {
         "TRITON_INTERPRET": "0",
         "TRITON_CACHE_DIR": str(tmp_path),
@@ -146,12 +162,17 @@ def test_steps_of_a_tile_stay_within_a_thread(tmp_path: Path) -> None:
         [sys.executable, __file__], env=environment, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
-    for steps, ptx in json.loads(run.stdout).items():
-        # 8 channels × 16 states over 32 threads: 4 threads share a channel, and only talk
-        # to add up over its states, in log2(4) exchanges a step.
-        assert ptx.count("shfl.sync") == 2 * int(steps)
-        assert ptx.count("ld.global.v4") >= 2 * int(steps)  # B and C, four states at once
+    ptx = json.loads(run.stdout)
+    assert ptx.keys() == COMPILED.keys()
+    # 8 channels × 16 states over 32 threads: 4 threads share a channel, and only talk to
+    # add up over its states, in log2(4) exchanges a step (and a few to change layouts).
+    assert ptx["forward 4"].count("shfl.sync") <= 3 * 4
+    assert ptx["forward 8"].count("shfl.sync") <= 3 * 8
+    assert ptx["forward 4"].count("ld.global.v4") >= 2 * 4  # B and C, four states at once
+    # 8 threads share a state: log2(8) exchanges for each of 4 states, 4 steps, B and C;
+    # and two sums over states.
+    assert ptx["backward"].count("shfl.sync") < 2 * 3 * 4 * 4 + 2 * 2 * 4 + 4
 
 
 if __name__ == "__main__":
-    print(json.dumps({steps: compiled(steps) for steps in (4, 8)}))
+    print(json.dumps({name: compiled(*kernel) for name, kernel in COMPILED.items()}))

@@ -1,10 +1,13 @@
-"""Sphinx extension: brings the results of the chosen profile into the book before it is read."""
+"""Sphinx extension: results of the chosen profile go in, and nothing is loaded from the network."""
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
+
+from sphinx.errors import SphinxError
 
 ROOT = Path(__file__).resolve().parents[2]
 # The book shows the results of this checkout, so it uses the code of this checkout.
@@ -12,13 +15,27 @@ sys.path.insert(0, str(ROOT))
 
 from eamamba.report.pages import write_pages  # noqa: E402
 
+LOADS = re.compile(
+    r'<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)="((?:https?:)?//[^"]+)'
+)
+
 
 def bring(app: Any, config: Any) -> None:
     """Fill ``book/results`` and hand the figures for running text to MyST."""
     config.myst_substitutions = write_pages(ROOT, Path(app.srcdir) / "results")
 
 
+def check_offline(app: Any, exception: Exception | None) -> None:
+    """Fail if a page loads anything from elsewhere."""
+    if exception is not None or app.builder.format != "html":
+        return
+    for page in sorted(Path(app.outdir).rglob("*.html")):
+        if remote := LOADS.findall(page.read_text(encoding="utf-8")):
+            raise SphinxError(f"{page.relative_to(app.outdir)} loads {remote[0]} from the network")
+
+
 def setup(app: Any) -> dict[str, bool]:
-    """Register; before the table of contents looks for its files (priority 900)."""
+    """Register; `bring` before the table of contents looks for its files (priority 900)."""
     app.connect("config-inited", bring, priority=100)
+    app.connect("build-finished", check_offline)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

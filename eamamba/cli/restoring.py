@@ -122,7 +122,8 @@ def plan_jobs(
         is_image_name = target.suffix.lower() in READABLE_SUFFIXES and not target.is_dir()
         if is_image_name or target.is_file():
             raise CommandError(f"{target}: several photos need a folder to be written to")
-        jobs = [Job(source, target / _output_name(source)) for source in sources]
+        unique = dict.fromkeys(sources)
+        jobs = [Job(source, target / _output_name(source)) for source in unique]
     _check_targets(jobs, overwrite)
     return jobs, list(failures)
 

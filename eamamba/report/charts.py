@@ -27,7 +27,7 @@ def training_curve(training: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(7.5, 4.4))
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     top.plot(training["iteration"], training["loss"], marker="." if len(training) < 60 else "")
-    top.set(ylabel="L1 loss, images in [0, 1]", yscale="log", title="Training")
+    top.set(ylabel="L1 loss, images in [0, 1]", yscale="log")
     top.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
     top.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
     bottom.plot(training["iteration"], training["learning_rate"], color="#D55E00")
@@ -38,8 +38,8 @@ def training_curve(training: pd.DataFrame) -> Figure:
             axes.axvline(start, color="#BBBBBB", linewidth=0.8, linestyle=":")
         top.annotate(
             f"{batch} × {patch}² pixels",
-            (start, 0.97), xycoords=("data", "axes fraction"), xytext=(4, 0),
-            textcoords="offset points", va="top", fontsize=8.5, color="#555555",
+            (start, 1), xycoords=("data", "axes fraction"), xytext=(0, 3),
+            textcoords="offset points", va="bottom", fontsize=8.5, color="#555555",
         )  # fmt: skip
         start = stage["iteration"].max()
     return figure

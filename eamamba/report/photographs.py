@@ -50,7 +50,7 @@ def show(axes: Any, picture: np.ndarray, title: str = "", **how: Any) -> Any:
 def contact_sheet(pictures: Mapping[str, Picture], columns: int = 6) -> Figure:
     """Draw all photographs of a set, each under its name."""
     rows = -(-len(pictures) // columns)
-    figure = Figure(figsize=(9, 1.75 * rows), dpi=80)
+    figure = Figure(figsize=(7.5, 1.5 * rows), dpi=100)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
@@ -62,7 +62,7 @@ def contact_sheet(pictures: Mapping[str, Picture], columns: int = 6) -> Figure:
 @styled
 def degradation(clean: Picture, degraded: Mapping[str, Picture]) -> Figure:
     """Draw one photograph clean and at every strength of its degradation."""
-    figure = Figure(figsize=(9, 2.7), dpi=90)
+    figure = Figure(figsize=(7.5, 2.35), dpi=110)
     columns = figure.subplots(1, 1 + len(degraded))
     show(columns[0], to_display(clean), "clean")
     for axes, (name, picture) in zip(columns[1:], degraded.items(), strict=True):
@@ -79,7 +79,7 @@ def comparison(examples: Mapping[str, Example]) -> Figure:
     examples : mapping
         Row label, such as "best", and its photograph.
     """
-    figure = Figure(figsize=(9, 2.45 * len(examples)))
+    figure = Figure(figsize=(7.5, 2.1 * len(examples)))
     grid = figure.subplots(len(examples), 4, squeeze=False)
     for row, (label, example) in zip(grid, examples.items(), strict=True):
         clean, restored = to_display(example.clean), to_display(example.restored)
@@ -104,7 +104,7 @@ def receptive_field(fields: Mapping[str, np.ndarray]) -> Figure:
     fields : mapping
         Title and map (H, W) in [0, 1]: the gradient's fourth root, largest value 1.
     """
-    figure = Figure(figsize=(9, 3.0))
+    figure = Figure(figsize=(7.5, 2.6))
     row = figure.subplots(1, len(fields), squeeze=False)[0]
     for axes, (title, field) in zip(row, fields.items(), strict=True):
         image = axes.imshow(field, cmap="viridis", vmin=0, vmax=1)
@@ -128,7 +128,7 @@ def scan_paths(orders: Mapping[str, np.ndarray], height: int, width: int) -> Fig
     """
     columns = len(orders) if len(orders) < 6 else 4
     rows = -(-len(orders) // columns)
-    figure = Figure(figsize=(9, 2.5 * rows))
+    figure = Figure(figsize=(7.5, (2.2 if columns == 4 else 1.8) * rows))
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
@@ -162,7 +162,7 @@ def summary(example: Example, sigma_255: float, per_image: pd.DataFrame, source:
     source : str
         What was run, such as "laptop profile".
     """
-    figure = Figure(figsize=(9.5, 5.6))
+    figure = Figure(figsize=(7.5, 4.7))
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.75, 1])[:, 0]
     columns: Sequence[Any] = above.subplots(1, 3)
     before = psnr_db(example.degraded, example.clean)

@@ -170,8 +170,20 @@ def settings_table(settings: Mapping[str, Any]) -> pd.DataFrame:
         if isinstance(value, Mapping):
             waiting = [(f"{name}.{key}", inner) for key, inner in value.items()] + waiting
         else:
-            rows.append({"Setting": f"`{name}`", "Value": str(value)})
+            rows.append({"Setting": f"`{name}`", "Value": _in_words(value)})
     return pd.DataFrame(rows)
+
+
+def _in_words(value: Any) -> str:
+    """Write a setting without the brackets and quotes of Python."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_in_words(inner)}" for key, inner in value.items())
+    if isinstance(value, list | tuple):
+        separator = "; " if any(isinstance(inner, Mapping) for inner in value) else ", "
+        return separator.join(_in_words(inner) for inner in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "–" if value is None else str(value)
 
 
 def pick(per_image: pd.DataFrame, sigma_255: float) -> dict[str, str]:

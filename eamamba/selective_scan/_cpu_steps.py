@@ -87,7 +87,12 @@ def advance(
     tile: list[Value],
     soon: list[Any],
 ) -> None:
-    """Run the recurrence over one tile of a chunk and add C h to y."""
+    """Run the recurrence over one tile of a chunk and add C h to y.
+
+    With AVX-512 and 16 vectors a step is 265 vector instructions, and nothing but
+    addresses for the prefetch is spilled: A and the scalars of B and C are operands in
+    memory, so the states and the constants of the exponential just fit the 32 registers.
+    """
     step_rows, x_rows, B_rows, C_rows, y_rows = rows
     first, column, width, steps = tile
     h = [Register(state.load(first + j * LANES)) for j in range(J)]

@@ -22,10 +22,17 @@ from eamamba.selective_scan._triton_tiles import (
     LOG2_E,
     by_channel,
     by_state,
+    differentiate,
+    load_tile,
+    of_head,
     place,
+    put_by_channel,
+    put_by_state,
     run_adjoints,
     run_states,
-    steps,
+    span,
+    take,
+    tile_starts,
 )
 
 # Compiled once for all image sizes: nothing is gained from knowing these numbers.
@@ -49,30 +56,25 @@ def chunk_ends(
     message that the adjoint recurrence sends out of the chunk's first step.
     """
     c = tl.program_id(0) + (1 if REVERSE else 0)
-    k, b, d, n, cell, cell_kept = place(D, N, BD, PN)
+    b, k, _block, d, n, cell, cell_kept = place(D, N, BD, PN)
     rate = tl.load(A + k * D * N + cell, mask=cell_kept, other=0.0) * LOG2_E
-    x += (b * x_batch + k * x_head) * UNIT
+    x, m = of_head(b, k, x, x_batch, x_head, m, m_batch, m_head, UNIT)
     delta += (b * delta_batch + k * delta_head) * UNIT
-    m += (b * m_batch + k * m_head) * UNIT
     h = tl.zeros((BD, PN), tl.float32)
     total = tl.zeros((BD, T), tl.float32)
-    start = c * chunk
-    stop = tl.minimum(start + chunk, length)
-    tiles = tl.cdiv(stop - start, T)
+    start, stop, tiles = span(c, chunk, length, T)
     j = tl.arange(0, T)
+    head = (order + k * length, x, x_row, delta, delta_row, m, m_row, rate)
     for tile in range(tiles):
         t = start + (tiles - 1 - tile if REVERSE else tile) * T + j
-        p, keep, step, _ = steps(order + k * length, delta, delta_row, t, stop, d, D, UNIT)
-        value = by_channel(x, p, x_row, d, keep, UNIT)
+        _p, _inside, _keep, step, _slope, value, decay, into = load_tile(
+            head, t, stop, d, n, D, N, UNIT
+        )
         total += step
-        if not REVERSE:
-            value *= step
-        decay = tl.exp2(step[:, :, None] * rate[:, None, :])
-        add = value[:, :, None] * by_state(m, p, m_row, t < stop, n, N, BD, UNIT)
         if REVERSE:
-            h, _ = run_adjoints(h, decay, add, j, T)
+            h, _ = run_adjoints(h, decay, value[:, :, None] * into, j, T)
         else:
-            h, _, _ = run_states(h, decay, add, j, T)
+            h, _, _ = run_states(h, decay, (step * value)[:, :, None] * into, j, T)
     at = ((b * heads + k) * tl.cdiv(length, chunk) + c) * D
     tl.store(ends + at * N + cell, h, mask=cell_kept)
     tl.store(totals + at + d, tl.sum(total, 1), mask=d < D)
@@ -128,102 +130,81 @@ def forward_chunks(
     T: tl.constexpr, UNIT: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """Output of every chunk; with SAVE > 0 also the state before every SAVE-th step."""
-    k, b, d, n, cell, cell_kept = place(D, N, BD, PN)
+    b, k, _block, d, n, cell, cell_kept = place(D, N, BD, PN)
     rate = tl.load(A + k * D * N + cell, mask=cell_kept, other=0.0) * LOG2_E
     through = tl.load(skip + k * D + d, mask=d < D, other=0.0)[:, None]
     c = tl.program_id(0)
     at = ((b * heads + k) * tl.cdiv(length, chunk) + c) * D * N
     h = tl.load(starts + at + cell, mask=cell_kept, other=0.0)
-    u += (b * u_batch + k * u_head) * UNIT
-    delta += (b * delta_batch + k * delta_head) * UNIT
-    B += (b * B_batch + k * B_head) * UNIT
-    C += (b * C_batch + k * C_head) * UNIT
+    u, delta = of_head(b, k, u, u_batch, u_head, delta, delta_batch, delta_head, UNIT)
+    B, C = of_head(b, k, B, B_batch, B_head, C, C_batch, C_head, UNIT)
     y += (b * length * heads + k) * D
-    start = c * chunk
-    stop = tl.minimum(start + chunk, length)
+    start, stop, _tiles = span(c, chunk, length, T)
     j = tl.arange(0, T)
+    head = (order + k * length, u, u_row, delta, delta_row, B, B_row, rate)
     for t0 in range(start, stop, T):
         if SAVE > 0:
             if t0 % SAVE == 0:
                 saved = (b * heads + k) * tl.cdiv(length, SAVE) + t0 // SAVE
                 tl.store(states + saved * D * N + cell, h, mask=cell_kept)
-        t = t0 + j
-        p, keep, step, _ = steps(order + k * length, delta, delta_row, t, stop, d, D, UNIT)
-        value = by_channel(u, p, u_row, d, keep, UNIT)
-        decay = tl.exp2(step[:, :, None] * rate[:, None, :])
-        add = (step * value)[:, :, None] * by_state(B, p, B_row, t < stop, n, N, BD, UNIT)
-        h, hs, _ = run_states(h, decay, add, j, T)
-        out = tl.sum(hs * by_state(C, p, C_row, t < stop, n, N, BD, UNIT), 2)
-        tl.store(y + (p * heads)[None, :] * D + d[:, None], out + through * value, mask=keep)
+        p, inside, keep, step, _slope, value, decay, into = load_tile(
+            head, t0 + j, stop, d, n, D, N, UNIT
+        )
+        h, hs, _ = run_states(h, decay, (step * value)[:, :, None] * into, j, T)
+        out = tl.sum(hs * by_state(C, p, C_row, inside, n, N, BD, UNIT), 2)
+        put_by_channel(y, out + through * value, p * heads, d, keep, D)
 
 
 @triton.jit(do_not_specialize=SIZES + STRIDES)
 def backward_chunks(
-    grad_y,
-    u, u_batch, u_row, u_head,
-    delta, delta_batch, delta_row, delta_head,
-    B, B_batch, B_row, B_head,
-    C, C_batch, C_row, C_head,
-    A, skip, order, messages, states,
-    grad_u, grad_delta, grad_A, grad_B, grad_C, grad_skip, length, chunk, heads, batch,
-    D: tl.constexpr, N: tl.constexpr, BD: tl.constexpr, PN: tl.constexpr,
-    T: tl.constexpr, UNIT: tl.constexpr,
+    u, u_batch, u_row, u_head, delta, delta_batch, delta_row, delta_head,
+    B, B_batch, B_row, B_head, C, C_batch, C_row, C_head,
+    A, skip, order, messages, states, grad_y, grad_u, grad_delta, grad_A, grad_B, grad_C,
+    grad_skip, length, chunk, heads, batch, UNIT: tl.constexpr, SAVE: tl.constexpr,
+    D: tl.constexpr, N: tl.constexpr, BD: tl.constexpr, PN: tl.constexpr, T: tl.constexpr,
 ):  # fmt: skip
-    """All gradients of every chunk, tile by tile from its end.
+    """All gradients of every chunk, from its end, SAVE steps and in these tile by tile.
 
-    ``states`` holds the state before each tile, ``messages`` what the adjoint recurrence
+    ``states`` holds the state before every SAVE-th step, ``messages`` what the adjoint recurrence
     sends into each chunk. grad_B and grad_C are sums over this block of channels, grad_A
     and grad_skip over this chunk: the caller adds those up.
     """
-    k, b, d, n, cell, cell_kept = place(D, N, BD, PN)
+    b, k, block, d, n, cell, cell_kept = place(D, N, BD, PN)
     A_head = tl.load(A + k * D * N + cell, mask=cell_kept, other=0.0)
     through = tl.load(skip + k * D + d, mask=d < D, other=0.0)[:, None]
-    c = tl.program_id(0)
-    chunks = tl.cdiv(length, chunk)
-    at = ((b * heads + k) * chunks + c) * D * N
-    message = tl.load(messages + at + cell, mask=cell_kept, other=0.0)
-    states += (b * heads + k) * tl.cdiv(length, T) * D * N
-    u += (b * u_batch + k * u_head) * UNIT
-    delta += (b * delta_batch + k * delta_head) * UNIT
-    B += (b * B_batch + k * B_head) * UNIT
-    C += (b * C_batch + k * C_head) * UNIT
+    start, stop, groups = span(tl.program_id(0), chunk, length, SAVE)
+    at = ((b * heads + k) * tl.cdiv(length, chunk) + tl.program_id(0)) * D
+    message = tl.load(messages + at * N + cell, mask=cell_kept, other=0.0)
+    states += (b * heads + k) * tl.cdiv(length, SAVE) * D * N
+    u, delta = of_head(b, k, u, u_batch, u_head, delta, delta_batch, delta_head, UNIT)
+    B, C = of_head(b, k, B, B_batch, B_head, C, C_batch, C_head, UNIT)
     row = b * length * heads + k
-    block = (tl.program_id(1) % ((D + BD - 1) // BD)).to(tl.int64)
     block_row = row + block * batch * length * heads
     sum_A = tl.zeros((BD, PN), tl.float32)
     sum_skip = tl.zeros((BD, T), tl.float32)
-    start = c * chunk
-    stop = tl.minimum(start + chunk, length)
-    tiles = tl.cdiv(stop - start, T)
-    for tile in range(tiles):
-        t0 = start + (tiles - 1 - tile) * T
-        j = tl.arange(0, T)
-        inside = t0 + j < stop
-        p, keep, step, slope = steps(order + k * length, delta, delta_row, t0 + j, stop, d, D, UNIT)
-        value = by_channel(u, p, u_row, d, keep, UNIT)
-        g = by_channel(grad_y + row * D, p, heads * D, d, keep, 1)
-        into = by_state(B, p, B_row, inside, n, N, BD, UNIT)
-        out_of = by_state(C, p, C_row, inside, n, N, BD, UNIT)
-        h = tl.load(states + (t0 // T).to(tl.int64) * D * N + cell, mask=cell_kept, other=0.0)
-
-        decay = tl.exp2(step[:, :, None] * (A_head * LOG2_E)[:, None, :])
-        add = (step * value)[:, :, None] * into
-        _, hs, kept = run_states(h, decay, add, j, T)
-        message, adjoint = run_adjoints(message, decay, g[:, :, None] * out_of, j, T)
-
-        to_state = (block_row + p * heads)[:, None] * N + n[None, :]
-        state_kept = inside[:, None] & (n < N)[None, :]
-        tl.store(grad_C + to_state, tl.sum(g[:, :, None] * hs, 0), mask=state_kept)
-        grad_into = tl.sum(adjoint * (step * value)[:, :, None], 0)
-        tl.store(grad_B + to_state, grad_into, mask=state_kept)
-        exponent = adjoint * kept
-        sum_A += tl.sum(exponent * step[:, :, None], 1)
-        sum_skip += g * value
-        grad_add = tl.sum(adjoint * into, 2)
-        grad_step = tl.sum(exponent * A_head[:, None, :], 2) + value * grad_add
-        to_channel = (row + p * heads)[None, :] * D + d[:, None]
-        tl.store(grad_u + to_channel, step * grad_add + through * g, mask=keep)
-        tl.store(grad_delta + to_channel, grad_step * slope, mask=keep)
-    part = ((b * chunks + c) * heads + k) * D
-    tl.store(grad_A + part * N + cell, sum_A, mask=cell_kept)
-    tl.store(grad_skip + part + d, tl.sum(sum_skip, 1), mask=d < D)
+    j = tl.arange(0, T)
+    i = tl.arange(0, SAVE // T)
+    head = (order + k * length, u, u_row, delta, delta_row, B, B_row, A_head * LOG2_E)
+    for later in range(groups):
+        group = groups - 1 - later
+        t = start + group * SAVE + j
+        kept = (start // SAVE + group).to(tl.int64) * D * N
+        h = tl.load(states + kept + cell, mask=cell_kept, other=0.0)
+        starts = tile_starts(head, h, t, stop, d, n, j, D, N, UNIT, T, SAVE // T)
+        for later_tile in range(SAVE // T):
+            tile = SAVE // T - 1 - later_tile
+            p, inside, keep, step, slope, value, decay, into = load_tile(
+                head, t + tile * T, stop, d, n, D, N, UNIT
+            )
+            g = by_channel(grad_y + row * D, p, heads * D, d, keep, 1)
+            out_of = by_state(C, p, C_row, inside, n, N, BD, UNIT)
+            message, part_A, part_B, part_C, grad_added, grad_step = differentiate(
+                take(starts, i == tile), message, step, value, decay, into, g, out_of, A_head, j, T
+            )
+            sum_A += part_A
+            sum_skip += g * value
+            put_by_state(grad_B, part_B, grad_C, part_C, block_row + p * heads, inside, n, N)
+            put_by_channel(grad_u, step * grad_added + through * g, row + p * heads, d, keep, D)
+            put_by_channel(grad_delta, grad_step * slope, row + p * heads, d, keep, D)
+    tl.store(grad_A + at * N + cell, sum_A, mask=cell_kept)
+    tl.store(grad_skip + at + d, tl.sum(sum_skip, 1), mask=d < D)

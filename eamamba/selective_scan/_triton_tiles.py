@@ -19,15 +19,32 @@ LOG2_E = tl.constexpr(1.4426950408889634)
 
 @triton.jit
 def place(D: tl.constexpr, N: tl.constexpr, BD: tl.constexpr, PN: tl.constexpr):
-    """Head, batch element, channels, states and (channel, state) cells of this program."""
+    """Batch element, head, block, channels, states, (channel, state) cells of this program."""
     blocks: tl.constexpr = (D + BD - 1) // BD
-    k = (tl.program_id(1) // blocks).to(tl.int64)
     b = tl.program_id(2).to(tl.int64)
+    k = (tl.program_id(1) // blocks).to(tl.int64)
+    block = (tl.program_id(1) % blocks).to(tl.int64)
     d = (tl.program_id(1) % blocks) * BD + tl.arange(0, BD)
     n = tl.arange(0, PN)
     cell = d[:, None] * N + n[None, :]
     cell_kept = (d < D)[:, None] & (n < N)[None, :]
-    return k, b, d, n, cell, cell_kept
+    return b, k, block, d, n, cell, cell_kept
+
+
+@triton.jit
+def span(c, chunk, length, T: tl.constexpr):
+    """First step of chunk c, the step after its last, and its number of tiles."""
+    start = c * chunk
+    stop = tl.minimum(start + chunk, length)
+    return start, stop, tl.cdiv(stop - start, T)
+
+
+@triton.jit
+def of_head(b, k, x, x_batch, x_head, y, y_batch, y_head, UNIT: tl.constexpr):
+    """Advance two pointers to head k of batch element b."""
+    x += (b * x_batch + k * x_head) * UNIT
+    y += (b * y_batch + k * y_head) * UNIT
+    return x, y
 
 
 @triton.jit
@@ -50,16 +67,23 @@ def _softplus(x):
 
 
 @triton.jit
-def steps(order, delta, row, t, stop, d, D: tl.constexpr, UNIT: tl.constexpr):
-    """Positions (T,) of the steps t, mask (BD, T), step sizes Δ and their slopes (BD, T).
+def load_tile(head, t, stop, d, n, D: tl.constexpr, N: tl.constexpr, UNIT: tl.constexpr):
+    """Load what the steps t of a tile need, (T,), (BD, T) or (BD, T, PN).
 
-    Δ is 0 past the end and in padded channels: the state then passes unchanged.
+    Returns their positions and which exist, where to load by channel, Δ and its slope, u,
+    the decays and B. Δ is 0 past the end and in padded channels: the state then passes
+    unchanged. ``head`` is the order, u, Δ, B with their strides, and A in units of log2.
     """
+    order, u, u_row, delta, delta_row, B, B_row, rate = head
     inside = t < stop
     p = tl.load(order + t, mask=inside, other=0).to(tl.int64)
     keep = (d < D)[:, None] & inside[None, :]
-    step, slope = _softplus(by_channel(delta, p, row, d, keep, UNIT))
-    return p, keep, tl.where(keep, step, 0.0), slope
+    step, slope = _softplus(by_channel(delta, p, delta_row, d, keep, UNIT))
+    step = tl.where(keep, step, 0.0)
+    value = by_channel(u, p, u_row, d, keep, UNIT)
+    decay = tl.exp2(step[:, :, None] * rate[:, None, :])
+    into = by_state(B, p, B_row, inside, n, N, d.shape[0], UNIT)
+    return p, inside, keep, step, slope, value, decay, into
 
 
 @triton.jit
@@ -88,6 +112,21 @@ def by_state(pointer, p, row, inside, n, N: tl.constexpr, BD: tl.constexpr, UNIT
 
 
 @triton.jit
+def put_by_channel(pointer, x, row, d, keep, D: tl.constexpr):
+    """Store (BD, T) to contiguous rows of D."""
+    tl.store(pointer + row[None, :] * D + d[:, None], x, mask=keep)
+
+
+@triton.jit
+def put_by_state(pointer_1, x_1, pointer_2, x_2, row, inside, n, N: tl.constexpr):
+    """Store two (T, PN) to contiguous rows of N."""
+    offset = row[:, None] * N + n[None, :]
+    keep = inside[:, None] & (n < N)[None, :]
+    tl.store(pointer_1 + offset, x_1, mask=keep)
+    tl.store(pointer_2 + offset, x_2, mask=keep)
+
+
+@triton.jit
 def _add_both(x_1, y_1, x_2, y_2):
     return x_1 + x_2, y_1 + y_2
 
@@ -108,6 +147,19 @@ def _pick(x, y, chosen):
 
 
 @triton.jit
+def put(tile, x, chosen):
+    """Replace the step of a (BD, T, PN) tile where ``chosen`` is true by x (BD, PN)."""
+    return tl.where(chosen[None, :, None], x[:, None, :], tile)
+
+
+@triton.jit
+def take(tile, chosen):
+    """Return the step of a (BD, T, PN) tile where ``chosen`` is true: (BD, PN)."""
+    x, _ = _pick(tile, tile, chosen)
+    return x
+
+
+@triton.jit
 def run_states(h, decay, add, j, T: tl.constexpr):
     """Run h <- decay h + add over a tile: the last state, all states, all decay h."""
     states = add
@@ -116,9 +168,26 @@ def run_states(h, decay, add, j, T: tl.constexpr):
         a, x = _pick(decay, add, j == i)
         rest = a * h
         h = rest + x
-        states = tl.where((j == i)[None, :, None], h[:, None, :], states)
-        kept = tl.where((j == i)[None, :, None], rest[:, None, :], kept)
+        states = put(states, h, j == i)
+        kept = put(kept, rest, j == i)
     return h, states, kept
+
+
+@triton.jit
+def tile_starts(
+    head, h, t, stop, d, n, j,
+    D: tl.constexpr, N: tl.constexpr, UNIT: tl.constexpr, T: tl.constexpr, TILES: tl.constexpr,
+):  # fmt: skip
+    """Return the state before each of TILES tiles (BD, TILES, PN), given that before the first."""
+    i = tl.arange(0, TILES)
+    starts = tl.zeros((d.shape[0], TILES, n.shape[0]), tl.float32)
+    for tile in range(TILES - 1):
+        starts = put(starts, h, i == tile)
+        _p, _inside, _keep, step, _slope, value, decay, into = load_tile(
+            head, t + tile * T, stop, d, n, D, N, UNIT
+        )
+        h, _, _ = run_states(h, decay, (step * value)[:, :, None] * into, j, T)
+    return put(starts, h, i == TILES - 1)
 
 
 @triton.jit
@@ -132,6 +201,26 @@ def run_adjoints(message, decay, add, j, T: tl.constexpr):
     for i in tl.static_range(T - 1, -1, -1):
         a, x = _pick(decay, add, j == i)
         message += x
-        adjoints = tl.where((j == i)[None, :, None], message[:, None, :], adjoints)
+        adjoints = put(adjoints, message, j == i)
         message *= a
     return message, adjoints
+
+
+@triton.jit
+def differentiate(h, message, step, value, decay, into, g, out_of, A, j, T: tl.constexpr):
+    """Gradients of one tile, given the state before it and the message into it.
+
+    Returns the message out of it, and the gradients of A (BD, PN), of B and C (T, PN), of
+    Δ u (BD, T), and of Δ (BD, T). ``value`` is u, ``g`` the gradient of y, ``into`` and
+    ``out_of`` are B and C.
+    """
+    added = (step * value)[:, :, None]
+    _, states, kept = run_states(h, decay, added * into, j, T)
+    message, adjoint = run_adjoints(message, decay, g[:, :, None] * out_of, j, T)
+    grad_C = tl.sum(g[:, :, None] * states, 0)
+    grad_B = tl.sum(adjoint * added, 0)
+    exponent = adjoint * kept
+    grad_A = tl.sum(exponent * step[:, :, None], 1)
+    grad_added = tl.sum(adjoint * into, 2)
+    grad_step = tl.sum(exponent * A[:, None, :], 2) + value * grad_added
+    return message, grad_A, grad_B, grad_C, grad_added, grad_step

@@ -101,13 +101,15 @@ def _groups(scans: int, blocks: int) -> int:
     Enough for 16 tasks, but a task per group costs a copy of the gradients of B and C.
     The number of threads must not enter: it would change the order of summation.
     """
-    return min(blocks, -(-16 // scans))
+    return min(blocks, -(-16 // max(scans, 1)))
 
 
 def _sum(parts: Tensor) -> Tensor:
     """Add up the parts one after the other, in the same order whatever the threads."""
-    total = parts[0]
-    for part in parts[1:]:
+    if not len(parts):
+        return parts.new_zeros(parts.shape[1:])
+    total, *others = parts.unbind()
+    for part in others:
         total += part
     return total
 

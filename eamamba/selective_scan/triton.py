@@ -18,24 +18,25 @@ from torch import Tensor
 class Tile(NamedTuple):
     """How one pass cuts up its work."""
 
-    steps: int  # at a time in the registers of a program; a power of two up to GRAIN
+    steps: int  # at a time in the registers of a program; a power of two
     warps: int  # of a program
     programs: int  # wanted per multiprocessor; sets the number of chunks
 
 
 class Config(NamedTuple):
-    """The cut of both passes; a state is kept for every tile of the backward pass."""
+    """The cut of both passes, and how often a state is kept for the backward pass."""
 
     forward: Tile
     backward: Tile
+    kept: int  # every so many steps; a power of two from the tiles' steps up to GRAIN
 
 
 # By the channels of a head, up to.
 CONFIGS: dict[int, Config] = {
-    8: Config(Tile(4, 1, 32), Tile(4, 1, 32)),
-    16: Config(Tile(4, 1, 32), Tile(4, 1, 32)),
-    32: Config(Tile(4, 2, 16), Tile(4, 2, 16)),
-    64: Config(Tile(4, 4, 8), Tile(4, 4, 8)),
+    8: Config(Tile(4, 1, 32), Tile(4, 1, 32), 16),
+    16: Config(Tile(4, 1, 32), Tile(4, 1, 32), 16),
+    32: Config(Tile(4, 2, 16), Tile(4, 2, 16), 16),
+    64: Config(Tile(4, 4, 8), Tile(4, 4, 8), 16),
 }
 CELLS = 1024  # channels times states of a program: what its registers can hold
 GRAIN = 16  # chunks are multiples of so many steps, so that kept states begin with a chunk
@@ -53,9 +54,9 @@ def available() -> str | None:
 
 
 def state_size(batch: int, length: int, heads: int, channels: int, states: int) -> int:
-    """Return the size of the states kept for the backward pass, one set per tile."""
-    steps = _config(channels).backward.steps
-    return batch * heads * -(-length // steps) * channels * states
+    """Return the size of the states kept for the backward pass."""
+    kept = _config(channels).kept
+    return batch * heads * -(-length // kept) * channels * states
 
 
 def forward(
@@ -68,7 +69,7 @@ def forward(
     order: Tensor,
     save_states: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Return y and, if asked for, the states before every tile.
+    """Return y and, if asked for, the states that the backward pass starts from.
 
     Shapes as in `eamamba.selective_scan.selective_scan`; float32 only.
 
@@ -83,10 +84,8 @@ def forward(
     u, delta, B, C = (_unit_last(x) for x in (u, delta, B, C))
     A, D, order = A.contiguous(), D.contiguous(), order.contiguous()
     batch, length, heads, channels = u.shape
-    tile, keep = _config(channels).forward, _config(channels).backward.steps
-    if save_states:
-        tile = tile._replace(steps=min(tile.steps, keep))
-    work = _Work(u, A, tile, (u, delta, B, C))
+    config = _config(channels)
+    work = _Work(u, A, config.forward, (u, delta, B, C))
     y = torch.empty(u.shape, dtype=u.dtype, device=u.device)
     size = state_size(batch, length, heads, channels, A.shape[-1]) if save_states else 0
     states = u.new_empty(size)
@@ -95,7 +94,7 @@ def forward(
         kernels.forward_chunks[work.grid](
             *work.strided(u), *work.strided(delta), *work.strided(B), *work.strided(C),
             A, D, order, starts, y, states, length, work.chunk, heads,
-            SAVE=keep if save_states else 0, **work.options,
+            SAVE=config.kept if save_states else 0, **work.options,
         )  # fmt: skip
     return y, states
 
@@ -117,21 +116,23 @@ def backward(
     u, delta, B, C = (_unit_last(x) for x in (u, delta, B, C))
     A, D, order, grad_y = (x.contiguous() for x in (A, D, order, grad_y))
     batch, length, heads, channels = u.shape
-    work = _Work(u, A, _config(channels).backward, (grad_y, u, delta, B, C))
+    config = _config(channels)
+    work = _Work(u, A, config.backward, (grad_y, u, delta, B, C))
     grad_u, grad_delta = (torch.empty_like(grad_y) for _ in range(2))
     grad_B, grad_C = (u.new_empty(work.blocks, *B.shape) for _ in range(2))
-    grad_A = u.new_empty(batch, work.chunks, *A.shape)
-    grad_D = u.new_empty(batch, work.chunks, *D.shape)
+    grad_A = u.new_empty(batch, heads, work.chunks, *A.shape[1:])
+    grad_D = u.new_empty(batch, heads, work.chunks, channels)
     with _on(u.device):
         messages = _first_states(work, grad_y, delta, C, A, order, reverse=True)
         kernels.backward_chunks[work.grid](
-            grad_y, *work.strided(u), *work.strided(delta), *work.strided(B), *work.strided(C),
-            A, D, order, messages, states, grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D,
-            length, work.chunk, heads, batch, **work.options,
+            *work.strided(u), *work.strided(delta), *work.strided(B), *work.strided(C),
+            A, D, order, messages, states, grad_y,
+            grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D,
+            length, work.chunk, heads, batch, SAVE=config.kept, **work.options,
         )  # fmt: skip
     if work.blocks > 1:
         grad_B, grad_C = grad_B.sum(0, keepdim=True), grad_C.sum(0, keepdim=True)
-    return grad_u, grad_delta, grad_A.sum((0, 1)), grad_B[0], grad_C[0], grad_D.sum((0, 1))
+    return grad_u, grad_delta, grad_A.sum((0, 2)), grad_B[0], grad_C[0], grad_D.sum((0, 2))
 
 
 class _Work:

@@ -1,0 +1,166 @@
+"""The selective scan's CPU backend against matrix products, a plain loop and chunked PyTorch.
+
+All figures come from one run, every time is the shortest of several. On one thread it is
+the processor time, which other programs hardly disturb; on several it is the time by the
+clock, and means little on a busy machine. "Paper-size network" means the 41 scans of the
+paper's model at 256×256. A multiply-add counts as one operation.
+
+    python benchmarks/scan_cpu.py --csv results/benchmarks/scan_cpu.csv
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import torch
+from chunked_pytorch import chunked_scan
+from torch import Tensor
+
+from eamamba.memory import reuse_large_blocks
+from eamamba.scan_order import scan_order
+from eamamba.selective_scan import selective_scan
+
+HEADS, STATES = 8, 16
+# image side, channels per head, scans of that size in the paper's model
+PAPER_SCANS = [(256, 8, 4), (256, 16, 6), (128, 16, 12), (64, 32, 12), (32, 64, 7)]
+PRODUCTS_GMACS = 121.0  # matrix products and convolutions of that model
+LOOP_SIDE = 24  # the plain loop is timed on a smaller image
+
+
+def best_seconds(function: Callable[[], object], repeats: int) -> float:
+    """Return the shortest of ``repeats`` runs after one to warm up."""
+    clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
+    function()
+    times = []
+    for _ in range(repeats):
+        start = clock()
+        function()
+        times.append(clock() - start)
+    return min(times)
+
+
+def mm_gmacs_per_second() -> float:
+    """Return the rate of a large float32 matrix product, in 1e9 multiply-adds per second."""
+    a, b = torch.rand(4096, 1024), torch.rand(1024, 4096)
+    return 4096 * 4096 * 1024 / best_seconds(lambda: a @ b, 8) / 1e9
+
+
+def make_inputs(side: int, channels: int, pattern: str) -> list[Tensor]:
+    """Return inputs as the network makes them: Δ, B and C are views into one buffer."""
+    rng = torch.Generator().manual_seed(0)
+    length = side * side
+    buffer = torch.randn(HEADS, 1, length, channels + 2 * STATES, generator=rng)
+    delta, B, C = buffer.permute(1, 2, 0, 3).split((channels, STATES, STATES), -1)
+    u = torch.randn(1, length, HEADS, channels, generator=rng)
+    A = -torch.arange(1.0, STATES + 1).expand(HEADS, channels, STATES).contiguous()
+    order = scan_order(pattern, HEADS, side, side)
+    return [u, delta, A, B, C, torch.ones(HEADS, channels), order]
+
+
+def timed(scan: Callable[..., Tensor], inputs: list[Tensor], repeats: int, training: bool) -> float:
+    """Return the seconds of a forward pass, or of forward and backward."""
+    if not training:
+        with torch.inference_mode():
+            return best_seconds(lambda: scan(*inputs), repeats)
+    leaves = [x.detach().requires_grad_() for x in inputs[:6]]
+    weights = torch.ones(inputs[0].shape)
+    return best_seconds(
+        lambda: torch.autograd.grad(scan(*leaves, inputs[6]), leaves, weights), repeats
+    )
+
+
+def cpu(*inputs: Tensor) -> Tensor:
+    return selective_scan(*inputs, backend="cpu")
+
+
+def loop(*inputs: Tensor) -> Tensor:
+    return selective_scan(*inputs, backend="reference")
+
+
+def paper_network(repeats: int) -> list[dict[str, Any]]:
+    """Return a row per shape, pattern and number of threads, and their sums."""
+    rows = []
+    threads = torch.get_num_threads()
+    for count in sorted({1, threads}):
+        torch.set_num_threads(count)
+        floor = PRODUCTS_GMACS / mm_gmacs_per_second()
+        for pattern in ("raster", "diagonal"):
+            total = {"forward_s": 0.0, "forward_backward_s": 0.0, "updates": 0}
+            for side, channels, scans in PAPER_SCANS:
+                inputs = make_inputs(side, channels, pattern)
+                forward = timed(cpu, inputs, repeats, training=False)
+                both = timed(cpu, inputs, repeats, training=True)
+                updates = side * side * HEADS * channels * STATES
+                name = f"{side}x{side}, {HEADS} heads of {channels}"
+                rows.append(_row(name, pattern, count, forward, both, updates))
+                total["forward_s"] += scans * forward
+                total["forward_backward_s"] += scans * both
+                total["updates"] += scans * updates
+            row = _row("all scans of the paper-size network", pattern, count, *total.values())
+            rows.append(row | {"forward_over_mm_floor": total["forward_s"] / floor})
+    torch.set_num_threads(threads)
+    return rows
+
+
+def _row(
+    name: str, pattern: str, threads: int, forward: float, both: float, updates: int
+) -> dict[str, Any]:
+    return {
+        "scan": name,
+        "order": pattern,
+        "threads": threads,
+        "forward_ms": 1e3 * forward,
+        "forward_backward_ms": 1e3 * both,
+        "forward_backward_over_forward": both / forward,
+        "forward_updates_per_ns": updates / forward / 1e9,
+    }
+
+
+def comparisons(repeats: int) -> list[dict[str, Any]]:
+    """Return how many times faster the kernels are than PyTorch at 256×256.
+
+    On one thread: eager PyTorch waits for its slowest thread after each of thousands of
+    small operations, so on a busy machine more threads would flatter the kernels.
+    """
+    rows = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for channels in (8, 16):
+        inputs = make_inputs(256, channels, "raster")
+        short = make_inputs(LOOP_SIDE, channels, "raster")
+        scale = (256 / LOOP_SIDE) ** 2  # a step of the loop takes as long at any length
+        row: dict[str, Any] = {"scan": f"256x256, {HEADS} heads of {channels}", "order": "raster"}
+        row["threads"] = 1
+        for name, training in (("forward", False), ("forward_backward", True)):
+            ours = timed(cpu, inputs, repeats, training)
+            eager = timed(chunked_scan, inputs, 2, training)
+            row[f"{name}_ms"] = 1e3 * ours
+            row[f"{name}_scaled_loop_over_ours"] = scale * timed(loop, short, 3, training) / ours
+            row[f"{name}_chunked_over_ours"] = eager / ours
+        rows.append(row)
+    torch.set_num_threads(threads)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--csv", help="write the table here")
+    options = parser.parse_args()
+    reuse_large_blocks()
+    table = pd.DataFrame(paper_network(options.repeats) + comparisons(options.repeats))
+    print(table.to_string(index=False, float_format="{:.3g}".format))
+    whole = table[table["forward_over_mm_floor"].notna()].set_index(["threads", "order"])
+    seconds = whole["forward_ms"].unstack()
+    print("\ndiagonal over raster:", (seconds["diagonal"] / seconds["raster"]).round(3).to_dict())
+    print("1 thread over all:", round(seconds["raster"].iloc[0] / seconds["raster"].iloc[-1], 2))
+    if options.csv:
+        table.to_csv(options.csv, index=False, float_format="%.5g")
+
+
+if __name__ == "__main__":
+    main()

@@ -115,9 +115,9 @@ def load_settings(path: str | Path = "params.yaml", profile: str | None = None) 
         what each task is, in all profiles. A profile holds the groups ``model``, ``data``,
         ``training``, ``evaluation`` shared by its tasks, and ``tasks``: those it has, each
         with its differences. Where they disagree, a profile's task comes first, then the task
-        itself, then the profile. ``ablations`` holds a ``task`` and its ``variants``, each
-        with its differences; a profile that has them says under ``ablations`` what all of them
-        change.
+        itself, then the profile. ``ablations`` holds a ``task``, its ``variants``, each
+        with its differences, and ``studies``, which of them are compared; a profile that has
+        them says under ``ablations`` what all of them change.
     profile : str, optional
         Overrides the file's own choice (and the variable ``EAMAMBA_PROFILE``).
 
@@ -144,7 +144,7 @@ def load_settings(path: str | Path = "params.yaml", profile: str | None = None) 
     full = {task: _complete(name, task, groups, changes[task]) for task in changes}
     chosen: dict[str, Any] = {"profile": name, "tasks": full}
     if common is not None:
-        chosen["ablations"] = _ablations(full, _group(common, f"{source}: ablations"), tree, source)
+        chosen |= _ablations(full, _group(common, f"{source}: ablations"), tree, source)
     try:
         return Settings.model_validate(chosen)
     except ValidationError as error:
@@ -176,7 +176,7 @@ def _with_identity(
 def _ablations(
     tasks: dict[str, Any], common: dict[str, Any], tree: dict[str, Any], source: str
 ) -> dict[str, Any]:
-    """Return the settings of every variant: its task's, then what all change, then its own."""
+    """Return every variant's settings (its task's, then what all change, then its own)."""
     group = _group(tree.get("ablations"), f"{source}: ablations")
     task = group.get("task")
     if task not in tasks:
@@ -185,7 +185,10 @@ def _ablations(
         )
     variants = _named_groups(group.get("variants"), f"{source}: ablations.variants")
     base = merge(tasks[task], common)
-    return {name: merge(base, changes) for name, changes in variants.items()}
+    return {
+        "ablations": {name: merge(base, changes) for name, changes in variants.items()},
+        "studies": _group(group.get("studies"), f"{source}: ablations.studies"),
+    }
 
 
 def _named_groups(value: object, where: str) -> dict[str, dict[str, Any]]:

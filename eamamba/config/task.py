@@ -122,11 +122,24 @@ class TaskSettings(Strict):
 
 
 class Settings(Strict):
-    """The whole of ``params.yaml`` for one profile."""
+    """The whole of ``params.yaml`` for one profile.
+
+    ``ablations`` holds the variants of one task, ``studies`` which of them are compared.
+    """
 
     profile: ProfileName
     tasks: dict[str, TaskSettings]
     ablations: dict[str, TaskSettings] = Field(default_factory=dict)
+    studies: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _studies_compare_variants(self) -> Settings:
+        for study, names in self.studies.items():
+            for name in names:
+                if name not in self.ablations:
+                    known = did_you_mean(name, self.ablations)
+                    raise ValueError(f"ablations.studies.{study}: no variant {name!r}{known}")
+        return self
 
     def task(self, name: str) -> TaskSettings:
         """Return the settings of one task.

@@ -21,6 +21,18 @@ def project_root() -> Path:
     return next((p for p in (here, *here.parents) if (p / "params.yaml").is_file()), here)
 
 
+def dataset(place: str) -> Path:
+    """Return where a data set of the settings lies.
+
+    ``data/NAME`` is ``NAME`` in the folder that ``EAMAMBA_DATA`` names, if it is set; any other
+    relative path starts at the project's folder.
+    """
+    path, elsewhere = Path(place), os.environ.get("EAMAMBA_DATA")
+    if elsewhere and path.parts[:1] == ("data",):
+        return Path(elsewhere, *path.parts[1:])
+    return project_root() / path
+
+
 def results(profile: str, task: str) -> Path:
     """Return the folder of one task's results under one profile."""
     return project_root() / "results" / profile / task

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eamamba.config import EAMambaError, TaskSettings
-from eamamba.evaluation import PROTOCOLS, centre_crop, clean_images
+from eamamba.datasets import centre_crop
+from eamamba.evaluation import cases
 
 POSITIONS: dict[str, tuple[float, float]] = {
     "centre": (0.5, 0.5),
@@ -91,9 +92,9 @@ def network_inputs(settings: TaskSettings) -> list[Tensor]:
 
     Returns
     -------
-    list of Tensor (3, S, S) float32
-        Centre crops of the benchmarks' images, degraded as in the test under the middle one
-        of its conditions; at most ``receptive_field_images``, with S =
+    list of Tensor (c, S, S) float32
+        Centre crops of the benchmarks' images, degraded as in the test, under the middle one of
+        its noise levels if there are several; at most ``receptive_field_images``, with S =
         ``receptive_field_size``. Smaller images are left out.
 
     Raises
@@ -103,11 +104,8 @@ def network_inputs(settings: TaskSettings) -> list[Tensor]:
     ReceptiveFieldError
         If no image is large enough.
     """
-    protocol, evaluation = PROTOCOLS[settings.data.degradation], settings.evaluation
-    conditions = list(protocol.conditions(evaluation).values())
-    middle = conditions[len(conditions) // 2]
-    crops = islice(_crops(settings), evaluation.receptive_field_images)
-    inputs = [protocol.degrade(crop, 1, **middle) for crop in crops]
+    evaluation = settings.evaluation
+    inputs = list(islice(_crops(settings), evaluation.receptive_field_images))
     if not inputs:
         raise ReceptiveFieldError(
             f"no test image has {evaluation.receptive_field_size} pixels each way; "
@@ -117,8 +115,10 @@ def network_inputs(settings: TaskSettings) -> list[Tensor]:
 
 
 def _crops(settings: TaskSettings) -> Iterator[Tensor]:
-    size = settings.evaluation.receptive_field_size
-    for images in clean_images(settings.data).values():
-        for _, image in images:
-            if min(image.shape[-2:]) >= size:
-                yield centre_crop(image, size)
+    levels = settings.evaluation.sigmas_255
+    middle = settings.evaluation.model_copy(update={"sigmas_255": levels[len(levels) // 2 :][:1]})
+    size = middle.receptive_field_size
+    for case in cases(settings.model_copy(update={"evaluation": middle})):
+        height, width = (side // settings.scale for side in case.clean.shape[-2:])
+        if min(height, width) >= size:
+            yield centre_crop(case.degraded[..., :height, :width], size)

@@ -97,6 +97,60 @@ def test_profile_is_chosen_by_argument_then_environment_then_file(
     assert load(tmp_path, tree, "paper").profile == "paper"
 
 
+def test_a_task_says_once_what_it_is(tmp_path: Path) -> None:
+    tree = copy.deepcopy(MINIMAL)
+    tree["tasks"] = {
+        "denoise_gaussian": {"model": {"dim": 32, "mamba_cfg": {"scan_count": 4}}},
+        "derain": {"data": {"degradation": "rain"}, "evaluation": {"protocol": {"colour": "y"}}},
+    }
+    settings = load(tmp_path, tree)
+    plain, other = settings.task("denoise_gaussian"), settings.task("derain")
+    expected = EAMambaSettings(dim=32, mamba_cfg=MambaSettings(d_state=4, scan_count=4))
+    assert plain.model == expected  # the task over the profile's shared settings
+    assert other.data.degradation == "rain"
+    assert other.evaluation.protocol.name == "Y PSNR and SSIM"
+    tree["profiles"]["smoke"]["tasks"]["denoise_gaussian"] = {"model": {"dim": 24}}
+    expected = expected.model_copy(update={"dim": 24})
+    assert load(tmp_path, tree).task("denoise_gaussian").model == expected
+    del tree["profiles"]["smoke"]["tasks"]["derain"]
+    assert list(load(tmp_path, tree).tasks) == ["denoise_gaussian"]
+
+
+def test_another_architecture_takes_nothing_from_the_first(tmp_path: Path) -> None:
+    tree = copy.deepcopy(MINIMAL)
+    light = {"model": {"architecture": "eamambasr"}, "data": {"degradation": "bicubic_x2"}}
+    tree["tasks"] = {"denoise_gaussian": {}, "derain": light}
+    tree["profiles"]["smoke"]["tasks"]["derain"] = {"model": {"num_blocks": [1]}}
+    model = load(tmp_path, tree).task("derain").model
+    assert model == EAMambaSRSettings(num_blocks=(1,))
+
+
+def test_ablations_change_one_task(tmp_path: Path) -> None:
+    tree = copy.deepcopy(MINIMAL)
+    tree["ablations"] = {
+        "task": "denoise_gaussian",
+        "variants": {
+            "whole": {},
+            "no_gate": {"model": {"mamba_cfg": {"disable_z_branch": True}}},
+        },
+    }
+    assert load(tmp_path, tree).ablations == {}
+    tree["profiles"]["smoke"]["ablations"] = {"training": {"learning_rate": 1.0e-2}}
+    settings = load(tmp_path, tree)
+    plain = settings.task("denoise_gaussian")
+    for name in ("whole", "no_gate"):
+        variant = settings.ablation(name)
+        assert variant.training.learning_rate == 1e-2
+        assert variant.training.stages == plain.training.stages
+    assert settings.ablation("whole").model == plain.model
+    assert settings.ablation("no_gate").model.mamba_cfg.disable_z_branch
+    with pytest.raises(SettingsError, match=r"no ablation 'no_gates'.*did you mean 'no_gate'"):
+        settings.ablation("no_gates")
+    tree["ablations"]["task"] = "denoise"
+    with pytest.raises(SettingsError, match=r"ablations.task: no task 'denoise'"):
+        load(tmp_path, tree)
+
+
 def test_settings_round_trip_through_json() -> None:
     task = load_settings(PARAMS, "laptop").task("denoise_gaussian")
     assert TaskSettings.model_validate_json(task.model_dump_json()) == task
@@ -164,6 +218,8 @@ def test_wrong_settings_are_told_in_one_line(
         ("- 1", "expected settings, got list"),
         ("a: [", "not valid YAML"),
         ("profil: x", "profil: no such setting (did you mean 'profile'?)"),
+        ("tasks: 3\nprofiles: {smoke: {tasks: {}}}\nprofile: smoke", "tasks: expected settings"),
+        ("task: {}", "task: no such setting (did you mean 'tasks'?)"),
         ("1: x", "1: no such setting"),
         ("profiles: 3", "profiles: expected settings, got 3"),
         ("profiles: {smoke: 3}\nprofile: smoke", "smoke: expected settings, got 3"),

@@ -52,7 +52,7 @@ def notebook_of(stage: str) -> Path:
 
 def test_every_task_of_every_profile_has_its_stages() -> None:
     for profile, groups in PARAMS["profiles"].items():
-        assert sorted(groups["tasks"]) == sorted(TASKS), f"params.yaml: profiles.{profile}.tasks"
+        assert set(groups["tasks"]) >= set(TASKS), f"params.yaml: profiles.{profile}.tasks"
     for stage in PER_TASK:
         assert STAGES[stage]["matrix"] == {"task": "${tasks}"}
 

@@ -11,8 +11,11 @@ from safetensors.torch import load_file
 
 from eamamba.checkpoint import load_model, read_header
 from eamamba.config import EAMambaSettings, SettingsError, TaskSettings, load_settings, validate
+from eamamba.datasets import bundled_photographs
 from eamamba.network import EAMamba
-from eamamba.training import STATE_FILE, Trainer, learning_rate, plan, train
+from eamamba.profiling import profile
+from eamamba.training import STATE_FILE, Trainer, learning_rate, missing, plan, train
+from eamamba.training.plan import kept_bytes
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -86,7 +89,7 @@ def test_workers_do_not_change_the_result(smoke: TaskSettings, tmp_path: Path) -
 def test_resuming_other_settings_is_refused(smoke: TaskSettings, tmp_path: Path) -> None:
     train(smoke, tmp_path, progress=False, time_limit_s=0)
     other = with_training(smoke, learning_rate=1e-4)
-    with pytest.raises(SettingsError, match="other settings.*--fresh"):
+    with pytest.raises(SettingsError, match=r"other settings.*--fresh"):
         train(other, tmp_path, progress=False)
     assert train(other, tmp_path, progress=False, resume=False) is not None
 
@@ -120,6 +123,30 @@ def test_cuda_without_a_device_is_a_clear_error(smoke: TaskSettings, tmp_path: P
         train(smoke, tmp_path, device="cuda", progress=False)
 
 
-def test_plan_counts_the_patches(smoke: TaskSettings) -> None:
+def test_plan_counts_what_the_stages_see(smoke: TaskSettings) -> None:
     table = plan(smoke)
-    assert table["patches"].sum() == sum(s.batch * s.iterations for s in smoke.training.stages)
+    (stage,) = smoke.training.stages
+    (row,) = table.to_dict("records")
+    assert row["patches"] == stage.batch * stage.iterations
+    assert row["epochs"] == row["patches"] / len(bundled_photographs("train"))
+    forward = profile(smoke.model, stage.patch).gflops / 1e3
+    assert row["teraflops"] == pytest.approx(3 * row["patches"] * forward)
+    assert not missing(smoke)
+
+
+def test_plan_of_the_paper_needs_no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("EAMAMBA_DATA", str(tmp_path))
+    paper = load_settings("params.yaml", "paper").task("deblur_motion")
+    table = plan(paper)
+    assert table["iterations"].sum() == 450_000
+    assert table["epochs"].isna().all()
+    assert table["memory_gib"].between(50, 200).all()
+    lines = missing(paper)
+    assert all(any(name in line for line in lines) for name in ("GoproTrain", "HideTest"))
+
+
+def test_what_is_kept_for_the_backward_pass_grows_with_the_image(smoke: TaskSettings) -> None:
+    small, large = (kept_bytes(smoke.model, side) for side in (32, 64))
+    assert 3.5 * small < large < 4.5 * small
+    # at least the scan's five inputs and the result of every block
+    assert small > 4 * 32**2 * smoke.model.dim * 7

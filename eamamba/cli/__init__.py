@@ -1,4 +1,4 @@
-"""The command line: ``eamamba restore | train | evaluate | profile | erf``.
+"""The command line: ``eamamba restore | train | evaluate | profile | erf | data``.
 
 Commands import what they need when they run, so that ``eamamba --help`` is quick. Whatever a
 user can mend ends in one line on standard error and exit status 2.
@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from eamamba import __version__
+from eamamba.cli.data import data
 from eamamba.cli.experiments import erf, evaluate, profile, train
 from eamamba.cli.restoring import restore
 from eamamba.config import EAMambaError
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 for command in (restore, train, evaluate, profile, erf):
     app.command()(command)
+app.add_typer(data, name="data")
 
 
 def _print_version(wanted: bool) -> None:

@@ -38,7 +38,7 @@ def train(
     device: DeviceOption = "auto",
     output: OutputOption = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the stages of the training, and stop.")
+        bool, typer.Option("--dry-run", help="Show what the training sees and needs, and stop.")
     ] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Do not go on from an interrupted training.")
@@ -49,7 +49,12 @@ def train(
 
     chosen = project_settings(profile, settings).task(task)
     if dry_run:
-        typer.echo(training.plan(chosen).to_string())
+        stages = training.plan(chosen)
+        typer.echo(stages.to_string(float_format="{:.4g}".format))
+        typer.echo(f"{chosen.training.iterations:,} iterations in all")
+        typer.echo(f"{stages['teraflops'].sum():,.4g} TFLOPs in all (one multiply-add = 1 FLOP)")
+        for line in training.missing(chosen):
+            typer.echo(f"missing: {line}")
         return
     folder = output or paths.results(chosen.profile, task)
     weights = training.train(chosen, folder, device=str(choose_device(device)), resume=not fresh)
@@ -63,6 +68,10 @@ def evaluate(
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
     output: OutputOption = None,
+    export: Annotated[
+        Path | None,
+        typer.Option("--export", help="Folder for the restored images; SIDD: Idenoised.mat."),
+    ] = None,
 ) -> None:
     """Measure one task on its benchmarks: per_image.csv and metrics.json."""
     from eamamba import evaluation
@@ -70,7 +79,8 @@ def evaluate(
     chosen = project_settings(profile, settings).task(task)
     folder = output or paths.results(chosen.profile, task)
     model = _load(weights or f"{chosen.profile}/{task}", device)
-    metrics = evaluation.evaluate(model, chosen, folder)
+    metrics = evaluation.evaluate(model, chosen, folder, export=export)
+    typer.echo(chosen.evaluation.protocol.name)
     for benchmark, conditions in metrics.items():
         for condition, means in conditions.items():
             shown = (f"{name} {'-' if v is None else f'{v:.4g}'}" for name, v in means.items())

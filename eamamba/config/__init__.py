@@ -5,6 +5,7 @@ An unknown key is an error that names the nearest known one.
 
 from __future__ import annotations
 
+from eamamba.config.data import BUNDLED, DataSettings, DegradationName, LayoutName, Pool
 from eamamba.config.errors import EAMambaError, SettingsError
 from eamamba.config.loading import load_settings, merge, validate
 from eamamba.config.model import (
@@ -17,11 +18,10 @@ from eamamba.config.model import (
     Strict,
 )
 from eamamba.config.task import (
-    BUNDLED,
     PROFILES,
-    DataSettings,
     EvaluationSettings,
     ProfileName,
+    ProtocolSettings,
     Settings,
     Stage,
     TaskSettings,
@@ -33,13 +33,17 @@ __all__ = [
     "PROFILES",
     "ChannelMixer",
     "DataSettings",
+    "DegradationName",
     "EAMambaError",
     "EAMambaSRSettings",
     "EAMambaSettings",
     "EvaluationSettings",
+    "LayoutName",
     "MambaSettings",
     "ModelSettings",
+    "Pool",
     "ProfileName",
+    "ProtocolSettings",
     "ScanPattern",
     "Settings",
     "SettingsError",

@@ -14,6 +14,10 @@ from eamamba.config.task import PROFILES, Settings
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
+TOP_LEVEL = ("profile", "profiles", "tasks", "ablations")
+# Groups whose keys are names: other sets take their place, they do not join them.
+_REPLACED = {"benchmarks", "training_set"}
+
 
 def _known_keys(model: type[BaseModel]) -> set[str]:
     keys: set[str] = set()
@@ -86,12 +90,18 @@ def _as_written(path: list[Any], tasks: dict[str, Any]) -> list[Any]:
 
 
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with ``changes`` laid over it, group by group."""
+    """Return ``base`` with ``changes`` laid over it, group by group.
+
+    Benchmarks and training sets are replaced as a whole, and so is a model by one of another
+    architecture: it has other settings.
+    """
     merged = dict(base)
     for key, value in changes.items():
         old = merged.get(key)
-        both = isinstance(old, dict) and isinstance(value, dict) and key != "benchmarks"
-        merged[key] = merge(old, value) if both else value  # type: ignore[arg-type]
+        if isinstance(old, dict) and isinstance(value, dict) and key not in _REPLACED:
+            kind = old.get("architecture", "eamamba")
+            value = merge(old, value) if value.get("architecture", kind) == kind else value
+        merged[key] = value
     return merged
 
 
@@ -101,9 +111,13 @@ def load_settings(path: str | Path = "params.yaml", profile: str | None = None) 
     Parameters
     ----------
     path : path
-        A YAML file with ``profile`` and ``profiles``; each profile holds the groups
-        ``model``, ``data``, ``training``, ``evaluation`` shared by its tasks, and
-        ``tasks`` with each task's differences.
+        A YAML file with ``profile``, ``tasks``, ``ablations`` and ``profiles``. ``tasks`` says
+        what each task is, in all profiles. A profile holds the groups ``model``, ``data``,
+        ``training``, ``evaluation`` shared by its tasks, and ``tasks``: those it has, each
+        with its differences. Where they disagree, a profile's task comes first, then the task
+        itself, then the profile. ``ablations`` holds a ``task``, its ``variants``, each
+        with its differences, and ``studies``, which of them are compared; a profile that has
+        them says under ``ablations`` what all of them change.
     profile : str, optional
         Overrides the file's own choice (and the variable ``EAMAMBA_PROFILE``).
 
@@ -114,9 +128,8 @@ def load_settings(path: str | Path = "params.yaml", profile: str | None = None) 
     """
     source = Path(path).name
     tree = _read_yaml(Path(path))
-    for key in sorted(tree.keys() - {"profile", "profiles"}, key=str):
-        known = did_you_mean(str(key), ["profile", "profiles"])
-        raise SettingsError(f"{source}: {key}: no such setting{known}")
+    for key in sorted(tree.keys() - set(TOP_LEVEL), key=str):
+        raise SettingsError(f"{source}: {key}: no such setting{did_you_mean(str(key), TOP_LEVEL)}")
     name = profile or os.environ.get("EAMAMBA_PROFILE") or str(tree.get("profile", "laptop"))
     profiles = _group(tree.get("profiles"), f"{source}: profiles")
     known_profiles = [p for p in PROFILES if p in profiles]
@@ -125,19 +138,61 @@ def load_settings(path: str | Path = "params.yaml", profile: str | None = None) 
             f"{source}: profile: no profile {name!r}{did_you_mean(name, known_profiles)}"
         )
     groups = dict(_group(profiles[name], f"{source}: {name}"))
-    tasks = {
-        task: _group(changes, f"{source}: tasks.{task}")
-        for task, changes in _group(groups.pop("tasks", None), f"{source}: tasks").items()
-    }
-    full = {task: merge(groups, changes) for task, changes in tasks.items()}
-    for task, settings in full.items():
-        settings |= {"task": task, "profile": name}
-        if isinstance(model := settings.get("model", {}), dict):
-            settings["model"] = {"architecture": "eamamba"} | model
+    own = _named_groups(groups.pop("tasks", None), f"{source}: tasks")
+    common = groups.pop("ablations", None)
+    changes = _with_identity(own, tree, source)
+    full = {task: _complete(name, task, groups, changes[task]) for task in changes}
+    chosen: dict[str, Any] = {"profile": name, "tasks": full}
+    if common is not None:
+        chosen |= _ablations(full, _group(common, f"{source}: ablations"), tree, source)
     try:
-        return Settings.model_validate({"profile": name, "tasks": full})
+        return Settings.model_validate(chosen)
     except ValidationError as error:
-        raise SettingsError(_explain(Settings, source, error, tasks)) from None
+        raise SettingsError(_explain(Settings, source, error, changes)) from None
+
+
+def _complete(
+    profile: str, task: str, groups: dict[str, Any], changes: dict[str, Any]
+) -> dict[str, Any]:
+    """Return all settings of one task."""
+    settings = merge(groups, changes) | {"task": task, "profile": profile}
+    if isinstance(model := settings.get("model", {}), dict):
+        settings["model"] = {"architecture": "eamamba"} | model
+    return settings
+
+
+def _with_identity(
+    own: dict[str, dict[str, Any]], tree: dict[str, Any], source: str
+) -> dict[str, dict[str, Any]]:
+    """Return what sets each task of a profile apart: what it is, and what the profile changes."""
+    if "tasks" not in tree:
+        return own
+    identities = _named_groups(tree["tasks"], f"{source}: tasks")
+    for task in own.keys() - identities.keys():
+        raise SettingsError(f"{source}: tasks: no task {task!r}{did_you_mean(task, identities)}")
+    return {task: merge(identities[task], changes) for task, changes in own.items()}
+
+
+def _ablations(
+    tasks: dict[str, Any], common: dict[str, Any], tree: dict[str, Any], source: str
+) -> dict[str, Any]:
+    """Return every variant's settings (its task's, then what all change, then its own)."""
+    group = _group(tree.get("ablations"), f"{source}: ablations")
+    task = group.get("task")
+    if task not in tasks:
+        raise SettingsError(
+            f"{source}: ablations.task: no task {task!r}{did_you_mean(str(task), tasks)}"
+        )
+    variants = _named_groups(group.get("variants"), f"{source}: ablations.variants")
+    base = merge(tasks[task], common)
+    return {
+        "ablations": {name: merge(base, changes) for name, changes in variants.items()},
+        "studies": _group(group.get("studies"), f"{source}: ablations.studies"),
+    }
+
+
+def _named_groups(value: object, where: str) -> dict[str, dict[str, Any]]:
+    return {name: _group(group, f"{where}.{name}") for name, group in _group(value, where).items()}
 
 
 def _group(value: object, where: str) -> dict[Any, Any]:

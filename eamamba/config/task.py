@@ -4,29 +4,14 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from eamamba.config.data import DataSettings
 from eamamba.config.errors import SettingsError, did_you_mean
 from eamamba.config.model import ModelSettings, Strict
 
 ProfileName = Literal["smoke", "laptop", "pretrained", "paper"]
 PROFILES: tuple[str, ...] = get_args(ProfileName)
-BUNDLED = "bundled"
-
-
-class DataSettings(Strict):
-    """Where photographs come from and how they are degraded.
-
-    ``training_set`` and the values of ``benchmarks`` are folders of clean images,
-    or the word ``bundled``: photographs that installed packages carry.
-    """
-
-    degradation: Literal["gaussian_noise"] = "gaussian_noise"
-    sigma_255: tuple[float, float] = (0.0, 50.0)
-    training_set: str = BUNDLED
-    benchmarks: dict[str, str] = Field(default_factory=lambda: {"held-out photographs": BUNDLED})
-    held_out_size: int | None = Field(None, ge=16)
-    workers: int = Field(0, ge=0)
 
 
 class Stage(Strict):
@@ -38,12 +23,16 @@ class Stage(Strict):
 
 
 class TrainingSettings(Strict):
-    """The recipe: L1, AdamW, clipped gradients, cosine after a plateau, weight EMA."""
+    """The recipe: L1, AdamW, clipped gradients, cosine after a plateau, weight EMA.
+
+    With ``halved_at`` the learning rate is halved after so many iterations besides.
+    """
 
     stages: tuple[Stage, ...] = Field(min_length=1)
     learning_rate: float = Field(3e-4, gt=0)
     minimum_learning_rate: float = Field(1e-6, ge=0)
     constant_iterations: int = Field(138_000, ge=0)
+    halved_at: tuple[int, ...] = ()
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = Field(1e-4, ge=0)
     clip_gradient_norm: float = Field(0.01, gt=0)
@@ -60,9 +49,33 @@ class TrainingSettings(Strict):
         return sum(stage.iterations for stage in self.stages)
 
 
-class EvaluationSettings(Strict):
-    """The test protocol: noise levels in 8-bit units, seed, self-ensemble."""
+class ProtocolSettings(Strict):
+    """How a restored image is compared with the clean one.
 
+    ``colour`` is all channels or luminance alone; ``ssim`` the mean over the channels, or of the
+    image as a volume; ``eight_bit`` rounds the output first; ``border`` pixels are cut from every
+    side; images larger than ``tile`` are restored in tiles.
+    """
+
+    colour: Literal["rgb", "y"] = "rgb"
+    ssim: Literal["channel", "volume"] = "channel"
+    eight_bit: bool = False
+    border: int = Field(0, ge=0)
+    tile: int | None = Field(None, ge=64)
+
+    @property
+    def name(self) -> str:
+        """What tables call it, such as ``Y PSNR and SSIM, 2-pixel border cut``."""
+        volume = "volume " if self.ssim == "volume" else ""
+        rounded = " on 8-bit images" if self.eight_bit else ""
+        cut = f", {self.border}-pixel border cut" if self.border else ""
+        return f"{self.colour.upper()} PSNR and {volume}SSIM{rounded}{cut}"
+
+
+class EvaluationSettings(Strict):
+    """The test: protocol, noise levels in 8-bit units, self-ensemble."""
+
+    protocol: ProtocolSettings = Field(default_factory=ProtocolSettings)
     sigmas_255: tuple[float, ...] = (15, 25, 50)
     self_ensemble: bool = False
     receptive_field_images: int = Field(4, ge=1)
@@ -79,12 +92,54 @@ class TaskSettings(Strict):
     training: TrainingSettings
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
 
+    @property
+    def scale(self) -> int:
+        """How many times the output is larger than the input."""
+        return getattr(self.model, "upscale", 1)
+
+    @model_validator(mode="after")
+    def _network_takes_what_the_data_gives(self) -> TaskSettings:
+        kind = self.data.degradation
+        shrinks = int(kind[-1]) if kind.startswith("bicubic") else 1
+        if shrinks != self.scale:
+            raise ValueError(
+                f"data.degradation {kind} shrinks images {shrinks} times, "
+                f"the model enlarges them {self.scale} times"
+            )
+        channels = 6 if kind == "dual_pixel_defocus" else 3
+        if self.model.inp_channels != channels:
+            raise ValueError(
+                f"data.degradation {kind} gives {channels} channels, "
+                f"model.inp_channels is {self.model.inp_channels}"
+            )
+        for stage in self.training.stages:
+            if stage.patch % self.scale:
+                raise ValueError(
+                    f"training.stages: patches of {stage.patch} pixels; "
+                    f"expected a multiple of the scale {self.scale}"
+                )
+        return self
+
 
 class Settings(Strict):
-    """The whole of ``params.yaml`` for one profile."""
+    """The whole of ``params.yaml`` for one profile.
+
+    ``ablations`` holds the variants of one task, ``studies`` which of them are compared.
+    """
 
     profile: ProfileName
     tasks: dict[str, TaskSettings]
+    ablations: dict[str, TaskSettings] = Field(default_factory=dict)
+    studies: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _studies_compare_variants(self) -> Settings:
+        for study, names in self.studies.items():
+            for name in names:
+                if name not in self.ablations:
+                    known = did_you_mean(name, self.ablations)
+                    raise ValueError(f"ablations.studies.{study}: no variant {name!r}{known}")
+        return self
 
     def task(self, name: str) -> TaskSettings:
         """Return the settings of one task.
@@ -99,3 +154,18 @@ class Settings(Strict):
                 f"no task {name!r} in profile {self.profile!r}{did_you_mean(name, self.tasks)}"
             )
         return self.tasks[name]
+
+    def ablation(self, name: str) -> TaskSettings:
+        """Return the settings of one variant of the ablation study.
+
+        Raises
+        ------
+        SettingsError
+            If the profile has no such variant.
+        """
+        if name not in self.ablations:
+            raise SettingsError(
+                f"no ablation {name!r} in profile {self.profile!r}"
+                f"{did_you_mean(name, self.ablations)}"
+            )
+        return self.ablations[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eamamba.datasets.benchmarks import BenchmarkImage, benchmark_images, centre_crop
 from eamamba.datasets.bundled import (
     BUNDLED_PHOTOGRAPHS,
     BundledPhotograph,
@@ -10,29 +11,41 @@ from eamamba.datasets.bundled import (
 )
 from eamamba.datasets.errors import DatasetError
 from eamamba.datasets.folders import PhotoFolder
-from eamamba.datasets.layouts import bicubic_pairs, dpdd, realsr, reside, sidd
+from eamamba.datasets.layouts import LAYOUTS, bicubic_pairs, dpdd, realsr, reside, sidd
 from eamamba.datasets.manifest import manifest
-from eamamba.datasets.pairs import Pair, PairedFolder, PairedImages
+from eamamba.datasets.pairs import Pair, PairedFolder, PairedImages, ReadablePair
 from eamamba.datasets.patches import (
+    DegradedPool,
     PairedPatchDataset,
     PatchDataset,
     item_generator,
     orient,
-    training_patches,
 )
+from eamamba.datasets.published import PUBLISHED, PublishedSet, check
+from eamamba.datasets.sidd_blocks import sidd_blocks
+from eamamba.datasets.training import training_pairs, training_patches, training_photographs
 
 __all__ = [
     "BUNDLED_PHOTOGRAPHS",
+    "LAYOUTS",
+    "PUBLISHED",
+    "BenchmarkImage",
     "BundledPhotograph",
     "DatasetError",
+    "DegradedPool",
     "Pair",
     "PairedFolder",
     "PairedImages",
     "PairedPatchDataset",
     "PatchDataset",
     "PhotoFolder",
+    "PublishedSet",
+    "ReadablePair",
+    "benchmark_images",
     "bicubic_pairs",
     "bundled_photographs",
+    "centre_crop",
+    "check",
     "credits",
     "dpdd",
     "item_generator",
@@ -41,5 +54,8 @@ __all__ = [
     "realsr",
     "reside",
     "sidd",
+    "sidd_blocks",
+    "training_pairs",
     "training_patches",
+    "training_photographs",
 ]

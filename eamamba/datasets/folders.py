@@ -1,4 +1,4 @@
-"""The photographs of a folder, such as a user's own."""
+"""The photographs of folders, such as a user's own."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ DEFAULT_CACHE_BYTES = 2**30
 
 
 class PhotoFolder(Sequence[Tensor]):
-    """The photographs of a folder, read when they are first asked for.
+    """The photographs of one or several folders, read when they are first asked for.
 
-    Item *i* is the *i*-th image by name, (3, H, W) float32 in [0, 1].
+    Item *i* is the *i*-th image by name, (3, H, W) float32 in [0, 1]; folders follow each other.
 
     Parameters
     ----------
-    path : path
-        A folder with image files directly in it.
+    *folders : path
+        Folders with image files directly in them.
     cache_bytes : int
         Memory for keeping decoded images; those unused for longest leave first.
 
@@ -39,9 +39,9 @@ class PhotoFolder(Sequence[Tensor]):
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, cache_bytes: int = DEFAULT_CACHE_BYTES
+        self, *folders: str | os.PathLike[str], cache_bytes: int = DEFAULT_CACHE_BYTES
     ) -> None:
-        self.paths = images_in(Path(path))
+        self.paths = [path for folder in folders for path in images_in(Path(folder))]
         self._cache_bytes = cache_bytes
         self._cache: OrderedDict[int, Tensor] = OrderedDict()
 

@@ -1,7 +1,7 @@
 """The published data sets as their authors' archives unpack them, one function for each layout.
 
 GoPro, HIDE, Rain13K and the rain benchmarks need none: `PairedFolder` reads their folders
-``input`` and ``target``. All functions return `PairedImages` and raise `DatasetError` with every
+``input`` and ``target``. All functions return pairs and raise `DatasetError` with every
 problem in one line.
 """
 
@@ -9,14 +9,24 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from torch import Tensor
+
 from eamamba.datasets.errors import DatasetError
 from eamamba.datasets.folders import images_in
-from eamamba.datasets.pairs import Pair, PairedFolder, PairedImages
+from eamamba.datasets.pairs import Pair, PairedFolder, PairedImages, ReadablePair
+from eamamba.datasets.sidd_blocks import sidd_blocks
+from eamamba.degradations import bicubic_downsample, crop_to_multiple
+from eamamba.images import read_image
 
 AnyPath = str | os.PathLike[str]
+Scale = Literal[2, 3, 4]
 
 
 def reside(path: AnyPath) -> PairedImages:
@@ -48,7 +58,9 @@ def dpdd(
 ) -> PairedImages:
     """Read DPDD: ``<split>_c/{source,target}``, and ``_l``, ``_r`` for the dual-pixel views.
 
-    The two names of a pair differ, so files are matched in sorted order.
+    The two names of a pair differ, so files are matched in sorted order. The test images are
+    grouped into indoor and outdoor scenes if ``indoor_labels.npy`` and ``outdoor_labels.npy``,
+    lists of places in that order, lie beside the folders.
     """
     root = Path(path)
     sources = [f"{split}_{view}/source" for view in ("lr" if dual_pixel else "c")]
@@ -68,11 +80,25 @@ def dpdd(
         problems.append(f"unequal numbers of images: {numbers}")
     if problems:
         return PairedImages(root, [], problems)
-    rows = zip(*files, strict=True)
-    return PairedImages(root, [Pair(row[-1].stem, tuple(row[:-1]), row[-1]) for row in rows])
+    groups = _groups(root, problems) if split == "test" else {}
+    rows = enumerate(zip(*files, strict=True))
+    pairs = [Pair(row[-1].stem, row[:-1], row[-1], groups.get(n, "")) for n, row in rows]
+    return PairedImages(root, pairs, problems)
 
 
-def realsr(path: AnyPath, split: Literal["Train", "Test"], scale: Literal[2, 3, 4]) -> PairedImages:
+def _groups(root: Path, problems: list[str]) -> dict[int, str]:
+    groups: dict[int, str] = {}
+    for group in ("indoor", "outdoor"):
+        file = root / f"{group}_labels.npy"
+        if file.is_file():
+            try:
+                groups |= {int(place): group for place in np.load(file).ravel()}
+            except (ValueError, OSError) as error:
+                problems.append(f"{file.name}: expected a list of places ({error})")
+    return groups
+
+
+def realsr(path: AnyPath, split: Literal["Train", "Test"], scale: Scale) -> PairedImages:
     """Read RealSR: ``{Canon,Nikon}/<split>/<scale>/NAME_{HR,LR<scale>}.png``, of equal size."""
     root, pairs, problems = Path(path), [], []
     for camera in ("Canon", "Nikon"):
@@ -91,23 +117,75 @@ def realsr(path: AnyPath, split: Literal["Train", "Test"], scale: Literal[2, 3, 
     return PairedImages(root, pairs, problems)
 
 
-def bicubic_pairs(path: AnyPath, scale: Literal[2, 3, 4]) -> PairedImages:
+@dataclass(frozen=True)
+class ShrunkPair(Pair):
+    """A large image alone; the small one is made of it, rounded to 8 bits like a file."""
+
+    scale: int = 1
+
+    def read(self) -> tuple[Tensor, Tensor]:
+        """Return degraded (3, h, w) and clean (3, h·scale, w·scale)."""
+        clean = crop_to_multiple(read_image(self.clean), self.scale)
+        small = bicubic_downsample(clean, self.scale).clamp(0, 1)
+        return small.mul(255).round().div(255), clean
+
+
+def bicubic_pairs(path: AnyPath, scale: Scale, *, prefix: str | None = None) -> PairedImages:
     """Read ``HR/NAME.png`` with ``LR_bicubic/X2/NAMEx2.png``, as Set5, Urban100 and others.
 
     Also ``DIV2K_train_HR`` with ``DIV2K_train_LR_bicubic``: any common beginning of the two
-    folder names will do.
+    folder names will do, `prefix` if it is given. Without a folder ``LR_bicubic`` the small
+    images are made of the large ones.
     """
     root = Path(path)
-    prefixes = sorted(
-        folder.name.removesuffix("HR") for folder in root.glob("*HR") if folder.is_dir()
-    )
+    found = [folder.name.removesuffix("HR") for folder in root.glob("*HR") if folder.is_dir()]
+    prefixes = sorted(p for p in found if prefix in (None, p))
     if len(prefixes) != 1:
-        found = ", ".join(f"{prefix}HR" for prefix in prefixes) or "none"
-        raise DatasetError(f"{root}: {found} found; expected one folder whose name ends in HR")
+        wanted = "one folder whose name ends in HR" if prefix is None else f"{prefix}HR"
+        names = ", ".join(f"{p}HR" for p in sorted(found)) or "none"
+        raise DatasetError(f"{root}: {names} found; expected {wanted}")
+    large, small = f"{prefixes[0]}HR", f"{prefixes[0]}LR_bicubic"
+    if not (root / small).is_dir():
+        files = images_in(root / large)
+        return PairedImages(root, [ShrunkPair(f.stem, (), f, "", scale) for f in files])
     return PairedFolder(
         root,
-        degraded=f"{prefixes[0]}LR_bicubic/X{scale}",
-        clean=f"{prefixes[0]}HR",
+        degraded=f"{small}/X{scale}",
+        clean=large,
         partner=lambda low: re.sub(rf"x{scale}$", "", low.stem),
         scale=scale,
     )
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the training set and the test set of a published data set are read."""
+
+    train: Callable[[Path], PairedImages]
+    test: Callable[[Path], Sequence[ReadablePair]]
+
+
+SCALES: tuple[Scale, ...] = (2, 3, 4)
+LAYOUTS: dict[str, Layout] = {
+    "pairs": Layout(PairedFolder, PairedFolder),
+    "sidd": Layout(sidd, sidd_blocks),
+    "dpdd": Layout(partial(dpdd, split="train"), partial(dpdd, split="test")),
+    "dpdd_dual_pixel": Layout(
+        partial(dpdd, split="train", dual_pixel=True), partial(dpdd, split="test", dual_pixel=True)
+    ),
+    "reside": Layout(reside, reside),
+}
+LAYOUTS |= {
+    f"realsr_x{scale}": Layout(
+        partial(realsr, split="Train", scale=scale), partial(realsr, split="Test", scale=scale)
+    )
+    for scale in SCALES
+}
+LAYOUTS |= {
+    f"bicubic_x{scale}": Layout(
+        partial(bicubic_pairs, scale=scale, prefix="DIV2K_train_"),
+        partial(bicubic_pairs, scale=scale),
+    )
+    for scale in SCALES
+}
+"""``data.layout`` of the settings -> how its folders are read (``photographs`` need no pairing)."""

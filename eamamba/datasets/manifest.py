@@ -10,8 +10,10 @@ import pandas as pd
 from torch import Tensor
 
 from eamamba.config import BUNDLED, DataSettings
-from eamamba.datasets.bundled import BUNDLED_PHOTOGRAPHS, Split, bundled_photographs
+from eamamba.datasets.benchmarks import benchmark_images
+from eamamba.datasets.bundled import BUNDLED_PHOTOGRAPHS, bundled_photographs
 from eamamba.datasets.folders import PhotoFolder
+from eamamba.datasets.training import training_pairs, training_photographs
 
 TRAINING = "training"
 
@@ -30,24 +32,38 @@ def manifest(data: DataSettings) -> pd.DataFrame:
     DatasetError
         A folder or an installed package does not hold its images.
     """
-    rows = list(_rows(TRAINING, data.training_set, "train"))
-    for name, place in data.benchmarks.items():
-        rows += _rows(name, place, "held_out")
-    return pd.DataFrame(rows)
+    rows = [_row(TRAINING, name, image) for name, image in _training_images(data)]
+    # Under the noise that a test adds itself, benchmarks give their clean images alone.
+    clean = data.model_copy(update={"degradation": "gaussian_noise", "held_out_size": None})
+    for benchmark, images in benchmark_images(clean).items():
+        rows += [_row(benchmark, image.name, image.clean) for image in images]
+    bundled = {name for name, place in _places(data) if place == BUNDLED}
+    return pd.DataFrame([row | _credit(row["image"], row["split"] in bundled) for row in rows])
 
 
-def _rows(split: str, place: str, side: Split) -> Iterator[dict[str, Any]]:
-    if place != BUNDLED:
-        folder = PhotoFolder(place, cache_bytes=0)
-        for path, image in zip(folder.paths, folder, strict=True):
-            credit = {"credit": "", "licence": "", "source": ""}
-            yield {"split": split, "image": path.stem} | _measures(image) | credit
-        return
-    known = {photo.name: photo for photo in BUNDLED_PHOTOGRAPHS}
-    for name, image in bundled_photographs(side).items():
-        photo = known[name]
-        credit = {"credit": photo.credit, "licence": photo.licence, "source": photo.source}
-        yield {"split": split, "image": name} | _measures(image) | credit
+def _places(data: DataSettings) -> list[tuple[str, str]]:
+    return [(TRAINING, place) for place in data.training_set.values()] + [*data.benchmarks.items()]
+
+
+def _training_images(data: DataSettings) -> Iterator[tuple[str, Tensor]]:
+    pairs = training_pairs(data)
+    if pairs is not None:
+        return ((pair.name, pair.read()[1]) for pair in pairs)
+    images = training_photographs(data)
+    if isinstance(images, PhotoFolder):
+        return zip((path.name for path in images.paths), images, strict=True)
+    return iter(bundled_photographs("train").items())
+
+
+def _row(split: str, name: str, image: Tensor) -> dict[str, Any]:
+    return {"split": split, "image": name} | _measures(image)
+
+
+def _credit(name: str, is_bundled: bool) -> dict[str, str]:
+    for photo in BUNDLED_PHOTOGRAPHS:
+        if is_bundled and photo.name == name:
+            return {"credit": photo.credit, "licence": photo.licence, "source": photo.source}
+    return {"credit": "", "licence": "", "source": ""}
 
 
 def _measures(image: Tensor) -> dict[str, Any]:

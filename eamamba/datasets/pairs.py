@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import Protocol, overload
 
 import torch
 from PIL import Image
@@ -15,6 +15,26 @@ from torch import Tensor
 from eamamba.datasets.errors import DatasetError
 from eamamba.datasets.folders import images_in
 from eamamba.images import ImageError, read_image
+
+
+class ReadablePair(Protocol):
+    """A degraded image and its clean counterpart, read when they are asked for.
+
+    Attributes
+    ----------
+    name : str
+        What tables call the pair.
+    group : str
+        Which part of its set the pair belongs to, if the figures are given for parts too.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def group(self) -> str: ...  # noqa: D102
+
+    def read(self) -> tuple[Tensor, Tensor]:
+        """Return degraded, (3 or 6, h, w), and clean, (3, H, W); float32 in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +48,14 @@ class Pair:
     degraded : tuple of Path
         One file, or the left and the right view of a dual-pixel photograph.
     clean : Path
+    group : str
+        Which part of its set the pair belongs to, such as ``indoor``; empty for no part.
     """
 
     name: str
     degraded: tuple[Path, ...]
     clean: Path
+    group: str = ""
 
     def read(self) -> tuple[Tensor, Tensor]:
         """Return degraded, (3 or 6, h, w), and clean, (3, H, W); float32 in [0, 1]."""
@@ -67,7 +90,8 @@ class PairedImages(Sequence[Pair]):
         if not self.pairs and not found:
             found = ["no pairs in it"]
         if found:
-            raise DatasetError(f"{source}: {len(found)} problem(s): {'; '.join(found)}")
+            text = f"{source}: {len(found)} problem(s): {'; '.join(found)}"
+            raise DatasetError(text, found)
 
     def __len__(self) -> int:
         return len(self.pairs)

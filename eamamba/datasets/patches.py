@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
-from eamamba.config import BUNDLED, DataSettings
-from eamamba.datasets.bundled import bundled_photographs
 from eamamba.datasets.errors import DatasetError
-from eamamba.datasets.folders import PhotoFolder
 from eamamba.datasets.pairs import PairedImages
-from eamamba.degradations import DEGRADATIONS, Degradation, blind_gaussian_noise
+from eamamba.degradations import Degradation
 
 ORIENTATIONS = 8
 
@@ -69,6 +66,49 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
         return self.degrade(clean, rng).contiguous(), clean
 
 
+@dataclass(frozen=True)
+class HeldPair:
+    """A pair in memory; `read` as for `Pair`."""
+
+    degraded: Tensor
+    clean: Tensor
+
+    def read(self) -> tuple[Tensor, Tensor]:
+        """Return degraded and clean."""
+        return self.degraded, self.clean
+
+
+class DegradedPool:
+    """Crops that are degraded when they are first asked for, and kept.
+
+    A costly degradation is paid once for each crop instead of once for each patch.
+
+    Parameters
+    ----------
+    crops : PatchDataset
+        Larger than the patches to be cut from them.
+
+    Attributes
+    ----------
+    scale : int
+        How many times larger the clean crops are.
+    """
+
+    def __init__(self, crops: PatchDataset) -> None:
+        self.crops = crops
+        self._kept: dict[int, HeldPair] = {}
+        first = self[0]
+        self.scale = first.clean.shape[-1] // first.degraded.shape[-1]
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def __getitem__(self, index: int) -> HeldPair:
+        if index not in self._kept:
+            self._kept[index] = HeldPair(*self.crops[index])
+        return self._kept[index]
+
+
 class PairedPatchDataset(Dataset[tuple[Tensor, Tensor]]):
     """Random crops at one place of a degraded image and of its clean counterpart.
 
@@ -76,7 +116,9 @@ class PairedPatchDataset(Dataset[tuple[Tensor, Tensor]]):
     their degradation. `patch` is the side of the clean crop, a multiple of ``pairs.scale``.
     """
 
-    def __init__(self, pairs: PairedImages, patch: int, length: int, seed: int) -> None:
+    def __init__(
+        self, pairs: PairedImages | DegradedPool, patch: int, length: int, seed: int
+    ) -> None:
         _check(len(pairs), patch, length)
         if patch % pairs.scale:
             raise DatasetError(f"patches of {patch} pixels; expected a multiple of {pairs.scale}")
@@ -90,25 +132,6 @@ class PairedPatchDataset(Dataset[tuple[Tensor, Tensor]]):
         pair = self.pairs[_below(len(self.pairs), rng)]
         degraded, clean = _random_crop(list(pair.read()), self.patch, rng, self.pairs.scale)
         return degraded, clean
-
-
-def training_patches(data: DataSettings, patch: int, length: int, seed: int) -> PatchDataset:
-    """Return the training patches that a task's settings ask for.
-
-    Raises
-    ------
-    DatasetError
-        The training photographs are not there.
-    """
-    images: Sequence[Tensor]
-    if data.training_set == BUNDLED:
-        images = list(bundled_photographs("train").values())
-    else:
-        images = PhotoFolder(data.training_set)
-    degrade = DEGRADATIONS[data.degradation]
-    if data.degradation == "gaussian_noise":
-        degrade = partial(blind_gaussian_noise, sigmas_255=data.sigma_255)
-    return PatchDataset(images, degrade, patch, length, seed)
 
 
 def item_generator(seed: int, index: int) -> Generator:

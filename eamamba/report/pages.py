@@ -54,14 +54,15 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     settings = load_settings(root / "params.yaml", profile)
     source = root / "results" / profile
     stages = ["profiling/complexity.csv", "scan_orders/all_around.png"]
-    stages += [f"{task}/per_image.csv" for task in settings.tasks]
+    tasks = {name: task for name, task in settings.tasks.items() if (source / name).is_dir()}
+    stages += [f"{task}/per_image.csv" for task in tasks or settings.tasks]
     missing = [stage for stage in stages if not (source / stage).is_file()]
     if missing:
         raise ResultsError(f"{source} lacks {', '.join(missing)}; run the pipeline: dvc repro")
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
     figures = {"profile": profile} | _write_complexity(root, target / "profiling", profile)
-    for task, chosen in settings.tasks.items():
+    for task, chosen in tasks.items():
         _write_task(target / task, chosen.model_dump(mode="json", exclude={"task", "profile"}))
         _write(target / task / "all_scores.md", _all_scores(root, profile, task))
         figures |= {f"{task}_{name}": value for name, value in _task_figures(chosen).items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import pandas as pd
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration
@@ -83,21 +82,6 @@ def train(
     save_model(trainer.averaged, weights, task=settings.task, extra=record)
     state.unlink(missing_ok=True)
     return weights
-
-
-def plan(settings: TaskSettings) -> pd.DataFrame:
-    """Return the stages of a training: what each sees, without running it."""
-    rows = [
-        {
-            "patch": stage.patch,
-            "batch": stage.batch,
-            "iterations": stage.iterations,
-            "patches": stage.batch * stage.iterations,
-            "megapixels": stage.batch * stage.iterations * stage.patch**2 / 1e6,
-        }
-        for stage in settings.training.stages
-    ]
-    return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="stage"))
 
 
 def _accelerator(settings: TrainingSettings, device: str) -> Accelerator:

@@ -22,14 +22,17 @@ from eamamba.network import Network
 def learning_rate(completed: int, settings: TrainingSettings) -> float:
     """Return the learning rate after ``completed`` steps: a plateau, then a cosine.
 
-    lr = min + ½ (max - min)(1 + cos(π (t - t₀) / (T - t₀))) for t > t₀ (paper section 4.1).
+    lr = min + ½ (max - min)(1 + cos(π (t - t₀) / (T - t₀))) for t > t₀ (paper section 4.1);
+    halved besides at each of ``settings.halved_at`` (light super-resolution).
     """
     past = completed - settings.constant_iterations
     decay_steps = settings.iterations - settings.constant_iterations
-    if past <= 0 or decay_steps <= 0:
-        return settings.learning_rate
     low, high = settings.minimum_learning_rate, settings.learning_rate
-    return low + 0.5 * (high - low) * (1 + math.cos(math.pi * past / decay_steps))
+    halvings = sum(completed >= iteration for iteration in settings.halved_at)
+    if past <= 0 or decay_steps <= 0:
+        return high * 0.5**halvings
+    cosine = 0.5 * (1 + math.cos(math.pi * past / decay_steps))
+    return (low + (high - low) * cosine) * 0.5**halvings
 
 
 @dataclass

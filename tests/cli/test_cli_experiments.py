@@ -47,6 +47,35 @@ def test_dry_run_trains_nothing(run: Run, project: Path) -> None:
     assert files(project) == ["params.yaml"]
 
 
+def test_dry_run_says_what_is_missing(run: Run) -> None:
+    status, output, errors = run("train", "derain", "--dry-run", "--profile", "paper")
+    assert (status, errors) == (0, "")
+    assert "450,000 iterations in all" in output
+    assert "one multiply-add = 1 FLOP" in output
+    assert "missing: Rain13K (training)" in output
+
+
+def test_data_check_lists_every_set(run: Run) -> None:
+    status, output, errors = run("data", "check", "derain", "--profile", "paper")
+    assert status == 2
+    assert "6 of 6 data sets cannot be used" in one_error(errors)
+    for name, expected in [("Rain13K", "13711"), ("Test100", "98"), ("Test2800", "2800")]:
+        (row,) = [line for line in output.splitlines() if line.split()[:1] == [name]][:1]
+        assert expected in row
+        assert "https://" in row
+    status, output, errors = run("data", "check", "derain")
+    assert (status, errors) == (0, "")
+    assert "bundled" in output
+
+
+def test_restored_test_images_are_exported(run: Run, weights: Path, project: Path) -> None:
+    task = ("evaluate", "denoise_gaussian", "-w", weights, "-o", "scores")
+    status, output, _ = run(*task, "--export", "restored", "--device", "cpu")
+    assert status == 0
+    assert "RGB PSNR and SSIM" in output
+    assert len(list((project / "restored").rglob("*.png"))) == 9
+
+
 def test_experiments_follow_one_another(run: Run, project: Path) -> None:
     task, folder = "denoise_gaussian", project / "results/smoke/denoise_gaussian"
     status, output, _ = run("train", task, "--device", "cpu")

@@ -1,0 +1,39 @@
+"""``eamamba data check``: which data sets of a task are on this machine."""
+
+from __future__ import annotations
+
+import typer
+
+from eamamba.cli.choices import CommandError, ProfileOption, SettingsOption, project_settings
+from eamamba.cli.experiments import TaskArgument
+
+data = typer.Typer(help="Look at the data sets of a task.", no_args_is_help=True)
+
+
+@data.callback()
+def _group() -> None:
+    pass  # makes `check` a command of its own instead of the only one
+
+
+@data.command()
+def check(
+    task: TaskArgument,
+    profile: ProfileOption = None,
+    settings: SettingsOption = None,
+) -> None:
+    """Say what is found of each data set, what is wrong with it, and where it is from.
+
+    Folders ``data/NAME`` are looked for in the folder that the variable EAMAMBA_DATA names,
+    or in the project's. Nothing is downloaded.
+    """
+    from eamamba.datasets import check as check_sets
+
+    sets = check_sets(project_settings(profile, settings).task(task).data)
+    shown = sets.drop(columns="problems").fillna("-")
+    typer.echo(shown.to_string(index=False))
+    for row in sets.itertuples():
+        for problem in row.problems:
+            typer.echo(f"{row.set} ({row.use}): {problem}")
+    unusable = int(sets["problems"].map(bool).sum())
+    if unusable:
+        raise CommandError(f"{unusable} of {len(sets)} data sets cannot be used as they are")

@@ -1,0 +1,137 @@
+"""The published data sets of the paper: how many images they have, where they are from.
+
+Nothing is downloaded here: the sets are free, but most ask their users to read their terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sized
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pandas as pd
+
+from eamamba import paths
+from eamamba.config import BUNDLED, DataSettings
+from eamamba.datasets.bundled import bundled_photographs
+from eamamba.datasets.errors import DatasetError
+from eamamba.datasets.folders import PhotoFolder
+from eamamba.datasets.layouts import LAYOUTS
+
+Use = Literal["training", "benchmark"]
+
+
+@dataclass(frozen=True)
+class PublishedSet:
+    """A published data set.
+
+    Attributes
+    ----------
+    homepage : str
+        Where its authors give it away.
+    images : dict
+        Use -> number of images or pairs, by ``data.layout`` where that matters.
+    """
+
+    homepage: str
+    images: dict[Use, int | dict[str, int]] = field(default_factory=dict)
+
+    def expected(self, use: Use, layout: str) -> int | None:
+        """Return the number of images or pairs; None if the paper does not use the set so."""
+        number = self.images.get(use)
+        return number.get(layout) if isinstance(number, dict) else number
+
+
+_BSDS = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/bsds/"
+_SELFEXSR = "https://github.com/jbhuang0604/SelfExSR"
+_SIDD = "https://abdokamel.github.io/sidd/"
+_RESIDE = "https://sites.google.com/view/reside-dehaze-datasets/"
+_RAIN100 = "https://www.icst.pku.edu.cn/struct/Projects/joint_rain_removal.html"
+
+PUBLISHED: dict[str, PublishedSet] = {
+    "DIV2K": PublishedSet("https://data.vision.ee.ethz.ch/cvl/DIV2K/", {"training": 800}),
+    "Flickr2K": PublishedSet("https://github.com/limbee/NTIRE2017", {"training": 2650}),
+    "WED": PublishedSet("https://ece.uwaterloo.ca/~k29ma/exploration/", {"training": 4744}),
+    "BSD400": PublishedSet(_BSDS, {"training": 400}),
+    "CBSD68": PublishedSet(_BSDS, {"benchmark": 68}),
+    "Kodak24": PublishedSet("https://r0k.us/graphics/kodak/", {"benchmark": 24}),
+    "McMaster": PublishedSet(
+        "https://www4.comp.polyu.edu.hk/~cslzhang/CDM_Dataset.htm", {"benchmark": 18}
+    ),
+    "Urban100": PublishedSet(_SELFEXSR, {"benchmark": 100}),
+    "SIDD-Medium": PublishedSet(_SIDD, {"training": 320}),
+    "SIDD": PublishedSet(_SIDD, {"benchmark": 1280}),
+    "GoPro": PublishedSet(
+        "https://seungjunnah.github.io/Datasets/gopro", {"training": 2103, "benchmark": 1111}
+    ),
+    "HIDE": PublishedSet("https://github.com/joanshen0508/HA_deblur", {"benchmark": 2025}),
+    "DPDD": PublishedSet(
+        "https://github.com/Abdullah-Abuolaim/defocus-deblurring-dual-pixel",
+        {"training": 350, "benchmark": 76},
+    ),
+    "ITS": PublishedSet(_RESIDE, {"training": 13_990}),
+    "OTS": PublishedSet(_RESIDE, {"training": 313_950}),
+    "SOTS-indoor": PublishedSet(_RESIDE, {"benchmark": 500}),
+    "SOTS-outdoor": PublishedSet(_RESIDE, {"benchmark": 500}),
+    "RealSR": PublishedSet(
+        "https://github.com/csjcai/RealSR",
+        {"training": {"realsr_x2": 406, "realsr_x3": 459, "realsr_x4": 400}, "benchmark": 100},
+    ),
+    "Rain13K": PublishedSet("https://github.com/swz30/MPRNet", {"training": 13_711}),
+    "Rain100H": PublishedSet(_RAIN100, {"benchmark": 100}),
+    "Rain100L": PublishedSet(_RAIN100, {"benchmark": 100}),
+    "Test100": PublishedSet("https://github.com/hezhangsprinter/ID-CGAN", {"benchmark": 98}),
+    "Test1200": PublishedSet("https://github.com/hezhangsprinter/DID-MDN", {"benchmark": 1200}),
+    "Test2800": PublishedSet(
+        "https://xueyangfu.github.io/projects/cvpr2017.html", {"benchmark": 2800}
+    ),
+    "Set5": PublishedSet(_SELFEXSR, {"benchmark": 5}),
+    "Set14": PublishedSet(_SELFEXSR, {"benchmark": 14}),
+    "B100": PublishedSet(_BSDS, {"benchmark": 100}),
+}
+"""Name of a set in ``data.training_set`` or ``data.benchmarks`` -> what is known of it."""
+
+
+def check(data: DataSettings) -> pd.DataFrame:
+    """Look for every data set of a task and compare it with what was published.
+
+    Pairs are matched and their sizes compared; nothing is decoded.
+
+    Returns
+    -------
+    DataFrame
+        set, use (``training`` or ``benchmark``), place, found and expected (images or pairs;
+        None for unknown), problems (a list of str; empty if the set can be used), homepage.
+    """
+    rows = [_row(data, name, place, "training") for name, place in data.training_set.items()]
+    rows += [_row(data, name, place, "benchmark") for name, place in data.benchmarks.items()]
+    return pd.DataFrame(rows).astype({"found": object, "expected": object})
+
+
+def _row(data: DataSettings, name: str, place: str, use: Use) -> dict[str, Any]:
+    published = PUBLISHED.get(name)
+    found = 0
+    problems: tuple[str, ...] = ()
+    try:
+        found = len(_opened(data, place, use))
+    except DatasetError as error:
+        problems = error.problems
+    return {
+        "set": name,
+        "use": use,
+        "place": place if place == BUNDLED else str(paths.dataset(place)),
+        "found": found,
+        "expected": published.expected(use, data.layout) if published else None,
+        "problems": list(problems),
+        "homepage": published.homepage if published else "",
+    }
+
+
+def _opened(data: DataSettings, place: str, use: Use) -> Sized:
+    if place == BUNDLED:
+        return bundled_photographs("train" if use == "training" else "held_out")
+    folder = paths.dataset(place)
+    if data.layout == "photographs":
+        return PhotoFolder(folder)
+    layout = LAYOUTS[data.layout]
+    return layout.train(folder) if use == "training" else layout.test(folder)

@@ -1,0 +1,63 @@
+"""What a task learns from, as its settings say: photographs to degrade, or pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from torch import Tensor
+
+from eamamba import paths
+from eamamba.config import BUNDLED, DataSettings
+from eamamba.datasets.bundled import bundled_photographs
+from eamamba.datasets.folders import PhotoFolder
+from eamamba.datasets.layouts import LAYOUTS
+from eamamba.datasets.pairs import PairedImages
+from eamamba.datasets.patches import DegradedPool, PairedPatchDataset, PatchDataset
+from eamamba.degradations import DEGRADATIONS, Degradation, blind_gaussian_noise
+
+# Seeds of pools, apart from those of the patches cut from them.
+_POOLS = 2**32
+
+
+def training_patches(
+    data: DataSettings, patch: int, length: int, seed: int
+) -> PatchDataset | PairedPatchDataset:
+    """Return the training patches that a task's settings ask for.
+
+    Raises
+    ------
+    DatasetError
+        The training set is missing or not whole.
+    """
+    pairs = training_pairs(data)
+    if pairs is not None:
+        return PairedPatchDataset(pairs, patch, length, seed)
+    images, degrade = training_photographs(data), _degradation(data)
+    if data.pool is None:
+        return PatchDataset(images, degrade, patch, length, seed)
+    size = max(data.pool.size, patch)
+    crops = PatchDataset(images, degrade, size, data.pool.crops, _POOLS + seed)
+    return PairedPatchDataset(DegradedPool(crops), patch, length, seed)
+
+
+def training_pairs(data: DataSettings) -> PairedImages | None:
+    """Return the pairs of the training set; None if it holds clean photographs."""
+    places = list(data.training_set.values())
+    if data.layout == "photographs" or places == [BUNDLED]:
+        return None
+    return LAYOUTS[data.layout].train(paths.dataset(places[0]))
+
+
+def training_photographs(data: DataSettings) -> Sequence[Tensor]:
+    """Return the clean photographs of the training set, folder after folder."""
+    places = list(data.training_set.values())
+    if places == [BUNDLED]:
+        return list(bundled_photographs("train").values())
+    return PhotoFolder(*(paths.dataset(place) for place in places))
+
+
+def _degradation(data: DataSettings) -> Degradation:
+    if data.degradation == "gaussian_noise":
+        return partial(blind_gaussian_noise, sigmas_255=data.sigma_255)
+    return DEGRADATIONS[data.degradation]

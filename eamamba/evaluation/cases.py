@@ -1,0 +1,120 @@
+"""Every image of a test under every condition, as the network gets it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from eamamba.config import TaskSettings
+from eamamba.datasets import BenchmarkImage, benchmark_images
+from eamamba.degradations import evaluation_noise
+from eamamba.degradations.resize import resize
+from eamamba.restore import pad_to_multiple
+
+PAPER_MULTIPLE = 8
+"""The published figures are of images padded to a multiple of it, whatever the network needs."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A test image under one condition.
+
+    Attributes
+    ----------
+    benchmark, image : str
+    clean : Tensor (3, H, W) in [0, 1]
+    degraded : Tensor (3 or 6, h, w)
+        Padded to the right and the bottom; noise is not clipped.
+    conditions : tuple of str
+        The means that the image counts for, such as ``sigma25``.
+    columns : dict
+        What ``per_image.csv`` says of the condition.
+    """
+
+    benchmark: str
+    image: str
+    clean: Tensor
+    degraded: Tensor
+    conditions: tuple[str, ...]
+    columns: dict[str, float | str] = field(default_factory=dict)
+
+
+def cases(settings: TaskSettings) -> Iterator[Case]:
+    """Yield the test images of a task, each under all of its conditions.
+
+    Gaussian noise is tested at every level of ``evaluation.sigmas_255`` (conditions
+    ``sigma15`` …), a benchmark of several parts as a whole and in parts (``combined`` and the
+    names of the parts), any other as a whole (``all``).
+
+    Raises
+    ------
+    DatasetError
+        If a benchmark is missing or not whole; before the first case.
+    """
+    for benchmark, images in benchmark_images(settings.data).items():
+        for image in images:
+            yield from _cases_of(benchmark, image, settings.evaluation.sigmas_255)
+
+
+def _cases_of(
+    benchmark: str, image: BenchmarkImage, sigmas_255: tuple[float, ...]
+) -> Iterator[Case]:
+    def case(degraded: Tensor, *conditions: str, **columns: float | str) -> Case:
+        return Case(benchmark, image.name, image.clean, degraded, conditions, columns)
+
+    if image.degraded is None:
+        for sigma_255 in sigmas_255:
+            noisy = add_protocol_noise(image.clean, PAPER_MULTIPLE, sigma_255=sigma_255)
+            yield case(noisy, f"sigma{sigma_255:g}", sigma_255=sigma_255)
+        return
+    padded = pad_to_multiple(image.degraded, PAPER_MULTIPLE)
+    if image.group:
+        yield case(padded, "combined", image.group, group=image.group)
+    else:
+        yield case(padded, "all")
+
+
+def add_protocol_noise(clean: Tensor, multiple: int, *, sigma_255: float) -> Tensor:
+    """Add the Gaussian noise of the published protocol to a padded image.
+
+    Parameters
+    ----------
+    clean : (C, H, W) in [0, 1]
+    multiple : int
+        Pad to a multiple of it by reflection; the size decides which noise is drawn.
+    sigma_255 : float
+        Standard deviation in 8-bit units.
+
+    Returns
+    -------
+    (C, H', W'), not clipped
+        Padded to the right and the bottom: the noise continues there, it is not reflected.
+    """
+    padded = pad_to_multiple(clean, multiple)
+    channels, height, width = padded.shape
+    return padded + evaluation_noise(channels, height, width) * (sigma_255 / 255)
+
+
+def without_network(degraded: Tensor, scale: int) -> Tensor:
+    """Return what a degraded image is worth by itself: the baseline of a comparison.
+
+    Parameters
+    ----------
+    degraded : (3 or 6, h, w)
+    scale : int
+        How much larger the clean image is.
+
+    Returns
+    -------
+    (3, h·scale, w·scale)
+        The mean of two dual-pixel views; a smaller image enlarged with the bicubic kernel.
+    """
+    if degraded.shape[0] == 6:
+        degraded = torch.stack(degraded.split(3)).mean(0)
+    if scale > 1:
+        height, width = degraded.shape[-2:]
+        degraded = resize(degraded, (height * scale, width * scale)).clamp(0, 1)
+    return degraded

@@ -1,0 +1,55 @@
+"""Restored images as the servers and scripts of the benchmarks take them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+from torch import Tensor
+
+from eamamba.evaluation.cases import Case
+from eamamba.images import write_image
+
+SIDD_VARIABLE = "Idenoised"
+
+
+class Export:
+    """Writes restored images into a folder while a test runs.
+
+    PNG files of 8 bits, ``<benchmark>/<image>.png``, in a folder for each condition between
+    them if there are several; for the blocks of SIDD ``Idenoised.mat`` instead, variable
+    ``Idenoised``, float32 in [0, 1], scenes × blocks × H × W × 3.
+
+    Parameters
+    ----------
+    folder : Path
+    layout : str
+        ``data.layout`` of the settings.
+    """
+
+    def __init__(self, folder: Path, layout: str) -> None:
+        self.folder, self.as_blocks = folder, layout == "sidd"
+        self._blocks: dict[str, dict[tuple[int, int], np.ndarray]] = {}
+
+    def add(self, case: Case, restored: Tensor) -> None:
+        """Take one restored image, (3, H, W) in [0, 1]."""
+        if self.as_blocks:
+            scene, block = (int(number) - 1 for number in case.image.split("_"))
+            blocks = self._blocks.setdefault(case.benchmark, {})
+            blocks[scene, block] = restored.permute(1, 2, 0).cpu().numpy().astype(np.float32)
+            return
+        level = f"sigma{case.columns['sigma_255']:g}" if "sigma_255" in case.columns else ""
+        image = self.folder / case.benchmark / level / f"{case.image.removesuffix('.png')}.png"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        write_image(image, restored)
+
+    def close(self) -> None:
+        """Write what can be written only as a whole."""
+        for benchmark, blocks in self._blocks.items():
+            scenes, numbers = (max(place[axis] for place in blocks) + 1 for axis in (0, 1))
+            together = np.stack([blocks[place] for place in np.ndindex(scenes, numbers)])
+            target = self.folder / benchmark / f"{SIDD_VARIABLE}.mat"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            array = together.reshape(scenes, numbers, *together.shape[1:])
+            scipy.io.savemat(target, {SIDD_VARIABLE: array}, do_compression=True)

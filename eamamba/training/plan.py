@@ -1,0 +1,91 @@
+"""What a training will see, compute and need, without running it."""
+
+from __future__ import annotations
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.multiprocessing.reductions import StorageWeakRef
+
+from eamamba.config import EAMambaSettings, EAMambaSRSettings, Stage, TaskSettings
+from eamamba.datasets import check
+from eamamba.network import build
+from eamamba.profiling import profile
+
+# Weights, their gradients, two moments of AdamW and the moving average.
+_COPIES_OF_WEIGHTS = 5
+_GIB = 2**30
+
+
+def plan(settings: TaskSettings) -> pd.DataFrame:
+    """Return the stages of a training: what each sees and needs, without running it.
+
+    Returns
+    -------
+    DataFrame
+        For each stage its patch (pixels), batch and iterations; patches and megapixels in all;
+        epochs: patches per image of the training set (not a number where none is found);
+        teraflops: 10^12 operations in all, one multiply-add = 1 FLOP, the backward pass taken
+        as two forward passes; memory_gib: weights, optimiser, moving average and what one batch
+        keeps for the backward pass, in float32 and over all devices together.
+    """
+    sets = check(settings.data)
+    images = sets.loc[sets["use"] == "training", "found"].sum()
+    rows = [_stage(settings, stage, images) for stage in settings.training.stages]
+    return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="stage"))
+
+
+def missing(settings: TaskSettings) -> list[str]:
+    """Return what the data sets lack, one line each; empty if they are whole."""
+    lines = []
+    for row in check(settings.data).itertuples():
+        name = f"{row.set} ({row.use})"
+        lines += [f"{name}: {problem}" for problem in row.problems]
+        if not row.problems and row.expected not in (None, row.found):
+            lines.append(f"{name}: {row.found} in {row.place}, {row.expected} published")
+    return lines
+
+
+def _stage(settings: TaskSettings, stage: Stage, images: int) -> dict[str, float]:
+    side = stage.patch // settings.scale
+    cost = profile(settings.model, side)
+    patches = stage.batch * stage.iterations
+    weights = 4 * cost.parameters * _COPIES_OF_WEIGHTS
+    memory = weights + stage.batch * kept_bytes(settings.model, side)
+    return {
+        "patch": stage.patch,
+        "batch": stage.batch,
+        "iterations": stage.iterations,
+        "patches": patches,
+        "megapixels": patches * stage.patch**2 / 1e6,
+        "epochs": patches / images if images else float("nan"),
+        "teraflops": 3 * patches * cost.gflops / 1e3,
+        "memory_gib": memory / _GIB,
+    }
+
+
+def kept_bytes(settings: EAMambaSettings | EAMambaSRSettings, side: int) -> int:
+    """Return the bytes that a forward pass keeps for its backward pass, for one image.
+
+    Parameters
+    ----------
+    settings : EAMambaSettings or EAMambaSRSettings
+    side : int
+        Height and width of the input in pixels.
+    """
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        if not isinstance(tensor, nn.Parameter):
+            storage = tensor.untyped_storage()
+            kept[StorageWeakRef(storage).cdata] = storage.nbytes()
+        return tensor
+
+    with torch.device("meta"):
+        model = build(settings)
+        image = torch.empty(1, settings.inp_channels, side, side)
+    with saved_tensors_hooks(note, lambda tensor: tensor):
+        output = model(image)  # its graph keeps the noted tensors alive, so none is counted twice
+    del output
+    return sum(kept.values())

@@ -1,0 +1,77 @@
+"""The variants of the ablation studies: what they are, what they cost, and that they train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from eamamba.config import EAMambaSettings, Settings, load_settings
+from eamamba.profiling import baseline_2dssm, profile
+from eamamba.training import train
+
+ROOT = Path(__file__).parents[1]
+NET = EAMambaSettings()
+MAMBA = NET.mamba_cfg
+# Variant -> row of the cited complexities; the order of a scan costs nothing.
+COSTS = dict.fromkeys(
+    ["all_around", "multi_head", "zigzag", "zorder", "hilbert"],
+    "paper (concat 8 heads diagonal+raster simple mixer)",
+)
+COSTS |= dict.fromkeys(["heads_2", "heads_4"], "concat 2 or 4 heads")
+COSTS |= {
+    "baseline_2dssm": "add merge 8 scans (the 2DSSM baseline of the ablation)",
+    "ffn": "ffn mixer",
+    "gdfn": "gdfn mixer",
+    "cca": "cca mixer",
+    "no_gate": "no gate (z branch disabled)",
+}
+
+
+def settings(name: str) -> Settings:
+    return load_settings(ROOT / "params.yaml", name)
+
+
+@pytest.mark.parametrize("variant", COSTS)
+def test_variants_of_the_paper_cost_what_the_authors_code_costs(variant: str) -> None:
+    counted = pd.read_csv(ROOT / "data/paper/complexity.csv").set_index("variant")
+    cost = profile(settings("paper").ablation(variant).model)
+    expected = counted.loc[COSTS[variant]]
+    assert cost.parameters / 1e6 == pytest.approx(expected["params_m"], abs=5e-4)
+    assert cost.gflops == pytest.approx(expected["gflops"], abs=0.02)
+
+
+def test_variants_are_the_network_with_one_change() -> None:
+    paper = settings("paper")
+    assert paper.ablation("all_around").model == EAMambaSettings()
+    for variant_name, variant in paper.ablations.items():
+        model = variant.model
+        assert isinstance(model, EAMambaSettings)
+        changed = [name for name, value in model.mamba_cfg if value != getattr(MAMBA, name)]
+        changed += [name for name, value in model if value != getattr(NET, name)]
+        changes = len(set(changed) - {"mamba_cfg"})
+        assert changes == {"all_around": 0, "baseline_2dssm": 2}.get(variant_name, 1), variant_name
+    raster = paper.ablation("multi_head").model
+    assert isinstance(raster, EAMambaSettings)
+    assert paper.ablation("baseline_2dssm").model == baseline_2dssm(raster)
+
+
+@pytest.mark.parametrize("name", ["smoke", "laptop", "paper"])
+def test_variants_are_trained_alike(name: str) -> None:
+    chosen = settings(name)
+    recipes = [variant.training for variant in chosen.ablations.values()]
+    assert all(recipe == recipes[0] for recipe in recipes)
+    data = [variant.data for variant in chosen.ablations.values()]
+    assert all(one == chosen.task("denoise_gaussian").data for one in data)
+    assert set(chosen.studies) == {"module", "scan", "heads", "mixer", "gate"}
+    assert set().union(*chosen.studies.values()) == set(chosen.ablations)
+
+
+@pytest.mark.parametrize("variant", ["baseline_2dssm", "heads_1", "gdfn", "no_gate"])
+def test_variants_train(variant: str, tmp_path: Path) -> None:
+    smoke = settings("smoke").ablation(variant)
+    stage = smoke.training.stages[0].model_copy(update={"iterations": 1})
+    recipe = smoke.training.model_copy(update={"stages": (stage,)})
+    smoke = smoke.model_copy(update={"training": recipe})
+    assert train(smoke, tmp_path, progress=False) is not None

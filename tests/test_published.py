@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -14,13 +13,11 @@ import pytest
 import scipy.io
 import torch
 from PIL import Image
-from torch import Tensor, nn
-from torch.nn import functional as F
+from published_tasks import Enlarge, paper
 
-from eamamba.config import DataSettings, TaskSettings, load_settings
+from eamamba.config import DataSettings
 from eamamba.datasets import (
     DatasetError,
-    PairedFolder,
     benchmark_images,
     bicubic_pairs,
     check,
@@ -125,20 +122,6 @@ TREES |= {f"sr_real_x{scale}": partial(write_realsr, scale=scale) for scale in (
 TREES |= {f"sr_light_x{scale}": partial(write_bicubic, scale=scale) for scale in (2, 3, 4)}
 
 
-class Enlarge(nn.Module):
-    """Leaves its input as it is, or enlarges it; of two views it returns the first."""
-
-    size_multiple = 8
-
-    def __init__(self, scale: int = 1) -> None:
-        super().__init__()
-        self.upscale = scale
-
-    def forward(self, image: Tensor) -> Tensor:
-        size = [side * self.upscale for side in image.shape[-2:]]
-        return F.interpolate(image[:, :3], size, mode="bicubic", antialias=True)
-
-
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make a folder for data sets, away from the project."""
@@ -146,10 +129,6 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("EAMAMBA_DATA", str(folder))
     return folder
-
-
-def paper(name: str) -> TaskSettings:
-    return load_settings(ROOT / "params.yaml", "paper").task(name)
 
 
 @pytest.mark.parametrize("name", TREES)
@@ -308,68 +287,3 @@ def test_stand_ins_are_degraded_alike_in_every_run() -> None:
         assert other.degraded is not None
         assert torch.equal(one.degraded, other.degraded)
         torch.testing.assert_close(one.degraded * 255, (one.degraded * 255).round())
-
-
-@pytest.fixture
-def benchmarks(monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder of published benchmarks, where there is one."""
-    folder = os.environ.get("EAMAMBA_BENCHMARKS")
-    if folder is None:
-        pytest.skip("set EAMAMBA_BENCHMARKS to a folder with Set5, SOTS-indoor, Rain100H …")
-    monkeypatch.setenv("EAMAMBA_DATA", folder)
-    return Path(folder)
-
-
-def on(settings: TaskSettings, benchmarks: dict[str, str], layout: str = "") -> TaskSettings:
-    changes = {"benchmarks": benchmarks, "layout": layout or settings.data.layout}
-    return settings.model_copy(update={"data": settings.data.model_copy(update=changes)})
-
-
-@pytest.mark.parametrize(
-    ("scale", "psnr_db", "ssim"), [(2, 33.66, 0.9299), (3, 30.39, 0.8682), (4, 28.42, 0.8104)]
-)
-def test_bicubic_baseline_of_set5_is_the_published_one(
-    benchmarks: Path, tmp_path: Path, scale: int, psnr_db: float, ssim: float
-) -> None:
-    if not (benchmarks / "Set5").is_dir():
-        pytest.skip("EAMAMBA_BENCHMARKS holds no Set5")
-    settings = on(paper(f"sr_light_x{scale}"), {"Set5": "data/Set5"})
-    means = evaluate(Enlarge(scale), settings, tmp_path, progress=False)["Set5"]["all"]
-    assert means["images"] == 5
-    assert means["psnr_input_db"] == pytest.approx(psnr_db, abs=0.03)
-    assert means["ssim_input"] == pytest.approx(ssim, abs=0.004)
-
-
-@pytest.mark.parametrize(
-    ("name", "benchmark", "layout", "images"),
-    [
-        ("dehaze_indoor", "SOTS-indoor", "reside", 16),
-        ("derain", "Rain100H", "pairs", 20),
-        ("deblur_motion", "GoPro_sample", "pairs", 2),
-        ("denoise_real", "CC15", "pairs", 15),
-    ],
-)
-def test_published_pairs_are_measured(
-    name: str, benchmark: str, layout: str, images: int, benchmarks: Path, tmp_path: Path
-) -> None:
-    if not (benchmarks / benchmark).is_dir():
-        pytest.skip(f"EAMAMBA_BENCHMARKS holds no {benchmark}")
-    settings = on(paper(name), {benchmark: f"data/{benchmark}"}, layout)
-    means = evaluate(Enlarge(), settings, tmp_path, progress=False)[benchmark]["all"]
-    assert means["images"] == images
-    assert means["gain_db"] == pytest.approx(0, abs=0.02)
-    assert 10 < (means["psnr_input_db"] or 0) < 45
-
-
-def test_real_super_resolution_pairs_are_read(benchmarks: Path, tmp_path: Path) -> None:
-    source = benchmarks / "City100_iPhoneX"
-    if not source.is_dir():
-        pytest.skip("EAMAMBA_BENCHMARKS holds no City100_iPhoneX")
-    for file in source.glob("*L.PNG"):
-        number = file.stem[:-1]
-        for folder, letter in (("input", "L"), ("target", "H")):
-            (tmp_path / folder).mkdir(exist_ok=True)
-            (tmp_path / folder / f"{number}.png").symlink_to(source / f"{number}{letter}.PNG")
-    for pair in PairedFolder(tmp_path)[:2]:
-        degraded, clean = pair.read()
-        assert degraded.shape == clean.shape

@@ -106,7 +106,7 @@ def test_unknown_and_missing_backends_are_named() -> None:
     with pytest.raises(BackendError, match="choose auto"):
         selective_scan(**inputs(), backend="gpu")  # type: ignore[arg-type]
     if not torch.cuda.is_available():
-        with pytest.raises(BackendError, match="mamba_ssm.*not available"):
+        with pytest.raises(BackendError, match=r"mamba_ssm.*not available"):
             selective_scan(**inputs(), backend="mamba_ssm")
 
 

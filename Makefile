@@ -25,7 +25,7 @@ install:
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the pinned packages of requirements.lock into $(VENV) (a minute or two) ..."
 	@$(BIN)/python -m pip install --quiet -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@cat requirements.lock pyproject.toml > $(STAMP)
 
 reproduce: setup ## run the pipeline: every table, figure and the book
@@ -47,8 +47,10 @@ check: setup ## lint, formatting, types
 	ruff format --check .
 	mypy
 
-benchmark: setup ## measure this machine; writes results/benchmarks/
-	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script" || exit 1; done
+BENCHMARKS := scan_cpu network_cpu scan_gpu network_gpu
+benchmark: setup ## measure this machine (and its GPU); writes results/benchmarks/
+	@for name in $(BENCHMARKS); do echo "$$name"; \
+	  $(BIN)/python benchmarks/$$name.py --csv results/benchmarks/$$name.csv || exit 1; done
 
 lock: ## resolve requirements.lock and environment.yml anew from pyproject.toml
 	.ci/lock

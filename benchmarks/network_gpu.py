@@ -61,6 +61,9 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, help="write all figures there")
     parser.add_argument("--quick", action="store_true", help="256×256, batch 1, only")
     arguments = parser.parse_args()
+    if not torch.cuda.is_available():
+        print("needs a CUDA device: nothing measured")
+        return
     torch.set_float32_matmul_precision("high")
     torch.manual_seed(0)
     model = EAMamba(EAMambaSettings()).cuda()

@@ -194,6 +194,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two image sizes only")
     parser.add_argument("--sweep", action="store_true", help="look for the best cuts instead")
     arguments = parser.parse_args()
+    if not torch.cuda.is_available():
+        print("needs a CUDA device: nothing measured")
+        return
     if arguments.sweep:
         sweep()
     else:

@@ -133,7 +133,7 @@ class Trainer:
         if state["settings"] != settings.model_dump(mode="json"):
             raise SettingsError(
                 f"{path}: an interrupted training with other settings; finish it with those, "
-                "or start anew with --fresh"
+                "or start anew with --fresh (or delete the file)"
             )
         self.iteration = state["iteration"]
         self.history, self.losses = state["history"], state["losses"]

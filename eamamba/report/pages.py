@@ -9,6 +9,7 @@ import pandas as pd
 import yaml
 
 from eamamba.config import EAMambaError, EAMambaSettings, TaskSettings, load_settings
+from eamamba.report.speed import speed_tables
 from eamamba.report.tables import (
     HEADLINE,
     complexity_table,
@@ -62,6 +63,9 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
     figures = {"profile": profile} | _write_complexity(root, target / "profiling", profile)
+    (target / "benchmarks").mkdir()
+    for name, table in speed_tables(root / "results" / "benchmarks").items():
+        _write(target / "benchmarks" / f"{name}.md", table)
     for task, chosen in tasks.items():
         _write_task(target / task, chosen.model_dump(mode="json", exclude={"task", "profile"}))
         _write(target / task / "all_scores.md", _all_scores(root, profile, task))

@@ -1,0 +1,124 @@
+"""Tables of the speed chapter, from the CSV files that ``benchmarks/`` writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+# backend -> its heading
+_BACKENDS = {"triton": "ours", "mamba_ssm": "mamba_ssm"}
+
+
+def speed_tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """Return the table of each benchmark whose CSV is in ``folder``, ready to print.
+
+    Parameters
+    ----------
+    folder : Path
+        ``results/benchmarks``.
+
+    Returns
+    -------
+    dict of DataFrame
+        By the name of the benchmark; text cells.
+    """
+    makers = {
+        "scan_cpu": _scan_cpu,
+        "network_cpu": _network_cpu,
+        "scan_gpu": _scan_gpu,
+        "network_gpu": _network_gpu,
+    }
+    return {
+        name: make(pd.read_csv(folder / f"{name}.csv"))
+        for name, make in makers.items()
+        if (folder / f"{name}.csv").is_file()
+    }
+
+
+def _formatted(table: pd.DataFrame, columns: dict[str, tuple[str, str]]) -> pd.DataFrame:
+    """Choose, rename and format columns: name in the CSV -> heading, format of its numbers."""
+    shown = {
+        heading: [("–" if pd.isna(x) else format(x, form)) for x in table[name]]
+        for name, (heading, form) in columns.items()
+        if name in table
+    }
+    return pd.DataFrame(shown)
+
+
+def _scan_cpu(table: pd.DataFrame) -> pd.DataFrame:
+    table["forward_over_mm_floor"] *= 100
+    columns = {
+        "scan": ("scan", ""),
+        "order": ("order", ""),
+        "threads": ("threads", ".0f"),
+        "forward_ms": ("forward, ms", ".1f"),
+        "forward_updates_per_ns": ("updates per ns", ".1f"),
+        "forward_backward_over_forward": ("with backward / forward", ".1f"),
+        "forward_over_mm_floor": ("forward / products, %", ".0f"),
+        "forward_scaled_loop_over_ours": ("× faster than the loop", ".0f"),
+        "forward_backward_scaled_loop_over_ours": ("…, with backward", ".0f"),
+        "forward_chunked_over_ours": ("× faster than chunked PyTorch", ".0f"),
+        "forward_backward_chunked_over_ours": ("…, with backward ", ".0f"),
+    }
+    return _formatted(table, columns)
+
+
+def _network_cpu(table: pd.DataFrame) -> pd.DataFrame:
+    columns = {
+        "size": ("image side", ".0f"),
+        "threads": ("threads", ".0f"),
+        "mm_gmacs_per_s": ("torch.mm, GFLOP/s", ".0f"),
+        "floor_s": ("products alone, s", ".2f"),
+        "forward_s": ("forward, s", ".2f"),
+        "forward_over_floor": ("forward / products", ".2f"),
+        "training_step_over_forward": ("training step / forward", ".1f"),
+        "peak_memory_mib": ("peak memory of the process, MiB", ".0f"),
+    }
+    return _formatted(table, columns)
+
+
+def _per_backend(table: pd.DataFrame, index: list[str], value: str) -> pd.DataFrame:
+    """Put the backends side by side for each pass, with how many times faster ours is."""
+    wide = table.pivot(index=[*index, "pass"], columns="backend", values=value)
+    wide = wide.reindex(columns=list(_BACKENDS)).rename(columns=_BACKENDS)
+    wide["× faster"] = wide["mamba_ssm"] / wide["ours"]
+    return wide.reset_index()
+
+
+def _scan_gpu(table: pd.DataFrame) -> pd.DataFrame:
+    table["map"] = table["side"] // table["divisor"]
+    wide = _per_backend(table, ["batch", "side", "map", "head_channels"], "device_ms")
+    wide["pass"] = wide["pass"].replace({"training": "with backward"})
+    columns = {
+        "batch": ("batch", ".0f"),
+        "side": ("image side", ".0f"),
+        "map": ("map side", ".0f"),
+        "head_channels": ("channels per head", ".0f"),
+        "pass": ("pass", ""),
+        "ours": ("ours, ms", ".3f"),
+        "mamba_ssm": ("mamba_ssm and gathers, ms", ".3f"),
+        "× faster": ("× faster", ".1f"),
+    }
+    return _formatted(wide, columns)
+
+
+def _network_gpu(table: pd.DataFrame) -> pd.DataFrame:
+    keys = ["batch", "side"]
+    wide = _per_backend(table, keys, "ms").merge(
+        _per_backend(table, keys, "device_ms"),
+        on=[*keys, "pass"],
+        suffixes=("", ", device"),
+    )
+    columns = {
+        "batch": ("batch", ".0f"),
+        "side": ("image side", ".0f"),
+        "pass": ("pass", ""),
+        "ours": ("ours, ms", ".0f"),
+        "mamba_ssm": ("mamba_ssm, ms", ".0f"),
+        "× faster": ("× faster", ".2f"),
+        "ours, device": ("ours, device alone, ms", ".1f"),
+        "mamba_ssm, device": ("mamba_ssm, device alone, ms", ".1f"),
+        "× faster, device": ("× faster, device alone", ".2f"),
+    }
+    return _formatted(wide, columns)

@@ -49,7 +49,7 @@ def measure(size: int, repeats: int, training: bool) -> dict[str, float]:
     model = EAMamba(settings).eval()
     image = torch.rand(1, 3, size, size)
     gflops = profile(settings, size).gflops_by_kind
-    products = sum(gflops[kind] for kind in gflops if kind not in {"scan", "norm"})
+    products = sum(gflops[kind] for kind in gflops if kind not in {"scan", "out_norm", "pooling"})
     rate = mm_gmacs_per_second()
     with torch.inference_mode():
         forward = best_seconds(lambda: model(image), repeats)

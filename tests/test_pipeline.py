@@ -17,7 +17,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 STAGES: dict[str, Any] = PIPELINE["stages"]
-TASKS: list[str] = PIPELINE["vars"][0]["tasks"]
+TASKS: list[str] = PIPELINE["vars"][0]["in_pipeline"]
 PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 BY_NOTEBOOK = [name for name in STAGES if name != "book"]
 PER_TASK = ["data", "train", "evaluate", "erf"]

@@ -54,7 +54,7 @@ def test_every_task_of_every_profile_has_its_stages() -> None:
     for profile, groups in PARAMS["profiles"].items():
         assert set(groups["tasks"]) >= set(TASKS), f"params.yaml: profiles.{profile}.tasks"
     for stage in PER_TASK:
-        assert STAGES[stage]["matrix"] == {"task": "${tasks}"}
+        assert STAGES[stage]["matrix"] == {"task": "${in_pipeline}"}
 
 
 @pytest.mark.parametrize("stage", list(STAGES))

@@ -9,6 +9,7 @@ take at this machine's own ``torch.mm`` rate, measured in the same run.
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import subprocess
 import sys
@@ -76,19 +77,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256])
     parser.add_argument("--repeats", type=int, default=4)
-    parser.add_argument("--training", action="store_true", help="time a training step as well")
+    parser.add_argument(
+        "--no-training", dest="training", action="store_false", help="time forward passes only"
+    )
     parser.add_argument("--csv", help="write the table here")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(pd.Series(measure(options.one, options.repeats, options.training)).to_json())
+        print(json.dumps(measure(options.one, options.repeats, options.training)))
         return
     rows = []
     for size in options.sizes:
         command = [sys.executable, __file__, "--one", str(size), "--repeats", str(options.repeats)]
-        command += ["--training"] if options.training else []
+        command += [] if options.training else ["--no-training"]
         answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        rows.append(pd.read_json(answer.splitlines()[-1], typ="series"))
+        rows.append(json.loads(answer.splitlines()[-1]))
     table = pd.DataFrame(rows)
     print(table.to_string(index=False, float_format="%.3f"))
     if options.csv:

@@ -13,33 +13,15 @@ import json
 import resource
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 
 import pandas as pd
 import torch
+from cpu_timing import best_seconds, mm_gmacs_per_second
 
 from eamamba.config import EAMambaSettings
 from eamamba.memory import reuse_large_blocks
 from eamamba.network import EAMamba
 from eamamba.profiling import profile
-
-
-def best_seconds(function: Callable[[], object], repeats: int) -> float:
-    """Return the shortest of ``repeats`` runs after one to warm up."""
-    function()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-def mm_gmacs_per_second() -> float:
-    """Return the rate of a large float32 matrix product, in 1e9 multiply-adds per second."""
-    a, b = torch.rand(4096, 1024), torch.rand(1024, 4096)
-    return 4096 * 4096 * 1024 / best_seconds(lambda: a @ b, 8) / 1e9
 
 
 def measure(size: int, repeats: int, training: bool) -> dict[str, float]:

@@ -11,13 +11,14 @@ paper's model at 256×256. A multiply-add counts as one operation.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import pandas as pd
 import torch
 from chunked_pytorch import chunked_scan
+from cpu_timing import best_seconds, mm_gmacs_per_second
 from torch import Tensor
 
 from eamamba.memory import reuse_large_blocks
@@ -29,24 +30,6 @@ HEADS, STATES = 8, 16
 PAPER_SCANS = [(256, 8, 4), (256, 16, 6), (128, 16, 12), (64, 32, 12), (32, 64, 7)]
 PRODUCTS_GMACS = 121.0  # matrix products and convolutions of that model
 LOOP_SIDE = 24  # the plain loop is timed on a smaller image
-
-
-def best_seconds(function: Callable[[], object], repeats: int) -> float:
-    """Return the shortest of ``repeats`` runs after one to warm up."""
-    clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
-    function()
-    times = []
-    for _ in range(repeats):
-        start = clock()
-        function()
-        times.append(clock() - start)
-    return min(times)
-
-
-def mm_gmacs_per_second() -> float:
-    """Return the rate of a large float32 matrix product, in 1e9 multiply-adds per second."""
-    a, b = torch.rand(4096, 1024), torch.rand(1024, 4096)
-    return 4096 * 4096 * 1024 / best_seconds(lambda: a @ b, 8) / 1e9
 
 
 def make_inputs(side: int, channels: int, pattern: str) -> list[Tensor]:
@@ -123,18 +106,18 @@ def _row(
 def comparisons(repeats: int) -> list[dict[str, Any]]:
     """Return how many times faster the kernels are than PyTorch at 256×256.
 
-    On one thread: eager PyTorch waits for its slowest thread after each of thousands of
-    small operations, so on a busy machine more threads would flatter the kernels.
+    On a busy machine the rows with several threads flatter the kernels: eager PyTorch waits
+    for its slowest thread after each of thousands of small operations.
     """
     rows = []
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    for channels in (8, 16):
+    scale = (256 / LOOP_SIDE) ** 2  # a step of the loop takes as long at any length
+    for count, channels in product(sorted({1, threads}), (8, 16)):
+        torch.set_num_threads(count)
         inputs = make_inputs(256, channels, "raster")
         short = make_inputs(LOOP_SIDE, channels, "raster")
-        scale = (256 / LOOP_SIDE) ** 2  # a step of the loop takes as long at any length
         row: dict[str, Any] = {"scan": f"256x256, {HEADS} heads of {channels}", "order": "raster"}
-        row["threads"] = 1
+        row["threads"] = count
         for name, training in (("forward", False), ("forward_backward", True)):
             ours = timed(cpu, inputs, repeats, training)
             eager = timed(chunked_scan, inputs, 2, training)

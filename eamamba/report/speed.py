@@ -73,6 +73,7 @@ def _scan_cpu_rivals(table: pd.DataFrame) -> pd.DataFrame:
     """Return how many times slower plain PyTorch is."""
     table["scan"] = table["scan"].str.replace("x", "×")
     columns = {
+        "threads": ("threads", ".0f"),
         "scan": ("scan", ""),
         "forward_scaled_loop_over_ours": ("loop / ours, forward", ".0f"),
         "forward_backward_scaled_loop_over_ours": ("loop / ours, with backward", ".0f"),

@@ -1,0 +1,29 @@
+"""Timing on a processor, for the scripts beside this one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+
+
+def best_seconds(function: Callable[[], object], repeats: int) -> float:
+    """Return the shortest of ``repeats`` runs after one to warm up.
+
+    On one thread it is the processor time, which other programs hardly disturb.
+    """
+    clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
+    function()
+    times = []
+    for _ in range(repeats):
+        start = clock()
+        function()
+        times.append(clock() - start)
+    return min(times)
+
+
+def mm_gmacs_per_second() -> float:
+    """Return the rate of a large float32 matrix product, in 1e9 multiply-adds per second."""
+    a, b = torch.rand(4096, 1024), torch.rand(1024, 4096)
+    return 4096 * 4096 * 1024 / best_seconds(lambda: a @ b, 8) / 1e9

@@ -7,7 +7,7 @@ from the generator alone; with strength 0 the image comes back unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from torch import Generator, Tensor
@@ -27,14 +27,25 @@ from eamamba.degradations.resize import (
     crop_to_multiple,
     jpeg,
     low_resolution_camera,
+    resize,
 )
+from eamamba.degradations.steps import note
 from eamamba.degradations.weather import indoor_haze, outdoor_haze, rain, scatter
 
 Degradation = Callable[[Tensor, Generator], Tensor]
 
 
-def _bicubic(clean: Tensor, rng: Generator, *, scale: int) -> Tensor:  # noqa: ARG001
-    return bicubic_downsample(clean, scale).clamp(0, 1)
+def _bicubic(
+    clean: Tensor,
+    rng: Generator,  # noqa: ARG001
+    *,
+    scale: int,
+    steps: dict[str, Tensor] | None = None,
+) -> Tensor:
+    small = bicubic_downsample(clean, scale).clamp(0, 1)
+    note(steps, "input: shrunk", lambda: small)
+    note(steps, "enlarged by bicubic", lambda: resize(small, (clean.shape[1], clean.shape[2])))
+    return small
 
 
 DEGRADATIONS: dict[str, Degradation] = {
@@ -59,6 +70,46 @@ All keep the size, but `bicubic_*`, which shrink it, and `dual_pixel_defocus`, w
 channels.
 """
 
+
+def degradation_steps(
+    kind: str, clean: Tensor, rng: Generator, sigmas_255: Sequence[float]
+) -> dict[str, Tensor]:
+    """Show how a degradation comes about: its pictures from the first stage to the last.
+
+    Parameters
+    ----------
+    kind : str
+        A name of `DEGRADATIONS`.
+    clean : (3, H, W) in [0, 1]
+        For `bicubic_*`, H and W must be multiples of the scale.
+    rng : Generator
+        As for the degradation itself, whose result stays the same. `gaussian_noise` has the
+        generator of the test protocol instead.
+    sigmas_255 : sequence of float
+        Noise levels in 8-bit units, for `gaussian_noise` alone: one picture for each.
+
+    Returns
+    -------
+    dict
+        Title to picture: colours (3, h, w) or a map (1, h, w) in display values [0, 1], noisy
+        ones of `gaussian_noise` unclipped. What the network gets is the last picture, except for
+        `bicubic_*` (the first, of 1 / scale the size, is followed by its enlargement, which the
+        scores take for the input) and `dual_pixel_defocus` (both views, then their difference).
+
+    Raises
+    ------
+    ValueError
+        The size is no multiple of the scale of `bicubic_*`.
+    """
+    if kind == "gaussian_noise":
+        noise = evaluation_noise(*clean.shape)
+        return {f"σ = {sigma:g}": clean + noise * (sigma / 255) for sigma in sigmas_255}
+    steps: dict[str, Tensor] = {}
+    degrade: Callable[..., Tensor] = DEGRADATIONS[kind]
+    degrade(clean, rng, steps=steps)
+    return steps
+
+
 __all__ = [
     "DEGRADATIONS",
     "EVALUATION_SEED",
@@ -67,6 +118,7 @@ __all__ = [
     "blind_gaussian_noise",
     "crop_to_multiple",
     "defocus_blur",
+    "degradation_steps",
     "dual_pixel_defocus",
     "evaluation_noise",
     "gaussian_noise",

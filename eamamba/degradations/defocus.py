@@ -10,13 +10,20 @@ from torch.nn import functional as F
 
 from eamamba.degradations.depth import random_depth
 from eamamba.degradations.light import to_linear_light, to_srgb, uniform
+from eamamba.degradations.steps import note
 
 _LAYERS = 9
 _OBJECTS = 2
+_AMPLIFICATION = 4
 
 
 def defocus_blur(
-    clean: Tensor, rng: Generator, *, depth: Tensor | None = None, strength: float = 1.0
+    clean: Tensor,
+    rng: Generator,
+    *,
+    depth: Tensor | None = None,
+    strength: float = 1.0,
+    steps: dict[str, Tensor] | None = None,
 ) -> Tensor:
     """Blur each point by the disk that its distance from the focal plane gives.
 
@@ -31,6 +38,8 @@ def defocus_blur(
     strength : float
         Factor of the blur radius (drawn between 2 and 7 pixels at the depth farthest from
         focus); 0 returns the image unchanged (up to float32 rounding).
+    steps : dict, optional
+        Filled with intermediate pictures, title to (3 or 1, h, w) in [0, 1], in their order.
 
     Returns
     -------
@@ -41,12 +50,19 @@ def defocus_blur(
     Potmesil, Chakravarty, "A lens and aperture camera model for synthetic image generation",
     SIGGRAPH 1981 (circle of confusion).
     """
-    depth, radii = _blur_radii(clean, rng, depth, strength)
-    return to_srgb(_composite(to_linear_light(clean), depth, radii, _disk).clamp(0, 1))
+    depth, radii = _blur_radii(clean, rng, depth, strength, steps)
+    result = to_srgb(_composite(to_linear_light(clean), depth, radii, _disk).clamp(0, 1))
+    note(steps, "input: blurred", lambda: result)
+    return result
 
 
 def dual_pixel_defocus(
-    clean: Tensor, rng: Generator, *, depth: Tensor | None = None, strength: float = 1.0
+    clean: Tensor,
+    rng: Generator,
+    *,
+    depth: Tensor | None = None,
+    strength: float = 1.0,
+    steps: dict[str, Tensor] | None = None,
 ) -> Tensor:
     """Return the left and right dual-pixel views of a defocused photograph.
 
@@ -63,21 +79,33 @@ def dual_pixel_defocus(
     Abuolaim, Delbracio, Kelly, Brown, Milanfar, "Learning to reduce defocus blur by
     realistically modeling dual-pixel data", ICCV 2021.
     """
-    depth, radii = _blur_radii(clean, rng, depth, strength)
+    depth, radii = _blur_radii(clean, rng, depth, strength, steps)
     linear = to_linear_light(clean)
     left = _composite(linear, depth, radii, _left_half_disk)
     right = _composite(linear, depth, radii, lambda radius: _left_half_disk(radius).flip(1))
-    return to_srgb(torch.cat([left, right]).clamp(0, 1))
+    result = to_srgb(torch.cat([left, right]).clamp(0, 1))
+    difference = f"|left − right| × {_AMPLIFICATION}"
+    note(steps, "input: left view", lambda: result[:3])
+    note(steps, "input: right view", lambda: result[3:])
+    note(steps, difference, lambda: _AMPLIFICATION * (result[:3] - result[3:]).abs().mean(0)[None])
+    return result
 
 
 def _blur_radii(
-    clean: Tensor, rng: Generator, depth: Tensor | None, strength: float
+    clean: Tensor,
+    rng: Generator,
+    depth: Tensor | None,
+    strength: float,
+    steps: dict[str, Tensor] | None,
 ) -> tuple[Tensor, Tensor]:
     """Return the depth map, and the signed radius at `_LAYERS` depths from far to near."""
     if depth is None:
         depth = random_depth(clean.shape[1], clean.shape[2], rng, objects=_OBJECTS)
     focus, largest = uniform(rng, 0, 1), strength * uniform(rng, 2.0, 7.0)
     farthest_from_focus = max(focus, 1 - focus)
+    note(steps, "depth: white is far", lambda: depth)
+    title = f"blur radius: white is {largest:.1f} px"
+    note(steps, title, lambda: (depth - focus).abs() / farthest_from_focus)
     return depth, (torch.linspace(1, 0, _LAYERS) - focus) * (largest / farthest_from_focus)
 
 

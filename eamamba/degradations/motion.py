@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from eamamba.degradations.light import to_linear_light, to_srgb, uniform
+from eamamba.degradations.steps import note
 
 _STEPS = 64
 _MOST_POSES = 33
@@ -20,6 +21,7 @@ def motion_blur(
     *,
     extent_px: tuple[float, float] = (3.0, 18.0),
     strength: float = 1.0,
+    steps: dict[str, Tensor] | None = None,
 ) -> Tensor:
     """Average the views of a camera that shakes and turns while the shutter is open.
 
@@ -35,6 +37,8 @@ def motion_blur(
         Range of the largest displacement of any image corner from the middle view, in pixels.
     strength : float
         Factor of that displacement; 0 returns the image unchanged (up to float32 rounding).
+    steps : dict, optional
+        Filled with intermediate pictures, title to (3 or 1, h, w) in [0, 1], in their order.
 
     Returns
     -------
@@ -54,10 +58,30 @@ def motion_blur(
     poses = min(2 * math.ceil(extent) + 1, _MOST_POSES)
     chosen = path[torch.linspace(0, _STEPS, poses).round().long()] if poses > 1 else path[:1] * 0
     linear = to_linear_light(clean)
+    homographies = _homographies(chosen, height, width)
+    half = homographies[: poses // 2 + 1]
+    result = _mean_view(linear, homographies)
+    note(steps, "paths of single points", lambda: _paths(homographies, height, width))
+    note(steps, "first view of the exposure", lambda: _mean_view(linear, homographies[:1]))
+    note(steps, "last view of the exposure", lambda: _mean_view(linear, homographies[-1:]))
+    note(steps, f"mean of the first {len(half)} views", lambda: _mean_view(linear, half))
+    note(steps, f"input: mean of all {poses} views", lambda: result)
+    return result
+
+
+def _mean_view(linear: Tensor, homographies: Tensor) -> Tensor:
     total = torch.zeros_like(linear)
-    for homography in _homographies(chosen, height, width):
+    for homography in homographies:
         total += _warp(linear, homography)
-    return to_srgb((total / poses).clamp(0, 1))
+    return to_srgb((total / len(homographies)).clamp(0, 1))
+
+
+def _paths(homographies: Tensor, height: int, width: int) -> Tensor:
+    """Return the paths that points of a square lattice take over the image, (1, H, W)."""
+    spacing = max(min(height, width) // 6, 1)
+    points = torch.zeros(1, height, width)
+    points[:, spacing // 2 :: spacing, spacing // 2 :: spacing] = 1
+    return torch.stack([_warp(points, homography) for homography in homographies]).sum(0)
 
 
 def _camera_path(rng: Generator) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from eamamba.degradations.light import normal, to_linear_light, to_srgb, uniform
+from eamamba.degradations.steps import note
 
 EVALUATION_SEED = 2454
 
@@ -51,7 +52,13 @@ def evaluation_noise(channels: int, height: int, width: int) -> Tensor:
     return torch.randn(channels, height, width, generator=rng)
 
 
-def sensor_noise(clean: Tensor, rng: Generator, *, strength: float = 1.0) -> Tensor:
+def sensor_noise(
+    clean: Tensor,
+    rng: Generator,
+    *,
+    strength: float = 1.0,
+    steps: dict[str, Tensor] | None = None,
+) -> Tensor:
     """Add the noise of a small camera sensor, as it looks after the camera's processing.
 
     The image is taken back to raw sensor values through an inverse camera pipeline with random
@@ -66,6 +73,8 @@ def sensor_noise(clean: Tensor, rng: Generator, *, strength: float = 1.0) -> Ten
     rng : Generator
     strength : float
         Factor of the noise variances; 0 returns the image unchanged.
+    steps : dict, optional
+        Filled with intermediate pictures, title to (3 or 1, h, w) in [0, 1], in their order.
 
     Returns
     -------
@@ -87,11 +96,20 @@ def sensor_noise(clean: Tensor, rng: Generator, *, strength: float = 1.0) -> Ten
     linear = to_linear_light(_inverse_tone_curve(clean))
     camera = torch.tensordot(torch.linalg.inv(matrix), linear, dims=1) / (gains * exposure)
     raw = (camera * _bayer_pattern(*clean.shape[1:])).sum(0).clamp(0, 1)
+    note(steps, "raw values, brightened", lambda: _brightened(raw, raw))
     noisy = raw + math.sqrt(read) * torch.randn(raw.shape, generator=rng)
     if shot > 0:
         noisy = noisy + shot * torch.poisson(raw / shot, generator=rng) - raw
+    note(steps, "raw values with noise", lambda: _brightened(noisy, raw))
     change = _develop(noisy, gains * exposure, matrix) - _develop(raw, gains * exposure, matrix)
-    return (clean + change).clamp(0, 1)
+    result = (clean + change).clamp(0, 1)
+    note(steps, "input: developed", lambda: result)
+    return result
+
+
+def _brightened(raw: Tensor, reference: Tensor) -> Tensor:
+    """Return a mosaic (H, W) for display, (1, H, W): white is the brightest reference value."""
+    return to_srgb(raw[None] / reference.max().clamp(min=1e-6))
 
 
 def _develop(raw: Tensor, gains: Tensor, matrix: Tensor) -> Tensor:

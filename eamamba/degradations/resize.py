@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from eamamba.degradations.light import to_linear_light, to_srgb, uniform
+from eamamba.degradations.steps import note
 
 
 def bicubic_downsample(image: Tensor, scale: int) -> Tensor:
@@ -63,7 +64,12 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def low_resolution_camera(
-    clean: Tensor, rng: Generator, *, scale: int = 2, strength: float = 1.0
+    clean: Tensor,
+    rng: Generator,
+    *,
+    scale: int = 2,
+    strength: float = 1.0,
+    steps: dict[str, Tensor] | None = None,
 ) -> Tensor:
     """Photograph the image with a lower-resolution camera and resize back to the same grid.
 
@@ -79,6 +85,8 @@ def low_resolution_camera(
     strength : float
         Factor of blur width, noise variance and JPEG loss. With 0 only the loss of resolution
         remains, and with `scale` 1 besides, the image is returned unchanged.
+    steps : dict, optional
+        Filled with intermediate pictures, title to (3 or 1, h, w) in [0, 1], in their order.
 
     Returns
     -------
@@ -95,18 +103,25 @@ def low_resolution_camera(
         uniform(rng, 0, math.pi),
     )
     photon, read = strength * uniform(rng, 0, 1e-4), strength * uniform(rng, 0, 2e-6)
-    quality = 100 - strength * uniform(rng, 2, 10)
+    quality = round(max(100 - strength * uniform(rng, 2, 10), 5))
 
     reach = kernel.shape[0] // 2
     linear = F.pad(to_linear_light(clean)[None], (reach,) * 4, mode="replicate")
     blurred = F.conv2d(linear, kernel.expand(3, 1, -1, -1), groups=3)[0]
+    note(steps, "blurred by the lens", lambda: to_srgb(blurred))
     size = (math.ceil(clean.shape[1] / scale), math.ceil(clean.shape[2] / scale))
-    small = resize(blurred, size).clamp(0, 1)
-    deviation = (photon * small + read).sqrt()
-    small = to_srgb((small + deviation * torch.randn(small.shape, generator=rng)).clamp(0, 1))
+    sampled = resize(blurred, size).clamp(0, 1)
+    note(steps, "sampled", lambda: to_srgb(sampled))
+    deviation = (photon * sampled + read).sqrt()
+    noise = deviation * torch.randn(sampled.shape, generator=rng)
+    small = to_srgb((sampled + noise).clamp(0, 1))
+    note(steps, "with noise", lambda: small)
     if strength > 0:
-        small = jpeg(small, round(max(quality, 5)))
-    return resize(small, (clean.shape[1], clean.shape[2])).clamp(0, 1)
+        small = jpeg(small, quality)
+        note(steps, f"JPEG of quality {quality}", lambda: small)
+    result = resize(small, (clean.shape[1], clean.shape[2])).clamp(0, 1)
+    note(steps, "input: enlarged", lambda: result)
+    return result
 
 
 def jpeg(image: Tensor, quality: int) -> Tensor:

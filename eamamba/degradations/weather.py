@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from eamamba.degradations.depth import random_depth
 from eamamba.degradations.light import uniform
+from eamamba.degradations.steps import note
 
 
 def scatter(clean: Tensor, depth: Tensor, beta: float, airlight: Tensor) -> Tensor:
@@ -37,7 +38,12 @@ def scatter(clean: Tensor, depth: Tensor, beta: float, airlight: Tensor) -> Tens
 
 
 def indoor_haze(
-    clean: Tensor, rng: Generator, *, depth: Tensor | None = None, strength: float = 1.0
+    clean: Tensor,
+    rng: Generator,
+    *,
+    depth: Tensor | None = None,
+    strength: float = 1.0,
+    steps: dict[str, Tensor] | None = None,
 ) -> Tensor:
     """Add haze over a smooth scene: beta in 0.6 to 1.8 per full depth, coloured airlight.
 
@@ -49,6 +55,8 @@ def indoor_haze(
         0 is near, 1 far; a random smooth scene if left out.
     strength : float
         Factor of beta; 0 returns the image unchanged.
+    steps : dict, optional
+        Filled with intermediate pictures, title to (3 or 1, h, w) in [0, 1], in their order.
 
     Returns
     -------
@@ -63,11 +71,17 @@ def indoor_haze(
         depth = random_depth(clean.shape[1], clean.shape[2], rng)
     beta = strength * uniform(rng, 0.6, 1.8)
     airlight = 0.7 + 0.3 * torch.rand(3, 1, 1, generator=rng)
-    return scatter(clean, depth, beta, airlight)
+    note(steps, "depth: white is far", lambda: depth)
+    return _hazy(clean, depth, beta, airlight, steps)
 
 
 def outdoor_haze(
-    clean: Tensor, rng: Generator, *, depth: Tensor | None = None, strength: float = 1.0
+    clean: Tensor,
+    rng: Generator,
+    *,
+    depth: Tensor | None = None,
+    strength: float = 1.0,
+    steps: dict[str, Tensor] | None = None,
 ) -> Tensor:
     """Add haze over a deep scene: beta in 0.04 to 0.2 over 10 units of depth, white airlight.
 
@@ -78,10 +92,30 @@ def outdoor_haze(
         depth = random_depth(clean.shape[1], clean.shape[2], rng)
     beta = strength * uniform(rng, 0.04, 0.2)
     airlight = torch.full((3, 1, 1), uniform(rng, 0.8, 1.0))
-    return scatter(clean, 10 * depth, beta, airlight)
+    note(steps, "depth: white is far", lambda: depth)
+    return _hazy(clean, 10 * depth, beta, airlight, steps)
 
 
-def rain(clean: Tensor, rng: Generator, *, strength: float = 1.0) -> Tensor:
+def _hazy(
+    clean: Tensor,
+    depth: Tensor,
+    beta: float,
+    airlight: Tensor,
+    steps: dict[str, Tensor] | None,
+) -> Tensor:
+    result = scatter(clean, depth, beta, airlight)
+    note(steps, "transmission: white is 1", lambda: torch.exp(-beta * depth))
+    note(steps, "input: hazy", lambda: result)
+    return result
+
+
+def rain(
+    clean: Tensor,
+    rng: Generator,
+    *,
+    strength: float = 1.0,
+    steps: dict[str, Tensor] | None = None,
+) -> Tensor:
     """Add layers of rain streaks, and the veil that distant rain draws over the scene.
 
     Between two and four layers share a wind direction; nearer layers have longer, wider and
@@ -93,6 +127,8 @@ def rain(clean: Tensor, rng: Generator, *, strength: float = 1.0) -> Tensor:
     rng : Generator
     strength : float
         Factor of streak brightness and veil density; 0 returns the image unchanged.
+    steps : dict, optional
+        Filled with intermediate pictures, title to (3 or 1, h, w) in [0, 1], in their order.
 
     Returns
     -------
@@ -114,7 +150,11 @@ def rain(clean: Tensor, rng: Generator, *, strength: float = 1.0) -> Tensor:
         nearness = 0.7**layer
         kernel = _streak(length * nearness, 0.8 * nearness, wind + uniform(rng, -0.08, 0.08))
         streaks += brightness * _falling(kernel, density / nearness, height, width, rng)
-    return (veil + streaks).clamp(0, 1)
+    result = (veil + streaks).clamp(0, 1)
+    note(steps, "veil of distant rain", lambda: veil)
+    note(steps, "streaks alone", lambda: streaks)
+    note(steps, "input: rainy", lambda: result)
+    return result
 
 
 def _falling(kernel: Tensor, density: float, height: int, width: int, rng: Generator) -> Tensor:

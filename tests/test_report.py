@@ -161,6 +161,24 @@ def figures(per_image: pd.DataFrame) -> dict[str, Figure]:
     }
 
 
+def test_degradation_scores_what_can_be_compared_with_the_clean_picture() -> None:
+    clean = np.zeros((3, 8, 12), np.float32)
+    steps = {"depth": clean[:1], "sampled": clean[:, :4, :6], "input: enlarged": clean + 0.1}
+    figure = report.degradation(clean, steps)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == ["clean", "depth", "sampled\n6×4 pixels", "input: enlarged\n20.00 dB"]
+    shapes = [axes.images[0].get_array().shape[:2] for axes in figure.axes]
+    assert shapes == [(8, 12), (8, 12), (4, 6), (8, 12)]
+
+
+def test_degradation_of_many_steps_takes_two_rows() -> None:
+    clean = np.zeros((3, 8, 8), np.float32)
+    for steps, rows in ((2, 1), (3, 1), (4, 2), (5, 2)):
+        panels = report.degradation(clean, {str(step): clean + 0.1 for step in range(steps)}).axes
+        assert {axes.get_subplotspec().rowspan.start for axes in panels} == set(range(rows))
+        assert sum(len(axes.images) for axes in panels) == 1 + steps
+
+
 def test_figures_are_the_same_bytes_every_time(per_image: pd.DataFrame, tmp_path: Path) -> None:
     first, again = figures(per_image), figures(per_image)
     for name in first:

@@ -60,13 +60,34 @@ def contact_sheet(pictures: Mapping[str, Picture], columns: int = 6) -> Figure:
 
 
 @styled
-def degradation(clean: Picture, degraded: Mapping[str, Picture]) -> Figure:
-    """Draw one photograph clean and at every strength of its degradation."""
-    figure = Figure(figsize=(7.5, 2.35), dpi=110)
-    columns = figure.subplots(1, 1 + len(degraded))
-    show(columns[0], to_display(clean), "clean")
-    for axes, (name, picture) in zip(columns[1:], degraded.items(), strict=True):
-        show(axes, to_display(picture), f"{name}\n{psnr_db(picture, clean):.2f} dB")
+def degradation(clean: Picture, steps: Mapping[str, Picture]) -> Figure:
+    """Draw one photograph clean, then degraded step by step or level by level.
+
+    A picture in colour and of the clean one's size has its PSNR in the title. One of another size
+    has its size there, and is drawn with square pixels as large as its panel.
+
+    Parameters
+    ----------
+    clean : (3, H, W) in [0, 1]
+    steps : mapping
+        Title and picture, (3 or 1, h, w); one channel is drawn in gray.
+    """
+    panels = {"clean": clean, **steps}
+    columns = len(panels) if len(panels) <= 4 else 3
+    rows = -(-len(panels) // columns)
+    height, width = clean.shape[1:]
+    row_inches = 7.5 / columns * height / width + 0.4
+    figure = Figure(figsize=(7.5, rows * row_inches), dpi=150)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, (title, picture) in zip(grid, panels.items(), strict=False):
+        high, wide = picture.shape[1:]
+        if picture is not clean and picture.shape == clean.shape:
+            title += f"\n{psnr_db(picture, clean):.2f} dB"
+        elif (high, wide) != (height, width):
+            title += f"\n{wide}×{high} pixels"
+        show(axes, to_display(picture), title, cmap="gray", vmin=0, vmax=1)
     return figure
 
 

@@ -27,6 +27,7 @@ COSTS |= {
     "cca": "cca mixer",
     "no_gate": "no gate (z branch disabled)",
 }
+EXPECTED_CHANGES = {"all_around": 0, "seed_1": 0, "seed_2": 0, "baseline_2dssm": 2}
 
 
 def settings(name: str) -> Settings:
@@ -51,7 +52,7 @@ def test_variants_are_the_network_with_one_change() -> None:
         changed = [name for name, value in model.mamba_cfg if value != getattr(MAMBA, name)]
         changed += [name for name, value in model if value != getattr(NET, name)]
         changes = len(set(changed) - {"mamba_cfg"})
-        assert changes == {"all_around": 0, "baseline_2dssm": 2}.get(variant_name, 1), variant_name
+        assert changes == EXPECTED_CHANGES.get(variant_name, 1), variant_name
     raster = paper.ablation("multi_head").model
     assert isinstance(raster, EAMambaSettings)
     assert paper.ablation("baseline_2dssm").model == baseline_2dssm(raster)
@@ -60,11 +61,14 @@ def test_variants_are_the_network_with_one_change() -> None:
 @pytest.mark.parametrize("name", ["smoke", "laptop", "paper"])
 def test_variants_are_trained_alike(name: str) -> None:
     chosen = settings(name)
-    recipes = [variant.training for variant in chosen.ablations.values()]
-    assert all(recipe == recipes[0] for recipe in recipes)
+    recipes = {name: variant.training for name, variant in chosen.ablations.items()}
+    seeds = {name: recipe.seed for name, recipe in recipes.items() if recipe.seed}
+    assert seeds == {"seed_1": 1, "seed_2": 2}
+    unseeded = [recipe.model_copy(update={"seed": 0}) for recipe in recipes.values()]
+    assert all(recipe == unseeded[0] for recipe in unseeded)
     data = [variant.data for variant in chosen.ablations.values()]
     assert all(one == chosen.task("denoise_gaussian").data for one in data)
-    assert set(chosen.studies) == {"module", "scan", "heads", "mixer", "gate"}
+    assert set(chosen.studies) == {"module", "scan", "heads", "mixer", "gate", "chance"}
     assert set().union(*chosen.studies.values()) == set(chosen.ablations)
 
 

@@ -16,7 +16,6 @@ from eamamba.degradations import (
     blind_gaussian_noise,
     crop_to_multiple,
     defocus_blur,
-    degradation_steps,
     dual_pixel_defocus,
     evaluation_noise,
     gaussian_noise,
@@ -105,61 +104,6 @@ def test_error_grows_with_strength(name: str, clean: Tensor) -> None:
         ]
         errors.append(sum(float((result - clean).square().mean()) for result in results))
     assert 0 < errors[0] < errors[1]
-
-
-@pytest.mark.parametrize("name", [name for name in DEGRADATIONS if name != "gaussian_noise"])
-def test_steps_change_nothing_and_hold_the_input(name: str, clean: Tensor) -> None:
-    for seed in range(3):
-        plain, watched, noted = seeded(seed), seeded(seed), {}
-        result = DEGRADATIONS[name](clean, plain)
-        assert torch.equal(DEGRADATIONS[name](clean, watched, steps=noted), result)
-        assert torch.equal(plain.get_state(), watched.get_state())
-        steps = degradation_steps(name, clean, seeded(seed), (15,))
-        assert list(steps) == list(noted)
-        assert all(torch.equal(steps[title], noted[title]) for title in steps)
-        inputs = [title for title in steps if title.startswith("input: ")]
-        assert torch.equal(torch.cat([steps[title] for title in inputs]), result)
-        if name != "dual_pixel_defocus" and not name.startswith("bicubic"):
-            assert inputs == list(steps)[-1:]
-
-
-@pytest.mark.parametrize("name", [name for name in DEGRADATIONS if name != "gaussian_noise"])
-def test_steps_are_pictures_to_look_at(name: str, clean: Tensor) -> None:
-    steps = degradation_steps(name, clean, seeded(1), ())
-    assert len(steps) >= 2
-    for title, picture in steps.items():
-        assert title.strip(), "a picture without a title"
-        assert picture.dim() == 3, title
-        assert picture.shape[0] in (1, 3), title
-        assert picture.isfinite().all(), title
-        assert 0 <= picture.min() < picture.max() <= 1, f"{title}: blank, or beyond black or white"
-
-
-def test_steps_of_gaussian_noise_are_its_levels(clean: Tensor) -> None:
-    rng = seeded()
-    state = rng.get_state()
-    steps = degradation_steps("gaussian_noise", clean, rng, (15, 50))
-    assert list(steps) == ["σ = 15", "σ = 50"]
-    noise = evaluation_noise(*clean.shape)
-    assert torch.equal(steps["σ = 50"], clean + noise * (50 / 255))
-    assert steps["σ = 50"].min() < 0, "clipped"
-    assert torch.equal(rng.get_state(), state), "the test protocol has a generator of its own"
-
-
-def test_steps_explain_the_result(clean: Tensor) -> None:
-    _, transmission, hazy = degradation_steps("outdoor_haze", clean * 0, seeded(3), ()).values()
-    airlight = hazy.max() / (1 - transmission).max()
-    torch.testing.assert_close(hazy, (airlight * (1 - transmission)).expand(3, -1, -1))
-    veil, streaks, rainy = degradation_steps("rain", clean, seeded(3), ()).values()
-    assert torch.equal((veil + streaks).clamp(0, 1), rainy)
-    *_, left, right, difference = degradation_steps(
-        "dual_pixel_defocus", clean, seeded(3), ()
-    ).values()
-    torch.testing.assert_close(
-        difference, (4 * (left - right).abs().mean(0, keepdim=True)).clamp(0, 1)
-    )
-    _, first, last, *_ = degradation_steps("motion_blur", clean, seeded(3), ()).values()
-    assert (first - last).abs().mean() > 0.01
 
 
 def test_bicubic_equals_the_golden_resize() -> None:

@@ -21,7 +21,7 @@ from eamamba.metrics import PAPER_CROP, psnr, ssim
 from eamamba.network import EAMamba
 from eamamba.restore import restore
 
-COLUMNS = ["benchmark", "image", "sigma_255", "psnr_input_db", "psnr_db", "ssim_input", "ssim"]
+COLUMNS = ["benchmark", "image", "condition", "psnr_input_db", "psnr_db", "ssim_input", "ssim"]
 # 16 channels or more in every head: one kernel to compile.
 TINY = EAMambaSettings(
     dim=16,
@@ -123,8 +123,8 @@ def test_metrics_are_means_over_the_images_of_each_benchmark(folder: Path, tmp_p
     assert json.loads((output / "metrics.json").read_text(encoding="utf-8")) == metrics
     assert list(metrics) == list(benchmarks)
     table = pd.read_csv(output / "per_image.csv")
-    for (benchmark, sigma), rows in table.groupby(["benchmark", "sigma_255"]):
-        means = metrics[benchmark][f"sigma{sigma:g}"]
+    for (benchmark, condition), rows in table.groupby(["benchmark", "condition"]):
+        means = metrics[benchmark][condition]
         assert means["images"] == len(rows)
         for name in COLUMNS[3:]:
             assert means[name] == pytest.approx(rows[name].mean(), rel=1e-5)
@@ -173,16 +173,17 @@ def test_self_ensemble_is_used_when_asked_for(tmp_path: Path) -> None:
 
 
 def test_examples_are_the_images_of_the_table(tmp_path: Path) -> None:
-    model, settings = Denoiser(), task((25,))
+    model, settings = Denoiser(), task((10, 25))
     evaluate(model, settings, tmp_path, progress=False)
-    table = pd.read_csv(tmp_path / "per_image.csv").set_index("image")
-    everything = examples(model, settings, 25)
+    table = pd.read_csv(tmp_path / "per_image.csv").query("condition == 'sigma25'")
+    table = table.set_index("image")
+    everything = examples(model, settings, "sigma25")
     assert [example.name for example in everything] == table.index.tolist()
     for example in everything:
         assert example.clean.shape == example.degraded.shape == example.restored.shape
         measured = psnr(example.restored, example.clean)
         assert measured == pytest.approx(table.loc[example.name, "psnr_db"], abs=1e-4)
-    (chosen,) = examples(model, settings, 10, names=["coffee"])
+    (chosen,) = examples(model, settings, "sigma10", names=["coffee"])
     assert chosen.name == "coffee"
     padded = add_protocol_noise(chosen.clean, 8, sigma_255=10)
     assert torch.equal(chosen.restored, restore(model, padded)[:, :60, :60])

@@ -18,18 +18,22 @@ ROOT = Path(__file__).parents[1]
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 STAGES: dict[str, Any] = PIPELINE["stages"]
 TASKS: list[str] = PIPELINE["vars"][0]["in_pipeline"]
+VARIANTS: list[str] = PIPELINE["vars"][0]["variants"]
 PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 BY_NOTEBOOK = [name for name in STAGES if name != "book"]
 PER_TASK = ["data", "train", "evaluate", "erf"]
 # The operator picks its backend by name; the pipeline of the committed results uses this one.
 BACKEND = "eamamba.selective_scan.cpu"
+WEIGHTS = "eamamba/pretrained"
 # Nothing that the results depend on: a version string and names that load on first use.
 NO_DEPENDENCY = {"eamamba/__init__.py"}
 
 
-def resolved(text: str, profile: str = "laptop", task: str = "denoise_gaussian") -> str:
+def resolved(text: str) -> str:
     """A string of dvc.yaml with its variables put in."""
-    for name, value in {"profile": profile, "item.task": task, "run": "RUN"}.items():
+    values = {"profile": "laptop", "run": "RUN", "ablations.task": "denoise_gaussian"}
+    values |= {"item.task": "denoise_gaussian", "item.variant": "all_around"}
+    for name, value in values.items():
         text = text.replace("${" + name + "}", value)
     assert "${" not in text, f"unknown variable in {text}"
     return text
@@ -52,9 +56,34 @@ def notebook_of(stage: str) -> Path:
 
 def test_every_task_of_every_profile_has_its_stages() -> None:
     for profile, groups in PARAMS["profiles"].items():
-        assert set(groups["tasks"]) >= set(TASKS), f"params.yaml: profiles.{profile}.tasks"
+        assert list(groups["tasks"]) == TASKS, f"params.yaml: profiles.{profile}.tasks"
+        assert "ablations" in groups, f"params.yaml: profiles.{profile}"
+    assert list(PARAMS["tasks"]) == TASKS
     for stage in PER_TASK:
         assert STAGES[stage]["matrix"] == {"task": "${in_pipeline}"}
+    assert list(PARAMS["ablations"]["variants"]) == VARIANTS
+    assert STAGES["ablation"]["matrix"] == {"variant": "${variants}"}
+
+
+def test_every_executed_notebook_is_a_page() -> None:
+    toc = (ROOT / "book" / "_toc.yml").read_text(encoding="utf-8")
+    made = [
+        resolved(
+            STAGES[stage]["cmd"].replace("${item.task}", task).replace("${item.variant}", name)
+        )
+        for stage in BY_NOTEBOOK
+        for task in (TASKS if stage in PER_TASK else [""])
+        for name in (VARIANTS if stage == "ablation" else [""])
+    ]
+    pages = {words.split()[2].replace("laptop/", "").removesuffix(".ipynb") for words in made}
+    listed = set(re.findall(r"file: (results/\S+)", toc))
+    assert pages == listed
+
+
+def test_every_task_has_a_chapter() -> None:
+    text = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "book").glob("*.md"))
+    sections = re.findall(r"```\{include\} results/(\w+)/section.md", text)
+    assert sorted(sections) == sorted(TASKS)
 
 
 @pytest.mark.parametrize("stage", list(STAGES))
@@ -67,7 +96,8 @@ def test_dependencies_exist_or_are_made(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", BY_NOTEBOOK)
 def test_outputs_stay_in_the_folder_of_profile_and_task(stage: str) -> None:
-    folder = "results/laptop/" + ("denoise_gaussian" if stage in PER_TASK else stage)
+    special = dict.fromkeys(PER_TASK, "denoise_gaussian") | {"ablation": "ablations/all_around"}
+    folder = "results/laptop/" + special.get(stage, stage)
     outputs = paths_of(stage, "outs", "metrics", "plots")
     assert {str(Path(path).parent) for path in outputs} == {folder}
     assert command(stage)[2] in outputs, "the executed notebook is an output"
@@ -93,7 +123,8 @@ def test_notebook_takes_what_the_stage_passes(stage: str) -> None:
     }
     assert passed == set(defaults)
     assert defaults["profile"] == "laptop"
-    assert defaults.get("task", "denoise_gaussian") == "denoise_gaussian"
+    assert defaults.get("task", TASKS[0]) == TASKS[0]
+    assert defaults.get("variant", VARIANTS[0]) == VARIANTS[0]
 
 
 def imports(source: str) -> set[str]:
@@ -130,7 +161,7 @@ def modules_behind(notebook: Path, *more: str) -> set[str]:
 
 @pytest.mark.parametrize("stage", BY_NOTEBOOK)
 def test_stage_depends_on_the_modules_of_its_notebook(stage: str) -> None:
-    computes = stage in {"train", "evaluate", "erf"}
+    computes = stage in {"train", "evaluate", "erf", "ablation"}
     needed = modules_behind(notebook_of(stage), *([BACKEND] if computes else []))
     listed = [path for path in paths_of(stage, "deps") if path.startswith("eamamba/")]
 
@@ -138,6 +169,7 @@ def test_stage_depends_on_the_modules_of_its_notebook(stage: str) -> None:
         return file == path or file.startswith(f"{path}/")
 
     missing = sorted(f for f in needed if not any(covers(path, f) for path in listed))
+    listed = [path for path in listed if path != WEIGHTS]  # params.yaml may start from them
     idle = sorted(path for path in listed if not any(covers(path, f) for f in needed))
     assert not missing, f"{stage} does not list {missing}"
     assert not idle, f"{stage} lists {idle}, which its notebook never loads"

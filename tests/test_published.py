@@ -195,8 +195,8 @@ def test_defocus_is_averaged_over_indoor_and_outdoor_scenes(data: Path, tmp_path
         "outdoor": 1,
     }
     table = pd.read_csv(tmp_path / "per_image.csv")
-    assert table["group"].tolist() == ["indoor", "outdoor", "indoor"]
-    for group, rows in table.groupby("group"):
+    assert table["condition"].tolist() == ["indoor", "outdoor", "indoor"]
+    for group, rows in table.groupby("condition"):
         assert metrics[str(group)]["psnr_db"] == pytest.approx(rows["psnr_db"].mean(), rel=1e-5)
     (data / "DPDD/indoor_labels.npy").unlink()
     (data / "DPDD/outdoor_labels.npy").unlink()

@@ -9,50 +9,54 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from results_by_hand import PAPER, ROOT, counted, means
 
 from eamamba import report
-from eamamba.report.pages import ResultsError, write_pages
 from eamamba.report.photographs import psnr_db
 from eamamba.report.tables import settings_table
 
-ROOT = Path(__file__).parents[1]
-PAPER = pd.read_csv(ROOT / "data" / "paper" / "paper_results.csv")
 COMPLEXITY = pd.read_csv(ROOT / "data" / "paper" / "complexity.csv")
+
+
+GAINS = {"sigma50": (6, 8, 10), "sigma25": (1, 5, 3)}
 
 
 @pytest.fixture
 def per_image() -> pd.DataFrame:
     rows = [
-        ("zebras", name, sigma, 20.0, 20.0 + gain, 0.5, 0.8)
-        for sigma, gains in ((50, (6, 8, 10)), (25, (1, 5, 3)))
+        ("zebras", name, condition, 20.0, 20.0 + gain, 0.5, 0.8)
+        for condition, gains in GAINS.items()
         for name, gain in zip("abc", gains, strict=True)
     ]
-    rows.append(("apes", "d", 25, 20.0, 21.0, 0.4, 0.6))
-    columns = ["benchmark", "image", "sigma_255", "psnr_input_db", "psnr_db", "ssim_input", "ssim"]
+    rows.append(("apes", "d", "sigma25", 20.0, 21.0, 0.4, 0.6))
+    columns = ["benchmark", "image", "condition", "psnr_input_db", "psnr_db", "ssim_input", "ssim"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def test_mean_scores_averages_over_images(per_image: pd.DataFrame) -> None:
-    scores = report.mean_scores(per_image)
-    assert scores["benchmark"].tolist() == ["zebras", "zebras", "apes"]  # the file's order
-    assert scores["sigma_255"].tolist() == [25, 50, 25]
-    assert scores["images"].tolist() == [3, 3, 1]
-    np.testing.assert_allclose(scores["psnr_db"], [23, 28, 21])
-    np.testing.assert_allclose(scores["gain_db"], [3, 8, 1])
+METRICS = {
+    "zebras": {"sigma25": means(3), "sigma50": means(8)},
+    "apes": {"sigma25": means(1, images=1)},
+}
 
 
-def test_mean_scores_refuses_holes(per_image: pd.DataFrame) -> None:
-    with pytest.raises(ValueError, match="lacks ssim"):
-        report.mean_scores(per_image.drop(columns="ssim"))
-    per_image.loc[0, "psnr_db"] = np.nan
-    with pytest.raises(ValueError, match="not numbers"):
-        report.mean_scores(per_image)
+def test_scores_lay_the_metrics_out() -> None:
+    table = report.scores(METRICS)
+    assert table["benchmark"].tolist() == ["zebras", "zebras", "apes"]  # the file's order
+    assert table["condition"].tolist() == ["sigma25", "sigma50", "sigma25"]
+    assert table["images"].tolist() == [3, 3, 1]
+    np.testing.assert_allclose(table["gain_db"], [3, 8, 1])
 
 
-def test_noise_table_keeps_ours_and_the_papers_apart(per_image: pd.DataFrame) -> None:
-    theirs_too = per_image.query("benchmark == 'apes'").assign(benchmark="Kodak24")
-    measured = {"laptop profile": per_image, "big one": theirs_too}
-    table = report.noise_table(measured, PAPER)
+def test_scores_refuse_holes() -> None:
+    with pytest.raises(ValueError, match="infinite"):
+        report.scores({"zebras": {"all": means(1) | {"psnr_db": None}}})
+    with pytest.raises(ValueError, match="no scores"):
+        report.scores({"zebras": {}})
+
+
+def test_score_table_keeps_ours_and_the_papers_apart() -> None:
+    measured = {"laptop profile": METRICS, "big one": {"Kodak24": {"sigma25": means(1, images=1)}}}
+    table = report.score_table(measured, PAPER, "denoise_gaussian")
     ours = table[table["Source"] == "measured here"]
     theirs = table[table["Source"] == "reported by the paper"]
     assert len(ours) + len(theirs) == len(table)
@@ -60,29 +64,56 @@ def test_noise_table_keeps_ours_and_the_papers_apart(per_image: pd.DataFrame) ->
     assert set(theirs["Images"]) == {"CBSD68", "Kodak24", "McMaster", "Urban100"}
     kodak = theirs.set_index("Images").loc["Kodak24"]
     printed = PAPER.query("benchmark == 'Kodak24' and setting == 'sigma25'")["psnr_db"].item()
-    assert kodak["σ = 25, dB"] == f"{printed:.2f}"
+    assert kodak["σ = 25: PSNR, dB"] == f"{printed:.2f}"
     restored = ours[ours["Picture"] == "EAMamba, laptop profile"].set_index("Images")
-    assert restored.loc["zebras", "σ = 25, dB"] == "23.00"
-    assert restored.loc["apes", "σ = 50, dB"] == "–"
+    assert restored.loc["zebras", "σ = 25: PSNR, dB"] == "23.00"
+    assert restored.loc["apes", "σ = 50: PSNR, dB"] == "–"
     together = table[table["Images"] == "Kodak24"]
     assert together["Picture"].tolist() == [
-        "noisy input, 1 images", "EAMamba, big one", "EAMamba, full size",
+        "input, 1 images", "EAMamba, big one", "EAMamba, full size",
     ]  # fmt: skip
     assert (together.index.to_numpy() == np.arange(3) + together.index[0]).all()
+    assert not any("SSIM" in column for column in table), "the paper prints PSNR alone"
+
+
+def test_score_tables_fit_every_kind_of_test() -> None:
+    whole = report.score_table({"x": {"zebras": {"all": means(2)}}}, PAPER, "sr_real_x3")
+    assert list(whole)[3:] == ["PSNR, dB", "SSIM"]
+    printed = PAPER.query("task == 'sr_real_x3'").iloc[0]
+    assert whole.iloc[-1]["PSNR, dB"] == f"{printed['psnr_db']:.2f}"
+    assert whole.iloc[-1]["SSIM"] == f"{printed['ssim']:.3f}"
+    parts = {"DPDD": {name: means(2) for name in ("combined", "indoor", "outdoor")}}
+    defocus = report.score_table({"x": parts}, PAPER, "deblur_defocus")
+    assert "–" not in defocus.to_numpy()
+    unpublished = report.score_table({"x": {"zebras": {"all": means(2)}}}, PAPER, "derain")
+    assert unpublished["Source"].tolist() == ["measured here"] * 2
+
+
+def test_glance_takes_the_condition_that_stands_for_all() -> None:
+    three = {"sigma15": means(1), "sigma25": means(2), "sigma50": means(3)}
+    parts = {"combined": means(4), "indoor": means(5), "outdoor": means(6)}
+    whole = {"all": means(-0.5)}
+    tests = {"denoise_gaussian": three, "deblur_defocus": parts, "new_task": whole}
+    rows = report.glance({task: {"zebras": test, "apes": whole} for task, test in tests.items()})
+    assert rows["condition"].tolist() == ["sigma25", "combined", "all"]
+    table = report.glance_table(rows, dict.fromkeys(tests, "RGB PSNR and SSIM"))
+    assert table["Degradation"].tolist() == [
+        "Gaussian noise, σ = 25", "defocus, one view, combined", "new task",
+    ]  # fmt: skip
+    assert table["Gain, dB"].tolist() == ["+2.00", "+4.00", "−0.50"]
 
 
 def test_pick_names_best_median_worst(per_image: pd.DataFrame) -> None:
-    assert report.pick(per_image.query("benchmark == 'zebras'"), 25) == {
+    assert report.pick(per_image.query("benchmark == 'zebras'"), "sigma25") == {
         "best": "b", "median": "c", "worst": "a",
     }  # fmt: skip
-    assert report.pick(per_image.query("image == 'd'"), 25) == {"best": "d"}
-    with pytest.raises(ValueError, match="no image at sigma 30"):
-        report.pick(per_image, 30)
-
-
-def counted(gflops: float = 100.0) -> pd.DataFrame:
-    names = [*report.HEADLINE.values(), "laptop profile"]
-    return pd.DataFrame({"variant": names, "size": 256, "parameters": 25_320_512, "gflops": gflops})
+    assert report.pick(per_image.query("image == 'd'"), "sigma25") == {"best": "d"}
+    parts = per_image.query("condition == 'sigma50'").assign(
+        condition=["indoor", "outdoor", "indoor"]
+    )
+    assert report.pick(parts, "combined") == {"best": "c", "median": "b", "worst": "a"}
+    with pytest.raises(ValueError, match="no image under 'sigma30'; conditions: sigma50, sigma25"):
+        report.pick(per_image, "sigma30")
 
 
 def test_complexity_tables_pair_ours_with_the_right_source() -> None:
@@ -148,7 +179,8 @@ def figures(per_image: pd.DataFrame) -> dict[str, Figure]:
     order = np.arange(16)
     return {
         "training": report.training_curve(training),
-        "psnr": report.psnr_by_noise(per_image),
+        "psnr": report.psnr_by_condition(report.scores(METRICS)),
+        "glance": report.gains(report.glance({"derain": METRICS, "new": METRICS}), "x profile"),
         "gain": report.gain_per_image(per_image),
         "sizes": report.complexity_by_size(sizes),
         "kinds": report.complexity_by_kind(kinds),
@@ -157,7 +189,7 @@ def figures(per_image: pd.DataFrame) -> dict[str, Figure]:
         "comparison": report.comparison({"best": example(), "worst": example()}),
         "erf": report.receptive_field({"centre": np.eye(8), "corner": np.eye(8)}),
         "paths": report.scan_paths({"raster": order, "reversed": order[::-1]}, 4, 4),
-        "summary": report.summary(example(), 25, per_image, "laptop profile"),
+        "summary": report.summary(example(), "sigma25", report.scores(METRICS), "laptop profile"),
     }
 
 
@@ -201,45 +233,3 @@ def test_plots_name_their_axes_and_units(per_image: pd.DataFrame) -> None:
     for name in ("sizes", "kinds"):  # every figure of FLOPs says how they are counted
         words = [text.get_text() for text in drawn[name].findobj() if hasattr(text, "get_text")]
         assert any("one multiply-add = 1 FLOP" in word for word in words), name
-
-
-def test_pages_say_which_stage_is_missing(tmp_path: Path) -> None:
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    with pytest.raises(ResultsError, match=r"lacks profiling/complexity.csv.*dvc repro"):
-        write_pages(tmp_path, tmp_path / "pages")
-
-
-def test_pages_bring_tables_and_figures_for_the_text(
-    per_image: pd.DataFrame, tmp_path: Path
-) -> None:
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    (tmp_path / "data").symlink_to(ROOT / "data")
-    results = tmp_path / "results" / "laptop"
-    for name in ("profiling", "scan_orders", "denoise_gaussian"):
-        (results / name).mkdir(parents=True)
-    counted().to_csv(results / "profiling" / "complexity.csv", index=False)
-    (results / "scan_orders" / "all_around.png").touch()
-    (results / "denoise_gaussian" / "model.safetensors").touch()
-    per_image.to_csv(results / "denoise_gaussian" / "per_image.csv", index=False)
-    package = tmp_path / "results" / "pretrained" / "denoise_gaussian"
-    package.mkdir(parents=True)
-    of_package = pd.concat([per_image, per_image.iloc[-1:].assign(benchmark="CBSD68")])
-    of_package.to_csv(package / "per_image.csv", index=False)
-    table = {"split": ["training"], "image": ["a"], "height": [1], "width": [1], "sha256": [""]}
-    manifest = pd.DataFrame(table | {"credit": ["B"], "licence": ["CC0"], "source": ["https://c"]})
-    manifest.to_csv(results / "denoise_gaussian" / "data.csv", index=False)
-
-    text = write_pages(tmp_path, tmp_path / "pages")
-
-    assert text["denoise_gaussian_gain_25"] == "3.00"
-    assert text["eamamba_parameters_m"] == "25.32"
-    assert text["gflops_saved_percent"] == "0"
-    assert text["paper_dim"] == "64"
-    pages = tmp_path / "pages"
-    assert not (pages / "denoise_gaussian" / "model.safetensors").exists()
-    assert "| 64×" not in (pages / "profiling" / "headline.md").read_text(encoding="utf-8")
-    assert "CC0" in (pages / "denoise_gaussian" / "photographs.md").read_text(encoding="utf-8")
-    scores = (pages / "denoise_gaussian" / "all_scores.md").read_text(encoding="utf-8")
-    assert "| CBSD68 | EAMamba, weights of the package | measured here |" in scores
-    assert scores.count("| zebras |") == 2, "other crops of the same photographs stay out"
-    assert "training.learning_rate" in (pages / "denoise_gaussian" / "settings.md").read_text()

@@ -87,8 +87,8 @@ def evaluate(
     settings : TaskSettings
         Its benchmarks and its test protocol.
     output : Path
-        Folder for ``per_image.csv`` (benchmark, image, the condition's parameters, each score
-        of the input and of the output) and ``metrics.json`` (what is returned). They hold no
+        Folder for ``per_image.csv`` (benchmark, image, condition, each score of the input and
+        of the output) and ``metrics.json`` (what is returned). They hold no
         times: the same weights on the same machine give the same bytes.
     export : Path, optional
         Folder for the restored images, as `Export` writes them.
@@ -121,7 +121,8 @@ def evaluate(
     for case in tqdm(cases(settings), f"{settings.task}: images", disable=not progress):
         example = _restored(model, settings, case)
         measured = _measure(settings, example)
-        rows.append({"benchmark": case.benchmark, "image": case.image} | case.columns | measured)
+        where = {"benchmark": case.benchmark, "image": case.image, "condition": case.condition}
+        rows.append(where | measured)
         for condition in case.conditions:
             scores[case.benchmark].setdefault(condition, []).append(measured)
         if written:
@@ -142,7 +143,7 @@ def evaluate(
 def examples(
     model: Restorer,
     settings: TaskSettings,
-    sigma_255: float | None = None,
+    condition: str | None = None,
     names: Collection[str] | None = None,
 ) -> list[Example]:
     """Restore test images for a figure.
@@ -150,16 +151,16 @@ def examples(
     Parameters
     ----------
     model, settings : as for `evaluate`
-    sigma_255 : float, optional
-        Level of the Gaussian noise in 8-bit units, any; those of the settings by default.
+    condition : str, optional
+        Which condition of ``per_image.csv``, such as ``sigma25``; all of them by default.
     names : collection of str, optional
         Which images of ``per_image.csv``; all of them by default.
     """
-    if sigma_255 is not None:
-        level = settings.evaluation.model_copy(update={"sigmas_255": (sigma_255,)})
-        settings = settings.model_copy(update={"evaluation": level})
-    chosen = (case for case in cases(settings) if names is None or case.image in names)
-    return [_restored(model, settings, case) for case in chosen]
+    return [
+        _restored(model, settings, case)
+        for case in cases(settings)
+        if condition in (None, case.condition) and (names is None or case.image in names)
+    ]
 
 
 def _restored(model: Restorer, settings: TaskSettings, case: Case) -> Example:

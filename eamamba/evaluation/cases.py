@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -29,9 +29,7 @@ class Case:
     degraded : Tensor (3 or 6, h, w)
         Padded to the right and the bottom; noise is not clipped.
     conditions : tuple of str
-        The means that the image counts for, such as ``sigma25``.
-    columns : dict
-        What ``per_image.csv`` says of the condition.
+        The means that the image counts for, such as ``sigma25``; the narrowest comes last.
     """
 
     benchmark: str
@@ -39,7 +37,11 @@ class Case:
     clean: Tensor
     degraded: Tensor
     conditions: tuple[str, ...]
-    columns: dict[str, float | str] = field(default_factory=dict)
+
+    @property
+    def condition(self) -> str:
+        """The narrowest of the conditions: what ``per_image.csv`` says."""
+        return self.conditions[-1]
 
 
 def cases(settings: TaskSettings) -> Iterator[Case]:
@@ -62,19 +64,16 @@ def cases(settings: TaskSettings) -> Iterator[Case]:
 def _cases_of(
     benchmark: str, image: BenchmarkImage, sigmas_255: tuple[float, ...]
 ) -> Iterator[Case]:
-    def case(degraded: Tensor, *conditions: str, **columns: float | str) -> Case:
-        return Case(benchmark, image.name, image.clean, degraded, conditions, columns)
+    def case(degraded: Tensor, *conditions: str) -> Case:
+        return Case(benchmark, image.name, image.clean, degraded, conditions)
 
     if image.degraded is None:
         for sigma_255 in sigmas_255:
             noisy = add_protocol_noise(image.clean, PAPER_MULTIPLE, sigma_255=sigma_255)
-            yield case(noisy, f"sigma{sigma_255:g}", sigma_255=sigma_255)
+            yield case(noisy, f"sigma{sigma_255:g}")
         return
-    padded = pad_to_multiple(image.degraded, PAPER_MULTIPLE)
-    if image.group:
-        yield case(padded, "combined", image.group, group=image.group)
-    else:
-        yield case(padded, "all")
+    conditions = ("combined", image.group) if image.group else ("all",)
+    yield case(pad_to_multiple(image.degraded, PAPER_MULTIPLE), *conditions)
 
 
 def add_protocol_noise(clean: Tensor, multiple: int, *, sigma_255: float) -> Tensor:

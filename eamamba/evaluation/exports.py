@@ -39,7 +39,7 @@ class Export:
             blocks = self._blocks.setdefault(case.benchmark, {})
             blocks[scene, block] = restored.permute(1, 2, 0).cpu().numpy().astype(np.float32)
             return
-        level = f"sigma{case.columns['sigma_255']:g}" if "sigma_255" in case.columns else ""
+        level = case.condition if case.condition.startswith("sigma") else ""
         image = self.folder / case.benchmark / level / f"{case.image.removesuffix('.png')}.png"
         image.parent.mkdir(parents=True, exist_ok=True)
         write_image(image, restored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from eamamba.report.drawing import FLOP_NOTE, INPUT, OURS, styled
-from eamamba.report.tables import mean_scores
+from eamamba.report.scores import WHOLE, condition_label, title
 
 
 @styled
@@ -46,32 +47,54 @@ def training_curve(training: pd.DataFrame) -> Figure:
 
 
 @styled
-def psnr_by_noise(per_image: pd.DataFrame) -> Figure:
-    """Draw the mean PSNR before and after denoising, for each benchmark and noise level.
+def psnr_by_condition(means: pd.DataFrame) -> Figure:
+    """Draw the mean PSNR of input and output, for each benchmark and condition.
 
     Parameters
     ----------
-    per_image : DataFrame
-        ``per_image.csv``: benchmark, image, sigma_255, psnr_input_db, psnr_db.
+    means : DataFrame
+        What `scores` returns.
     """
-    scores = mean_scores(per_image)
-    names = list(scores["benchmark"].unique())
-    figure = Figure(figsize=(7.5, 0.9 + 1.7 * len(names)))
-    rows = figure.subplots(len(names), 1, squeeze=False, sharex=True)[:, 0]
-    for axes, name in zip(rows, names, strict=True):
-        part = scores[scores["benchmark"] == name].reset_index(drop=True)
-        dumbbells(axes, part)
-        axes.set(title=f"{name}, {part['images'].iloc[0]} images")
-    rows[-1].set_xlabel("PSNR, dB (RGB, mean over images)")
+    names = list(means["benchmark"].unique())
+    heights = [0.55 + 0.35 * (means["benchmark"] == name).sum() for name in names]
+    figure = Figure(figsize=(7.5, 0.6 + sum(heights) + 0.4 * len(names)))
+    grid = figure.subplots(len(names), 1, squeeze=False, sharex=True, height_ratios=heights)
+    for axes, name in zip(grid[:, 0], names, strict=True):
+        part = means[means["benchmark"] == name]
+        dumbbells(axes, part, part["condition"].map(condition_label))
+        axes.set_title(f"{name}, {part['images'].max()} images", loc="left")
+    grid[-1, 0].set_xlabel("PSNR, dB (mean over images)")
     return figure
 
 
-def dumbbells(axes: Axes, scores: pd.DataFrame) -> None:
-    """Draw one line per noise level from the input's to the restored PSNR."""
-    height = np.arange(len(scores))[::-1]
-    before, after = scores["psnr_input_db"], scores["psnr_db"]
+@styled
+def gains(rows: pd.DataFrame, source: str) -> Figure:
+    """Draw the mean PSNR of input and output for every task.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        What `glance` returns.
+    source : str
+        What was run, such as "laptop profile".
+    """
+    figure = Figure(figsize=(7.5, 1.2 + 0.36 * len(rows)))
+    axes = figure.subplots()
+    condition = [
+        "" if name == WHOLE else f", {condition_label(name)}" for name in rows["condition"]
+    ]
+    dumbbells(axes, rows, rows["task"].map(title) + condition)
+    axes.set_title(f"{rows['benchmark'].iloc[0]}, {source}", loc="left")
+    axes.set_xlabel("PSNR, dB (mean over images, protocol of each task)")
+    return figure
+
+
+def dumbbells(axes: Axes, means: pd.DataFrame, labels: Iterable[str]) -> None:
+    """Draw one labelled line per row from the input's to the restored PSNR."""
+    height = np.arange(len(means))[::-1]
+    before, after = means["psnr_input_db"], means["psnr_db"]
     axes.hlines(height, before, after, color="#BBBBBB", linewidth=3)
-    axes.plot(before, height, "o", color=INPUT, markersize=8, label="noisy input")
+    axes.plot(before, height, "o", color=INPUT, markersize=8, label="input")
     axes.plot(after, height, "o", color=OURS, markersize=8, label="restored")
     for *ends, y in zip(before, after, height, strict=True):
         for value, shift, side in ((min(ends), -8, "right"), (max(ends), 8, "left")):
@@ -79,34 +102,31 @@ def dumbbells(axes: Axes, scores: pd.DataFrame) -> None:
                 f"{value:.2f}", (value, y), (shift, 0), textcoords="offset points",
                 ha=side, va="center", fontsize=9,
             )  # fmt: skip
-    axes.set_yticks(height, [f"σ = {sigma:g}" for sigma in scores["sigma_255"]])
-    axes.set_ylim(-0.6, len(scores) - 0.4)
+    axes.set_yticks(height, list(labels))
+    axes.set_ylim(-0.6, len(means) - 0.4)
     axes.margins(x=0.16)
     axes.grid(axis="y", visible=False)
-    axes.legend(loc="upper right", bbox_to_anchor=(1, 1.25), ncols=2)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
 
 
 @styled
 def gain_per_image(per_image: pd.DataFrame) -> Figure:
-    """Draw the PSNR gain of every image, by noise level: the spread behind the means."""
+    """Draw the PSNR gain of every image, by condition: the spread behind the means."""
     data = per_image.assign(
         gain_db=per_image["psnr_db"] - per_image["psnr_input_db"],
-        level=[f"{sigma:g}" for sigma in per_image["sigma_255"]],
+        condition=per_image["condition"].map(condition_label),
     )
     figure = Figure(figsize=(7.5, 3.4))
     axes = figure.subplots()
     benchmarks = data["benchmark"].nunique()
-    columns: dict[str, Any] = {"x": "level", "y": "gain_db", "hue": "benchmark", "ax": axes}
+    columns: dict[str, Any] = {"x": "condition", "y": "gain_db", "hue": "benchmark", "ax": axes}
     seaborn.stripplot(data, **columns, dodge=True, jitter=False, alpha=0.6, size=6)
     seaborn.pointplot(
         data, **columns, dodge=0.8 * (1 - 1 / benchmarks), errorbar=None, linestyle="none",
         marker="_", markersize=22, markeredgewidth=2, legend=False,
     )  # fmt: skip
-    axes.set(
-        xlabel="noise level σ, 8-bit units",
-        ylabel="PSNR gain, dB",
-        title="Gain of every image (dot) and mean (dash)",
-    )
+    axes.axhline(0, color="#BBBBBB", linewidth=0.8)
+    axes.set(xlabel="", ylabel="PSNR gain, dB", title="Gain of every image (dot) and mean (dash)")
     axes.legend(title=None, loc="best")
     return figure
 

@@ -32,7 +32,7 @@ def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
 
 
 def save(figure: Figure, path: Path) -> str:
-    """Write a figure as PNG and return the file's name, for ``IPython.display.Image``.
+    """Write a figure and return the file's name, for ``IPython.display.Image``.
 
     The file carries no date and no version, so the same figure is the same bytes.
 
@@ -40,9 +40,13 @@ def save(figure: Figure, path: Path) -> str:
     ----------
     figure : Figure
     path : Path
-        Its folder is created.
+        Its ending chooses the format: ``.png`` for lines, ``.jpg`` for photographs, which is a
+        fifth of the size. Its folder is created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.style.context(["default", STYLE]):
-        figure.savefig(path, metadata={"Software": None}, pil_kwargs={"optimize": True})
+        if path.suffix == ".jpg":
+            figure.savefig(path, pil_kwargs={"quality": 90, "subsampling": 0, "optimize": True})
+        else:
+            figure.savefig(path, metadata={"Software": None}, pil_kwargs={"optimize": True})
     return str(path)

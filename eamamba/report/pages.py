@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pandas as pd
 import yaml
 
-from eamamba.config import EAMambaError, EAMambaSettings, TaskSettings, load_settings
+from eamamba.config import EAMambaError, EAMambaSettings, Settings, TaskSettings, load_settings
+from eamamba.report.ablations import psnr_by_cost, reported_table, study_table, variant_rows
+from eamamba.report.charts import gains
+from eamamba.report.drawing import save
+from eamamba.report.scores import (
+    MEASURED,
+    REPORTED,
+    Metrics,
+    glance,
+    glance_table,
+    middle,
+    paper_table,
+    score_table,
+    scores,
+    signed,
+    title,
+)
 from eamamba.report.speed import speed_tables
 from eamamba.report.tables import (
     HEADLINE,
     complexity_table,
     headline_table,
     markdown,
-    mean_scores,
-    noise_table,
     photograph_table,
     settings_table,
 )
 
 PACKAGE_PROFILE = "pretrained"
+SECTION = Path("book") / "_templates" / "task.md"
+"""What every task's chapter shows of it; TASK, TITLE and PROFILE stand for what they say."""
 # Large, or of the machine: no page shows them.
 LEFT_OUT = ("*.safetensors", "*.pt", ".gitignore")
 
@@ -36,10 +53,10 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     Parameters
     ----------
     root : Path
-        The project's folder, with ``params.yaml``, ``results/`` and ``data/paper/``.
+        The project's folder, with ``params.yaml``, ``results/``, ``data/paper/`` and ``book/``.
     target : Path
-        Folder to make anew: ``<task>/``, ``profiling/`` and ``scan_orders/`` with what the
-        pipeline wrote, and Markdown tables beside it.
+        Folder to make anew: what the pipeline wrote for the profile, and beside it tables and
+        sections in Markdown, and the figures that compare tasks or variants.
 
     Returns
     -------
@@ -54,9 +71,9 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     profile = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))["profile"]
     settings = load_settings(root / "params.yaml", profile)
     source = root / "results" / profile
-    stages = ["profiling/complexity.csv", "scan_orders/all_around.png"]
-    tasks = {name: task for name, task in settings.tasks.items() if (source / name).is_dir()}
-    stages += [f"{task}/per_image.csv" for task in tasks or settings.tasks]
+    stages = ["profiling/complexity.csv", "scan_orders/all_around.png", "photographs/training.jpg"]
+    stages += [f"{task}/metrics.json" for task in settings.tasks]
+    stages += [f"ablations/{variant}/metrics.json" for variant in settings.ablations]
     missing = [stage for stage in stages if not (source / stage).is_file()]
     if missing:
         raise ResultsError(f"{source} lacks {', '.join(missing)}; run the pipeline: dvc repro")
@@ -66,11 +83,12 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     (target / "benchmarks").mkdir()
     for name, table in speed_tables(root / "results" / "benchmarks").items():
         _write(target / "benchmarks" / f"{name}.md", table)
-    for task, chosen in tasks.items():
-        _write_task(target / task, chosen.model_dump(mode="json", exclude={"task", "profile"}))
-        _write(target / task / "all_scores.md", _all_scores(root, profile, task))
-        figures |= {f"{task}_{name}": value for name, value in _task_figures(chosen).items()}
-        figures |= {f"{task}_{name}": value for name, value in _scores(target / task).items()}
+    for task, chosen in settings.tasks.items():
+        figures |= {
+            f"{task}_{name}": value for name, value in _write_task(root, target, chosen).items()
+        }
+    _write_glance(root, target, settings)
+    _write_ablations(root, target / "ablations", settings)
     return figures | _paper_network()
 
 
@@ -101,44 +119,91 @@ def _write_complexity(root: Path, folder: Path, profile: str) -> dict[str, str]:
     return figures | {"gflops_saved_percent": f"{100 * saved:.0f}"}
 
 
-def _write_task(folder: Path, settings: dict[str, object]) -> None:
-    _write(folder / "settings.md", settings_table(settings))
+def _write_task(root: Path, target: Path, settings: TaskSettings) -> dict[str, str]:
+    """Write the section of a task's chapter and its tables; return its figures for the text."""
+    folder, task = target / settings.task, settings.task
+    metrics = _metrics(folder)
+    everything = settings.model_dump(mode="json", exclude={"task", "profile"})
+    _write(folder / "settings.md", settings_table(everything))
     _write(folder / "photographs.md", photograph_table(pd.read_csv(folder / "data.csv")))
-
-
-def _all_scores(root: Path, profile: str, task: str) -> pd.DataFrame:
-    """Return the scores of the profile, of the package's weights and of the paper."""
-    results = root / "results"
-    measured = {f"{profile} profile": pd.read_csv(results / profile / task / "per_image.csv")}
-    package = results / PACKAGE_PROFILE / task / "per_image.csv"
-    if profile != PACKAGE_PROFILE and package.is_file():
-        scores = pd.read_csv(package)
-        # Profiles cut their own crops of bundled photographs: only benchmarks are the same.
-        (own,) = measured.values()
-        measured["weights of the package"] = scores[~scores["benchmark"].isin(own["benchmark"])]
-    return noise_table(measured, pd.read_csv(root / "data" / "paper" / "paper_results.csv"))
-
-
-def _task_figures(settings: TaskSettings) -> dict[str, str]:
+    paper = pd.read_csv(root / "data" / "paper" / "paper_results.csv")
+    measured = _with_package(root, settings, metrics)
+    _write(folder / "all_scores.md", score_table(measured, paper, task))
+    note = {
+        True: f"*{MEASURED}*: our weights and our evaluation. *{REPORTED}*: the full-size network.",
+        False: f"*{MEASURED}*: our weights and our evaluation. The paper prints no figures here.",
+    }[task in set(paper["task"])]
+    words = {"PROTOCOL": settings.evaluation.protocol.name, "SOURCES": note}
+    words |= {"TASK": task, "TITLE": title(task), "PROFILE": settings.profile}
+    text = (root / SECTION).read_text(encoding="utf-8")
+    for word, value in words.items():
+        text = text.replace(word, value)
+    (folder / "section.md").write_text(text, encoding="utf-8")
     low, high = settings.data.sigma_255
-    return {
-        "iterations": str(settings.training.iterations),
-        "sigma_low": f"{low:g}",
-        "sigma_high": f"{high:g}",
-    }
+    figures = {"iterations": f"{settings.training.iterations:,}".replace(",", "\u202f")}
+    return figures | {"sigma_low": f"{low:g}", "sigma_high": f"{high:g}"} | _scores(metrics)
 
 
-def _scores(folder: Path) -> dict[str, str]:
-    """Return the mean scores of the first benchmark, by noise level."""
-    scores = mean_scores(pd.read_csv(folder / "per_image.csv"))
-    scores = scores[scores["benchmark"] == scores["benchmark"].iloc[0]]
-    figures = {"images": str(scores["images"].iloc[0])}
-    for row in scores.itertuples():
-        level = f"{row.sigma_255:g}"
-        figures[f"before_{level}"] = f"{row.psnr_input_db:.2f}"
-        figures[f"after_{level}"] = f"{row.psnr_db:.2f}"
-        figures[f"gain_{level}"] = f"{row.gain_db:.2f}".replace("-", "−")
+def _metrics(folder: Path) -> Metrics:
+    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+
+
+def _with_package(root: Path, settings: TaskSettings, own: Metrics) -> dict[str, Metrics]:
+    """Return the scores of the profile's weights and of those that the package carries."""
+    measured = {f"{settings.profile} profile": own}
+    package = root / "results" / PACKAGE_PROFILE / settings.task
+    if settings.profile != PACKAGE_PROFILE and (package / "metrics.json").is_file():
+        # Profiles cut their own crops of bundled photographs: only benchmarks are the same.
+        theirs = {name: part for name, part in _metrics(package).items() if name not in own}
+        measured["weights of the package"] = theirs
+    return measured
+
+
+def _scores(metrics: Metrics) -> dict[str, str]:
+    """Return the mean scores of the first benchmark: by noise level, or those of `middle`."""
+    table = scores(metrics)
+    table = table[table["benchmark"] == table["benchmark"].iloc[0]]
+    chosen = middle(table["condition"].tolist())
+    figures = {"images": str(table["images"].max())}
+    for row in table.itertuples():
+        means = {
+            "before": f"{row.psnr_input_db:.2f}",
+            "after": f"{row.psnr_db:.2f}",
+            "gain": signed(row.gain_db),
+        }
+        figures |= {f"{name}_{row.condition}": value for name, value in means.items()}
+        if row.condition == chosen:
+            figures |= means
     return figures
+
+
+def _write_glance(root: Path, target: Path, settings: Settings) -> None:
+    """Write the tables and the figure that have all tasks."""
+    measured = {task: _metrics(target / task) for task in settings.tasks}
+    protocols = {name: task.evaluation.protocol.name for name, task in settings.tasks.items()}
+    rows = glance(measured)
+    _write(target / "glance.md", glance_table(rows, protocols))
+    save(gains(rows, f"{settings.profile} profile"), target / "glance.png")
+    paper = pd.read_csv(root / "data" / "paper" / "paper_results.csv")
+    _write(target / "paper.md", paper_table(paper, protocols))
+
+
+def _write_ablations(root: Path, folder: Path, settings: Settings) -> None:
+    """Write the table of every study, the paper's beside it, and the figure of all variants."""
+    paper = pd.read_csv(root / "data" / "paper" / "ablations.csv")
+    variants = list(settings.ablations)
+    complexity = {name: pd.read_csv(folder / name / "complexity.csv") for name in variants}
+    rows = variant_rows({name: _metrics(folder / name) for name in variants}, complexity)
+    base = variants[0]
+    for study, names in settings.studies.items():
+        _write(folder / f"{study}.md", study_table(rows, names, base))
+        reported = reported_table(paper, study, names)
+        if reported is not None:
+            _write(folder / f"{study}_reported.md", reported)
+    recipe = settings.ablations[base].model_dump(mode="json", include={"model", "training"})
+    _write(folder / "settings.md", settings_table(recipe))
+    conditions = scores(_metrics(folder / base))["condition"].tolist()
+    save(psnr_by_cost(rows, middle(conditions)), folder / "psnr_by_cost.png")
 
 
 def _write(path: Path, table: pd.DataFrame) -> None:

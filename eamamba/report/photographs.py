@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from eamamba.report.charts import dumbbells
 from eamamba.report.drawing import styled
-from eamamba.report.tables import mean_scores
+from eamamba.report.scores import WHOLE, condition_label
 
 Picture = Any
 """(3, H, W) in [0, 1]: an array or a tensor on the CPU."""
@@ -170,32 +170,34 @@ def scan_paths(orders: Mapping[str, np.ndarray], height: int, width: int) -> Fig
 
 
 @styled
-def summary(example: Example, sigma_255: float, per_image: pd.DataFrame, source: str) -> Figure:
+def summary(example: Example, condition: str, means: pd.DataFrame, source: str) -> Figure:
     """Draw the result at a glance: one photograph in three states, and the mean scores.
 
     Parameters
     ----------
     example : Example
-    sigma_255 : float
-        Noise level of the example, in 8-bit units.
-    per_image : DataFrame
-        ``per_image.csv``; its first benchmark is shown.
+    condition : str
+        Condition of the example, such as ``sigma25``.
+    means : DataFrame
+        What `scores` returns; its first benchmark is shown.
     source : str
         What was run, such as "laptop profile".
     """
-    figure = Figure(figsize=(7.5, 4.7))
-    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.75, 1])[:, 0]
+    means = means[means["benchmark"] == means["benchmark"].iloc[0]]
+    conditions = means["condition"]
+    figure = Figure(figsize=(7.5, 3.5 + 0.4 * len(means)))
+    heights = [2.7, 0.8 + 0.4 * len(means)]
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)[:, 0]
     columns: Sequence[Any] = above.subplots(1, 3)
     before = psnr_db(example.degraded, example.clean)
     after = psnr_db(np.clip(example.restored, 0, 1), example.clean)
-    show(columns[0], to_display(example.degraded), f"input, σ = {sigma_255:g}: {before:.2f} dB")
+    seen = "input" if condition == WHOLE else f"input, {condition_label(condition)}"
+    show(columns[0], to_display(example.degraded), f"{seen}: {before:.2f} dB")
     show(columns[1], to_display(example.restored), f"restored: {after:.2f} dB")
     show(columns[2], to_display(example.clean), "truth")
-    scores = mean_scores(per_image)
-    name = scores["benchmark"].iloc[0]
-    scores = scores[scores["benchmark"] == name].reset_index(drop=True)
     axes = below.subplots()
-    dumbbells(axes, scores)
-    axes.set(xlabel="PSNR, dB (RGB, mean over images)")
-    axes.set_title(f"{name}, {scores['images'].iloc[0]} images, {source}")
+    dumbbells(axes, means, conditions.map(condition_label))
+    axes.set(xlabel="PSNR, dB (mean over images)")
+    name, images = means["benchmark"].iloc[0], means["images"].max()
+    axes.set_title(f"{name}, {images} images, {source}", loc="left")
     return figure

@@ -7,81 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-REPORTED, MEASURED = "reported by the paper", "measured here"
+from eamamba.report.scores import REPORTED
+
 HEADLINE = {
     "EAMamba": "paper (concat 8 heads diagonal+raster simple mixer)",
     "baseline 2DSSM": "add merge 8 scans (the 2DSSM baseline of the ablation)",
 }
 """The paper's name of a network in its text -> its row of counted variants."""
-PER_IMAGE = ("benchmark", "image", "sigma_255", "psnr_input_db", "psnr_db", "ssim_input", "ssim")
-
-
-def mean_scores(per_image: pd.DataFrame) -> pd.DataFrame:
-    """Average over the images of every benchmark and noise level.
-
-    Parameters
-    ----------
-    per_image : DataFrame
-        ``per_image.csv``: benchmark, image, sigma_255, psnr_input_db, psnr_db, ssim_input, ssim.
-
-    Returns
-    -------
-    DataFrame
-        benchmark, sigma_255, images, psnr_input_db, psnr_db, gain_db, ssim_input, ssim;
-        benchmarks in the order of the file, noise levels ascending.
-
-    Raises
-    ------
-    ValueError
-        If a column is missing or a score is not a number.
-    """
-    missing = [name for name in PER_IMAGE if name not in per_image]
-    if missing:
-        raise ValueError(f"per_image.csv lacks {', '.join(missing)}; run the evaluation again")
-    if per_image[list(PER_IMAGE)].isna().any(axis=None):
-        raise ValueError("per_image.csv holds scores that are not numbers; evaluate again")
-    ordered = per_image.assign(
-        benchmark=pd.Categorical(per_image["benchmark"], per_image["benchmark"].unique())
-    )
-    groups = ordered.groupby(["benchmark", "sigma_255"], observed=True)
-    means = groups[["psnr_input_db", "psnr_db", "ssim_input", "ssim"]].mean()
-    means.insert(0, "images", groups.size())
-    means.insert(3, "gain_db", means["psnr_db"] - means["psnr_input_db"])
-    return means.reset_index().astype({"benchmark": str})
-
-
-def noise_table(measured: Mapping[str, pd.DataFrame], paper: pd.DataFrame) -> pd.DataFrame:
-    """Set our scores and the paper's side by side: PSNR by noise level, grouped by images.
-
-    Parameters
-    ----------
-    measured : mapping
-        What made the weights, such as "laptop profile", and its ``per_image.csv``. Benchmarks
-        of the same name must be the same images.
-    paper : DataFrame
-        ``data/paper/paper_results.csv``.
-    """
-    rows: list[dict[str, Any]] = []
-    for label, per_image in measured.items():
-        for name, part in mean_scores(per_image).groupby("benchmark", sort=False):
-            shown = {f"EAMamba, {label}": "psnr_db"}
-            if name not in {row["Images"] for row in rows}:
-                shown = {f"noisy input, {part['images'].iloc[0]} images": "psnr_input_db"} | shown
-            for what, column in shown.items():
-                levels = _levels(part["sigma_255"], part[column])
-                rows.append({"Images": name, "Picture": what, "Source": MEASURED} | levels)
-    for name, part in paper[paper["task"] == "denoise_gaussian"].groupby("benchmark"):
-        sigma = part["setting"].str.removeprefix("sigma").astype(float)
-        cited = {"Images": name, "Picture": "EAMamba, full size", "Source": REPORTED}
-        rows.append(cited | _levels(sigma, part["psnr_db"]))
-    images = list(dict.fromkeys(row["Images"] for row in rows))
-    rows.sort(key=lambda row: images.index(row["Images"]))
-    return pd.DataFrame(rows).fillna("–")
-
-
-def _levels(sigmas_255: pd.Series, values_db: pd.Series) -> dict[str, str]:
-    pairs = zip(sigmas_255, values_db, strict=True)
-    return {f"σ = {sigma:g}, dB": f"{value:.2f}" for sigma, value in pairs}
 
 
 def complexity_table(counted: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
@@ -183,29 +115,6 @@ def _in_words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "–" if value is None else str(value)
-
-
-def pick(per_image: pd.DataFrame, sigma_255: float) -> dict[str, str]:
-    """Name the images with the best, the median and the worst gain at one noise level.
-
-    Returns
-    -------
-    dict
-        "best", "median", "worst" and the image of each; fewer images than three give fewer rows.
-    """
-    level = per_image[per_image["sigma_255"] == sigma_255]
-    if level.empty:
-        raise ValueError(
-            f"no image at sigma {sigma_255:g}; levels: {sorted(per_image['sigma_255'].unique())}"
-        )
-    gain = level["psnr_db"] - level["psnr_input_db"]
-    ranked = level["image"].loc[gain.sort_values(ascending=False, kind="stable").index].tolist()
-    places = {"best": 0, "median": len(ranked) // 2, "worst": len(ranked) - 1}
-    chosen: dict[str, str] = {}
-    for label, place in places.items():
-        if ranked[place] not in chosen.values():
-            chosen[label] = ranked[place]
-    return chosen
 
 
 def markdown(table: pd.DataFrame) -> str:

@@ -1,0 +1,231 @@
+"""Scores for readers: ours as the evaluation wrote them, the paper's beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+REPORTED, MEASURED = "reported by the paper", "measured here"
+WHOLE = "all"
+"""The condition of a test that has one only."""
+TITLES = {
+    "denoise_gaussian": "Gaussian noise",
+    "denoise_real": "sensor noise",
+    "deblur_motion": "motion blur",
+    "deblur_defocus": "defocus, one view",
+    "deblur_defocus_dual": "defocus, dual pixel",
+    "dehaze_indoor": "haze, indoor",
+    "dehaze_outdoor": "haze, outdoor",
+    "derain": "rain",
+    "sr_real_x2": "real lens, ×2",
+    "sr_real_x3": "real lens, ×3",
+    "sr_real_x4": "real lens, ×4",
+    "sr_light_x2": "bicubic, ×2",
+    "sr_light_x3": "bicubic, ×3",
+    "sr_light_x4": "bicubic, ×4",
+}
+"""What figures and tables call a task."""
+_SHOWN = ["condition", "psnr_db", "ssim"]
+
+Metrics = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""``metrics.json``: benchmark -> condition -> means over the images."""
+
+
+def title(task: str) -> str:
+    """Return what figures and tables call a task."""
+    return TITLES.get(task, task.replace("_", " "))
+
+
+def condition_label(condition: str) -> str:
+    """Return what figures and tables call a condition: ``sigma25`` is ``σ = 25``."""
+    sigma = condition.removeprefix("sigma")
+    if sigma != condition:
+        return f"σ = {sigma}"
+    return "all images" if condition == WHOLE else condition
+
+
+def middle(conditions: list[str]) -> str:
+    """Return the condition that stands for all of a test.
+
+    The whole of a benchmark in parts, the middle one of several noise levels.
+    """
+    return "combined" if "combined" in conditions else conditions[len(conditions) // 2]
+
+
+def scores(metrics: Metrics) -> pd.DataFrame:
+    """Lay out ``metrics.json`` as a table.
+
+    Returns
+    -------
+    DataFrame
+        benchmark, condition, images, psnr_input_db, psnr_db, gain_db, ssim_input, ssim (and
+        what else was measured); in the order of the file.
+
+    Raises
+    ------
+    ValueError
+        A benchmark without images, or a mean that is infinite.
+    """
+    rows = [
+        {"benchmark": benchmark, "condition": condition} | dict(means)
+        for benchmark, conditions in metrics.items()
+        for condition, means in conditions.items()
+    ]
+    table = pd.DataFrame(rows)
+    if table.empty or table.isna().any(axis=None):
+        raise ValueError("metrics.json has no scores, or infinite ones; run the evaluation again")
+    return table
+
+
+def score_table(measured: Mapping[str, Metrics], paper: pd.DataFrame, task: str) -> pd.DataFrame:
+    """Set our scores and the paper's side by side, grouped by images.
+
+    Parameters
+    ----------
+    measured : mapping
+        What made the weights, such as "laptop profile", and its ``metrics.json``. Benchmarks
+        of the same name must be the same images.
+    paper : DataFrame
+        ``data/paper/paper_results.csv``: task, benchmark, setting, psnr_db, ssim.
+    task : str
+
+    Returns
+    -------
+    DataFrame
+        Images, Picture, Source, and for each condition PSNR, and SSIM unless the paper leaves
+        it out of its table.
+    """
+    theirs = paper[paper["task"] == task]
+    with_ssim = theirs.empty or bool(theirs["ssim"].notna().any())
+    rows: list[dict[str, Any]] = []
+    for label, metrics in measured.items():
+        for name, part in scores(metrics).groupby("benchmark", sort=False):
+            pictures = {f"EAMamba, {label}": ("psnr_db", "ssim")}
+            if name not in {row["Images"] for row in rows}:
+                before = {f"input, {part['images'].max()} images": ("psnr_input_db", "ssim_input")}
+                pictures = before | pictures
+            for picture, columns in pictures.items():
+                shown = part[["condition", *columns]].set_axis(
+                    ["condition", "psnr_db", "ssim"], axis=1
+                )
+                found = {"Images": name, "Picture": picture, "Source": MEASURED}
+                rows.append(found | _by_condition(shown, with_ssim))
+    for name, part in theirs.groupby("benchmark", sort=False):
+        cited = {"Images": name, "Picture": "EAMamba, full size", "Source": REPORTED}
+        rows.append(cited | _by_condition(_reported(part), with_ssim))
+    images = list(dict.fromkeys(row["Images"] for row in rows))
+    rows.sort(key=lambda row: images.index(row["Images"]))
+    return pd.DataFrame(rows).fillna("–")
+
+
+def _reported(paper: pd.DataFrame) -> pd.DataFrame:
+    """Name the conditions of the paper's rows as ours are: a scale is no condition."""
+    setting = paper["setting"].fillna(WHOLE).replace(r"x\d", WHOLE, regex=True)
+    return paper.assign(condition=setting)
+
+
+def _by_condition(means: pd.DataFrame, with_ssim: bool) -> dict[str, str]:
+    cells = {}
+    for row in means.itertuples():
+        where = "" if row.condition == WHOLE else f"{condition_label(row.condition)}: "
+        cells[f"{where}PSNR, dB"] = f"{row.psnr_db:.2f}"
+        if with_ssim:
+            cells[f"{where}SSIM"] = f"{row.ssim:.3f}"
+    return cells
+
+
+def glance(measured: Mapping[str, Metrics]) -> pd.DataFrame:
+    """Return one row of scores per task: its first benchmark, its `middle` condition.
+
+    Parameters
+    ----------
+    measured : mapping
+        Task and its ``metrics.json``.
+
+    Returns
+    -------
+    DataFrame
+        As `scores`, with the task in front.
+    """
+    rows = []
+    for task, metrics in measured.items():
+        table = scores(metrics)
+        table = table[table["benchmark"] == table["benchmark"].iloc[0]]
+        chosen = table[table["condition"] == middle(table["condition"].tolist())]
+        rows.append(chosen.assign(task=task))
+    joined = pd.concat(rows, ignore_index=True)
+    return joined[["task", *(name for name in joined if name != "task")]]
+
+
+def glance_table(rows: pd.DataFrame, protocols: Mapping[str, str]) -> pd.DataFrame:
+    """Write `glance` for readers, with the protocol of every task."""
+    condition = ["" if c == WHOLE else f", {condition_label(c)}" for c in rows["condition"]]
+    return pd.DataFrame(
+        {
+            "Degradation": rows["task"].map(title) + condition,
+            "Input, dB": rows["psnr_input_db"].map("{:.2f}".format),
+            "Restored, dB": rows["psnr_db"].map("{:.2f}".format),
+            "Gain, dB": rows["gain_db"].map(signed),
+            "SSIM of the input": rows["ssim_input"].map("{:.3f}".format),
+            "SSIM restored": rows["ssim"].map("{:.3f}".format),
+            "Protocol": rows["task"].map(protocols),
+        }
+    )
+
+
+def paper_table(paper: pd.DataFrame, protocols: Mapping[str, str]) -> pd.DataFrame:
+    """Write the paper's own figures of all tasks, ``data/paper/paper_results.csv``."""
+    named = _reported(paper)
+    return pd.DataFrame(
+        {
+            "Degradation": named["task"].map(title),
+            "Benchmark": named["benchmark"],
+            "Condition": named["condition"].map(condition_label),
+            "PSNR, dB": named["psnr_db"].map("{:.2f}".format),
+            "SSIM": ["–" if pd.isna(value) else f"{value:.3f}" for value in named["ssim"]],
+            "Protocol": named["task"].map(protocols),
+        }
+    )
+
+
+def signed(value_db: float) -> str:
+    """Write a difference with its sign."""
+    return f"{value_db:+.2f}".replace("-", "−")
+
+
+def pick(per_image: pd.DataFrame, condition: str) -> dict[str, str]:
+    """Name the images with the best, the median and the worst gain under one condition.
+
+    Parameters
+    ----------
+    per_image : DataFrame
+        ``per_image.csv``: benchmark, image, condition, psnr_input_db, psnr_db.
+    condition : str
+        One of its conditions; ``combined`` and ``all`` are all images.
+
+    Returns
+    -------
+    dict
+        "best", "median", "worst" and the image of each; fewer images than three give fewer rows.
+
+    Raises
+    ------
+    ValueError
+        No image under that condition.
+    """
+    shown = per_image
+    if condition != "combined":
+        shown = per_image[per_image["condition"] == condition]
+    if shown.empty:
+        known = ", ".join(per_image["condition"].unique())
+        raise ValueError(f"no image under {condition!r}; conditions: {known}")
+    gain = shown["psnr_db"] - shown["psnr_input_db"]
+    ranked = shown["image"].loc[gain.sort_values(ascending=False, kind="stable").index].tolist()
+    places = {"best": 0, "median": len(ranked) // 2, "worst": len(ranked) - 1}
+    chosen: dict[str, str] = {}
+    for label, place in places.items():
+        if ranked[place] not in chosen.values():
+            chosen[label] = ranked[place]
+    return chosen

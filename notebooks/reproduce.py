@@ -1,0 +1,186 @@
+"""Run the whole pipeline, one task per core, and compare with the committed scores.
+
+    python notebooks/reproduce.py [--jobs N]
+
+Each task and each variant of the ablation study is a `dvc repro` of its own, which DVC allows as
+long as they wait for its lock; what is up to date does not run. A plain `dvc repro` does the
+same, one stage after the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from tqdm import tqdm
+
+from eamamba import paths
+from eamamba.config import Settings, TaskSettings, load_settings
+from eamamba.report.tables import markdown
+from eamamba.training import plan
+
+ROOT = paths.project_root()
+LOGS = ROOT / ".dvc" / "tmp" / "logs"
+DVC = [sys.executable, "-m", "dvc", "--wait-for-lock"]
+# Only for the estimate of the time left: what a job takes besides its training.
+REST_TERAFLOPS = 0.7
+
+
+@dataclass
+class Job:
+    """Stages that run one after the other, beside those of other jobs."""
+
+    name: str
+    targets: list[str]
+    work: float = REST_TERAFLOPS
+    curve: Path | None = None
+    iterations: int = 0
+    started: float = 0
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def log(self) -> Path:
+        """Where the job's output goes."""
+        return LOGS / f"{self.name}.log"
+
+    def start(self) -> None:
+        """Begin; progress bars go to the log."""
+        self.started = time.time()
+        with self.log.open("wb") as log:
+            command = [*DVC, "repro", *self.targets]
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def stop(self) -> None:
+        """Interrupt it as Ctrl-C would: a training goes on from its last saved state."""
+        if self.process and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGINT)
+            self.process.wait()
+
+    def done(self) -> float:
+        """Return how much of the work is done, as its training's curve tells."""
+        try:
+            if self.curve is None or self.curve.stat().st_mtime < self.started:
+                return 0
+            last = self.curve.read_text(encoding="utf-8").splitlines()[-1].split(",")[0]
+            return (self.work - REST_TERAFLOPS) * int(last) / self.iterations
+        except (OSError, ValueError, IndexError):
+            return 0  # just being written anew
+
+
+def jobs(settings: Settings) -> list[Job]:
+    """Return all jobs, those that take longest first."""
+    names = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["vars"][0]
+    found = [Job(name, [name]) for name in ("photographs", "profiling", "scan_orders")]
+    for task in names["in_pipeline"]:
+        folder = paths.results(settings.profile, task)
+        targets = [f"evaluate@{task}", f"erf@{task}"]
+        found.append(_training(task, targets, settings.task(task), folder))
+    for variant in names["variants"]:
+        folder = paths.results(settings.profile, "ablations") / variant
+        targets = [f"ablation@{variant}"]
+        found.append(_training(variant, targets, settings.ablation(variant), folder))
+    return sorted(found, key=lambda job: -job.work)
+
+
+def _training(name: str, targets: list[str], settings: TaskSettings, folder: Path) -> Job:
+    work = REST_TERAFLOPS + plan(settings)["teraflops"].sum()
+    return Job(name, targets, work, folder / "training.csv", settings.training.iterations)
+
+
+def run(waiting: list[Job], at_once: int) -> None:
+    """Run all jobs; exit with the end of its log if one fails."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    running: list[Job] = []
+    finished, count, total = 0.0, 0, len(waiting)
+    bar = tqdm(total=sum(job.work for job in waiting), bar_format="{desc} {bar} {percentage:.0f} %"
+               ", {elapsed} so far, about {remaining} left")  # fmt: skip
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                running.append(waiting.pop(0))
+                running[-1].start()
+            time.sleep(1)
+            for job in [job for job in running if job.process and job.process.poll() is not None]:
+                running.remove(job)
+                if job.process and job.process.returncode:
+                    bar.close()
+                    sys.exit(f"{_tail(job.log)}\nerror: {job.name} failed; all of it: {job.log}")
+                finished, count = finished + job.work, count + 1
+                minutes, seconds = divmod(round(time.time() - job.started), 60)
+                bar.write(f"{count:3} of {total}: {job.name}, {minutes} min {seconds:02} s")
+            bar.set_description_str(" and ".join(job.name for job in running), refresh=False)
+            bar.n = finished + sum(job.done() for job in running)
+            bar.refresh()
+    finally:
+        bar.close()
+        for job in running:
+            job.stop()
+
+
+def _tail(log: Path, lines: int = 30) -> str:
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+
+def compare() -> str:
+    """Return the scores of the last commit beside those of this folder."""
+    command = [*DVC, "metrics", "diff", "--all", "--json", "HEAD"]
+    answer = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    rows = []
+    for file, changes in json.loads(answer).get("diff", {}).items():
+        for name, change in changes.items():
+            rows.append(_row(Path(file).parent.name, name, change))
+    table = pd.DataFrame(rows, columns=["Of", "Score", "Committed", "Reproduced", "Deviation"])
+    table = table[table["Committed"].notna() & table["Reproduced"].notna()]
+    if table.empty:
+        return "There are no committed scores of this profile to compare with."
+    furthest = table.loc[table["Deviation"].abs().idxmax()]
+    exact = (table["Deviation"] == 0).sum()
+    return (
+        f"{markdown(table[table['Score'].str.endswith('.psnr_db')])}\n"
+        f"{exact} of {len(table)} scores are exactly the committed ones. "
+        f"Largest deviation: {furthest['Deviation']:g} ({furthest['Of']}, {furthest['Score']})"
+    )
+
+
+def _row(of: str, name: str, change: dict[str, Any]) -> dict[str, Any]:
+    old, new = change.get("old"), change.get("new")
+    both = isinstance(old, int | float) and isinstance(new, int | float)
+    return {
+        "Of": of,
+        "Score": name,
+        "Committed": old,
+        "Reproduced": new,
+        "Deviation": new - old if both else None,
+    }
+
+
+def main() -> None:
+    """Run what is not up to date, then the book, then compare."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="default: one per core")
+    at_once = max(1, parser.parse_args().jobs)
+    settings = load_settings(ROOT / "params.yaml")
+    try:
+        run(jobs(settings), at_once)
+        subprocess.run([*DVC, "repro"], cwd=ROOT, check=True)
+    except KeyboardInterrupt:
+        sys.exit("\ninterrupted; run again to go on")
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)
+    print(compare())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""What the book includes: sections, tables and figures, from hand-made results."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from results_by_hand import PAPER, ROOT, counted, means
+
+from eamamba.config import load_settings
+from eamamba.report.pages import ResultsError, write_pages
+
+
+def test_pages_say_which_stage_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    with pytest.raises(ResultsError, match=r"lacks profiling/complexity.csv.*dvc repro"):
+        write_pages(tmp_path, tmp_path / "pages")
+
+
+def write_results(root: Path) -> None:
+    """Write what the pages need of every task and variant of the laptop profile."""
+    for name in ("params.yaml", "data", "book"):
+        (root / name).symlink_to(ROOT / name)
+    results = root / "results" / "laptop"
+    chosen = load_settings(ROOT / "params.yaml", "laptop")
+    table = {"split": ["training"], "image": ["a"], "height": [1], "width": [1], "sha256": [""]}
+    manifest = pd.DataFrame(table | {"credit": ["B"], "licence": ["CC0"], "source": ["https://c"]})
+    test = {"sigma15": means(1), "sigma25": means(3), "sigma50": means(8)}
+    for task in chosen.tasks:
+        (results / task).mkdir(parents=True)
+        manifest.to_csv(results / task / "data.csv", index=False)
+        measured = test if task == "denoise_gaussian" else {"all": means(2)}
+        text = json.dumps({"held-out photographs": measured})
+        (results / task / "metrics.json").write_text(text)
+    costs = pd.DataFrame(
+        {"size": ["laptop", "paper"], "parameters": [2e6, 25e6], "gflops": [3, 99]}
+    )
+    for number, variant in enumerate(chosen.ablations):
+        folder = results / "ablations" / variant
+        folder.mkdir(parents=True)
+        costs.to_csv(folder / "complexity.csv", index=False)
+        own = {name: means(part["gain_db"] - number) for name, part in test.items()}
+        (folder / "metrics.json").write_text(json.dumps({"held-out photographs": own}))
+    for name in ("profiling", "scan_orders", "photographs"):
+        (results / name).mkdir(parents=True)
+    counted().to_csv(results / "profiling" / "complexity.csv", index=False)
+    (results / "scan_orders" / "all_around.png").touch()
+    (results / "photographs" / "training.jpg").touch()
+    (results / "denoise_gaussian" / "model.safetensors").touch()
+
+
+def test_pages_bring_tables_and_figures_for_the_text(tmp_path: Path) -> None:
+    write_results(tmp_path)
+    package = tmp_path / "results" / "pretrained" / "denoise_gaussian"
+    package.mkdir(parents=True)
+    both = {name: {"sigma25": means(9)} for name in ("held-out photographs", "CBSD68")}
+    (package / "metrics.json").write_text(json.dumps(both))
+
+    text = write_pages(tmp_path, tmp_path / "pages")
+
+    assert text["denoise_gaussian_gain_sigma25"] == text["denoise_gaussian_gain"] == "+3.00"
+    assert text["derain_after"] == "22.00"
+    assert text["eamamba_parameters_m"] == "25.32"
+    assert text["gflops_saved_percent"] == "0"
+    assert text["paper_dim"] == "64"
+    pages = tmp_path / "pages"
+    assert not (pages / "denoise_gaussian" / "model.safetensors").exists()
+    assert "| 64×" not in (pages / "profiling" / "headline.md").read_text(encoding="utf-8")
+    assert "CC0" in (pages / "denoise_gaussian" / "photographs.md").read_text(encoding="utf-8")
+    scores = (pages / "denoise_gaussian" / "all_scores.md").read_text(encoding="utf-8")
+    assert "| CBSD68 | EAMamba, weights of the package | measured here |" in scores
+    assert scores.count("| held-out photographs |") == 2, "other crops of the same stay out"
+    assert "training.learning_rate" in (pages / "denoise_gaussian" / "settings.md").read_text()
+
+
+def test_every_task_gets_its_section_with_its_protocol(tmp_path: Path) -> None:
+    write_results(tmp_path)
+    write_pages(tmp_path, tmp_path / "pages")
+    for task, chosen in load_settings(ROOT / "params.yaml", "laptop").tasks.items():
+        section = (tmp_path / "pages" / task / "section.md").read_text(encoding="utf-8")
+        assert chosen.evaluation.protocol.name in section
+        assert f"results/{task}/all_scores.md" in section
+        assert not re.search(r"\b(TASK|TITLE|PROFILE|PROTOCOL|SOURCES)\b", section)
+        printed = "The paper prints no figures here" not in section
+        assert printed == (task in set(PAPER["task"]))
+
+
+def test_ablation_tables_compare_with_the_network_itself(tmp_path: Path) -> None:
+    write_results(tmp_path)
+    write_pages(tmp_path, tmp_path / "pages")
+    folder = tmp_path / "pages" / "ablations"
+    _, _, *rows = (folder / "module.md").read_text(encoding="utf-8").splitlines()
+    assert "| 22.00 (−1.00) |" in rows[0]  # the baseline, second of the variants
+    assert "| 23.00 |" in rows[2]
+    assert "33.00" in (folder / "module_reported.md").read_text(encoding="utf-8")
+    assert not (folder / "gate_reported.md").exists()
+    assert (folder / "psnr_by_cost.png").stat().st_size > 1000
+    assert (tmp_path / "pages" / "glance.png").stat().st_size > 1000

@@ -28,8 +28,8 @@ install:
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@cat requirements.lock pyproject.toml > $(STAMP)
 
-reproduce: setup ## run the pipeline: every table, figure and the book
-	dvc repro
+reproduce: setup ## run the pipeline on all cores: every table, figure and the book
+	$(BIN)/python notebooks/reproduce.py
 	@echo "The book: book/_build/html/index.html"
 
 smoke: setup ## run the pipeline with tiny settings, in a clone of the last commit

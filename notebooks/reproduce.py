@@ -41,7 +41,7 @@ class Job:
     """Stages that run one after the other, beside those of other jobs."""
 
     name: str
-    targets: list[str]
+    stages: list[str]
     work: float = REST_TERAFLOPS
     curve: Path | None = None
     iterations: int = 0
@@ -57,7 +57,7 @@ class Job:
         """Begin; progress bars go to the log."""
         self.started = time.time()
         with self.log.open("wb") as log:
-            command = [*DVC, "repro", *self.targets]
+            command = [*DVC, "repro", *self.stages]
             self.process = subprocess.Popen(
                 command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
             )
@@ -84,19 +84,27 @@ def jobs(settings: Settings) -> list[Job]:
     names = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["vars"][0]
     found = [Job(name, [name]) for name in ("photographs", "profiling", "scan_orders")]
     for task in names["in_pipeline"]:
+        stages = [f"{stage}@{task}" for stage in ("data", "train", "evaluate", "erf")]
         folder = paths.results(settings.profile, task)
-        targets = [f"evaluate@{task}", f"erf@{task}"]
-        found.append(_training(task, targets, settings.task(task), folder))
+        found.append(_training(task, stages, settings.task(task), folder))
     for variant in names["variants"]:
         folder = paths.results(settings.profile, "ablations") / variant
-        targets = [f"ablation@{variant}"]
-        found.append(_training(variant, targets, settings.ablation(variant), folder))
+        stages = [f"ablation@{variant}"]
+        found.append(_training(variant, stages, settings.ablation(variant), folder))
     return sorted(found, key=lambda job: -job.work)
 
 
-def _training(name: str, targets: list[str], settings: TaskSettings, folder: Path) -> Job:
+def _training(name: str, stages: list[str], settings: TaskSettings, folder: Path) -> Job:
     work = REST_TERAFLOPS + plan(settings)["teraflops"].sum()
-    return Job(name, targets, work, folder / "training.csv", settings.training.iterations)
+    return Job(name, stages, work, folder / "training.csv", settings.training.iterations)
+
+
+def outdated() -> set[str]:
+    """Return the stages that something changed for since they ran."""
+    answer = subprocess.run(
+        [*DVC, "status", "--json"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    return set(json.loads(answer.stdout))
 
 
 def run(waiting: list[Job], at_once: int) -> None:
@@ -133,37 +141,31 @@ def _tail(log: Path, lines: int = 30) -> str:
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
-def compare() -> str:
-    """Return the scores of the last commit beside those of this folder."""
+def changes() -> dict[str, Any]:
+    """Return every score of the last commit and of this folder, as DVC tells them."""
     command = [*DVC, "metrics", "diff", "--all", "--json", "HEAD"]
     answer = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    rows = []
-    for file, changes in json.loads(answer).get("diff", {}).items():
-        for name, change in changes.items():
-            rows.append(_row(Path(file).parent.name, name, change))
-    table = pd.DataFrame(rows, columns=["Of", "Score", "Committed", "Reproduced", "Deviation"])
-    table = table[table["Committed"].notna() & table["Reproduced"].notna()]
-    if table.empty:
+    return json.loads(answer).get("diff", {})
+
+
+def comparison(changed: dict[str, Any]) -> str:
+    """Return committed and reproduced PSNR as a table, and the largest deviation of any score."""
+    rows = [
+        {"Of": Path(file).parent.name, "Score": name, "Committed": one["old"], "Now": one["new"]}
+        for file, scores in changed.items()
+        for name, one in scores.items()
+        if isinstance(one.get("old"), float) and isinstance(one.get("new"), float)
+    ]
+    if not rows:
         return "There are no committed scores of this profile to compare with."
+    table = pd.DataFrame(rows)
+    table["Deviation"] = table["Now"] - table["Committed"]
     furthest = table.loc[table["Deviation"].abs().idxmax()]
-    exact = (table["Deviation"] == 0).sum()
     return (
         f"{markdown(table[table['Score'].str.endswith('.psnr_db')])}\n"
-        f"{exact} of {len(table)} scores are exactly the committed ones. "
+        f"{(table['Deviation'] == 0).sum()} of {len(table)} scores are exactly the committed ones. "
         f"Largest deviation: {furthest['Deviation']:g} ({furthest['Of']}, {furthest['Score']})"
     )
-
-
-def _row(of: str, name: str, change: dict[str, Any]) -> dict[str, Any]:
-    old, new = change.get("old"), change.get("new")
-    both = isinstance(old, int | float) and isinstance(new, int | float)
-    return {
-        "Of": of,
-        "Score": name,
-        "Committed": old,
-        "Reproduced": new,
-        "Deviation": new - old if both else None,
-    }
 
 
 def main() -> None:
@@ -173,13 +175,14 @@ def main() -> None:
     at_once = max(1, parser.parse_args().jobs)
     settings = load_settings(ROOT / "params.yaml")
     try:
-        run(jobs(settings), at_once)
+        stale = outdated()
+        run([job for job in jobs(settings) if stale.intersection(job.stages)], at_once)
         subprocess.run([*DVC, "repro"], cwd=ROOT, check=True)
     except KeyboardInterrupt:
         sys.exit("\ninterrupted; run again to go on")
     except subprocess.CalledProcessError as error:
         sys.exit(error.returncode)
-    print(compare())
+    print(comparison(changes()))
 
 
 if __name__ == "__main__":

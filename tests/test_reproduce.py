@@ -1,0 +1,87 @@
+"""Running the pipeline on all cores: nothing left out, failures told, scores compared."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+from eamamba.config import load_settings
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def reproduce() -> ModuleType:
+    """The script as a module."""
+    spec = importlib.util.spec_from_file_location("reproduce", ROOT / "notebooks/reproduce.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["reproduce"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("profile", ["smoke", "laptop"])
+def test_every_stage_but_the_book_is_in_one_job(reproduce: ModuleType, profile: str) -> None:
+    pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+    names = pipeline["vars"][0]
+    expected = set()
+    for stage, what in pipeline["stages"].items():
+        (variable,) = what.get("matrix", {"": ""}).values()
+        items = names.get(variable.strip("${}"), [""])
+        expected |= {f"{stage}@{item}".removesuffix("@") for item in items}
+    jobs = reproduce.jobs(load_settings(ROOT / "params.yaml", profile))
+    stages = [stage for job in jobs for stage in job.stages]
+    assert set(stages) == expected - {"book"}
+    assert len(stages) == len(set(stages))
+    assert [job.work for job in jobs] == sorted((job.work for job in jobs), reverse=True)
+
+
+def test_progress_is_read_from_the_curve_of_this_run(reproduce: ModuleType, tmp_path: Path) -> None:
+    curve = tmp_path / "training.csv"
+    rest = reproduce.REST_TERAFLOPS
+    job = reproduce.Job("x", ["x"], rest + 8, curve, iterations=40)
+    assert job.done() == 0
+    curve.write_text("iteration,loss\n")
+    assert job.done() == 0
+    curve.write_text("iteration,loss\n5,0.2\n10,0.1\n")
+    assert job.done() == pytest.approx(2)
+    job.started = curve.stat().st_mtime + 1
+    assert job.done() == 0, "the curve of the run before"
+
+
+def test_a_failing_job_is_named_with_the_end_of_its_log(
+    reproduce: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reproduce, "LOGS", tmp_path)
+    code = "import sys; print('no such', *sys.argv[1:]); sys.exit(3)"
+    monkeypatch.setattr(reproduce, "DVC", [sys.executable, "-c", code])
+    with pytest.raises(SystemExit, match=r"(?s)no such repro train@x.*error: first failed"):
+        reproduce.run([reproduce.Job("first", ["train@x"]), reproduce.Job("second", ["y"])], 1)
+    assert [log.name for log in tmp_path.iterdir()] == ["first.log"], "the second never started"
+
+
+def test_scores_are_compared_with_the_largest_deviation_named(reproduce: ModuleType) -> None:
+    same = {"old": 30.5, "new": 30.5}
+    changed = {
+        "results/laptop/derain/metrics.json": {
+            "held-out.all.psnr_db": {"old": 30.0, "new": 29.5},
+            "held-out.all.ssim": {"old": 0.9, "new": 0.91},
+            "held-out.all.ssim_input": same,
+            "held-out.all.images": {"old": 3, "new": 3},  # no score
+        },
+        "results/laptop/new_task/metrics.json": {"held-out.all.psnr_db": {"new": 20.0}},
+    }
+    text = reproduce.comparison(changed)
+    assert "| derain | held-out.all.psnr_db | 30.0 | 29.5 | -0.5 |" in text
+    assert "ssim" not in text
+    assert "1 of 3 scores are exactly the committed ones" in text
+    assert text.endswith("Largest deviation: -0.5 (derain, held-out.all.psnr_db)")
+    nothing = reproduce.comparison({"results/smoke/derain/metrics.json": {"a": {"new": 1.0}}})
+    assert "no committed scores" in nothing

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
@@ -112,6 +111,8 @@ def dumbbells(axes: Axes, means: pd.DataFrame, labels: Iterable[str]) -> None:
 @styled
 def gain_per_image(per_image: pd.DataFrame) -> Figure:
     """Draw the PSNR gain of every image, by condition: the spread behind the means."""
+    import seaborn  # loads for longer than most notebooks that import this module run
+
     data = per_image.assign(
         gain_db=per_image["psnr_db"] - per_image["psnr_input_db"],
         condition=per_image["condition"].map(condition_label),

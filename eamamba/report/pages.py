@@ -184,7 +184,16 @@ def _write_glance(root: Path, target: Path, settings: Settings) -> None:
     rows = glance(measured)
     _write(target / "glance.md", glance_table(rows, protocols))
     save(gains(rows, f"{settings.profile} profile"), target / "glance.png")
+    cards = [
+        f":::{{grid-item-card}} {title(task)}\n![{title(task)}: input, restored, truth, and mean "
+        f"scores](results/{task}/summary.jpg)\n:::\n"
+        for task in settings.tasks
+    ]
+    text = "\n".join(["::::{grid} 1 1 2 2", *cards, "::::"])
+    (target / "gallery.md").write_text(text, encoding="utf-8")
     paper = pd.read_csv(root / "data" / "paper" / "paper_results.csv")
+    order = {task: place for place, task in enumerate(settings.tasks)}
+    paper = paper.sort_values("task", key=lambda names: names.map(order), kind="stable")
     _write(target / "paper.md", paper_table(paper, protocols))
 
 

@@ -85,32 +85,29 @@ def selective_scan(
     the zero-order hold for A and the Euler rule for B.
     """
     _check(u, delta, A, B, C, D, order)
-    name = resolve_backend(backend, u.device)
     inputs = (u, delta, A, B, C, D)
     save_states = torch.is_grad_enabled() and any(x.requires_grad for x in inputs)
-    y, _ = torch.ops.eamamba.selective_scan(*inputs, order, name, save_states)
+    y, _ = torch.ops.eamamba.selective_scan(*inputs, order, backend, save_states)
     return y
 
 
-@torch.compiler.assume_constant_result  # a graph is compiled for one backend
-def resolve_backend(backend: str, device: torch.device) -> str:
+def _module(backend: str, device: torch.device) -> ModuleType:
     """Return the backend that ``backend`` means on ``device``, checked to be usable."""
-    if backend == "auto":
-        if device.type == "cuda":
-            missing = _module("triton").available()
-            backend = "triton" if missing is None else "mamba_ssm"
-        else:
-            backend = "cpu" if device.type == "cpu" else "reference"
+    if backend == "auto" and device.type == "cuda":
+        backend = "triton" if _imported("triton").available() is None else "mamba_ssm"
+    elif backend == "auto":
+        backend = "cpu" if device.type == "cpu" else "reference"
     if backend not in BACKENDS:
         raise BackendError(
             f"no selective scan backend {backend!r}; choose auto, {', '.join(BACKENDS)}"
         )
-    if (missing := _module(backend).available()) is not None:
+    module = _imported(backend)
+    if (missing := module.available()) is not None:
         raise BackendError(f"selective scan backend {backend!r} is not available: {missing}")
-    return backend
+    return module
 
 
-def _module(backend: str) -> ModuleType:
+def _imported(backend: str) -> ModuleType:
     return import_module(f"eamamba.selective_scan.{backend}")
 
 
@@ -162,13 +159,13 @@ def _forward(
     backend: str,
     save_states: bool,
 ) -> tuple[Tensor, Tensor]:
-    return _module(backend).forward(u, delta, A, B, C, D, order, save_states)
+    return _module(backend, u.device).forward(u, delta, A, B, C, D, order, save_states)
 
 
 @_forward.register_fake
 def _(u, delta, A, B, C, D, order, backend, save_states):  # type: ignore[no-untyped-def]
     batch, length, heads, channels = u.shape
-    size = _module(backend).state_size(batch, length, heads, channels, A.shape[-1])
+    size = _module(backend, u.device).state_size(batch, length, heads, channels, A.shape[-1])
     return u.new_empty(u.shape), u.new_empty(size if save_states else 0)
 
 
@@ -185,7 +182,7 @@ def _backward(
     states: Tensor,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    return _module(backend).backward(grad_y, u, delta, A, B, C, D, order, states)
+    return _module(backend, u.device).backward(grad_y, u, delta, A, B, C, D, order, states)
 
 
 @_backward.register_fake

@@ -173,6 +173,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="default: one per core")
     at_once = max(1, parser.parse_args().jobs)
+    # The stages say `python`: this one.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     settings = load_settings(ROOT / "params.yaml")
     try:
         stale = outdated()

@@ -128,11 +128,13 @@ class MultiHeadScan(nn.Module):
         R = self.dt_rank
         low_rank, rest = self.x_proj_weight[:, :R], self.x_proj_weight[:, R:]
         pixels = u.flatten(0, 1).transpose(0, 1)  # (K, batch L, D), a view
+        bias = self.dt_projs_bias[:, None]
         if D <= 2 * R:
             weight = torch.cat((self.dt_projs_weight @ low_rank, rest), 1)
-            projected = pixels @ weight.transpose(1, 2)
+            bias = F.pad(bias, (0, rest.shape[1]))  # inside the product it costs nothing
+            projected = torch.baddbmm(bias, pixels, weight.transpose(1, 2))
         else:
             narrow, wide = (pixels @ self.x_proj_weight.transpose(1, 2)).tensor_split((R,), -1)
-            projected = torch.cat((narrow @ self.dt_projs_weight.transpose(1, 2), wide), -1)
-        projected[..., :D] += self.dt_projs_bias[:, None]  # in place: no second large buffer
+            delta = torch.baddbmm(bias, narrow, self.dt_projs_weight.transpose(1, 2))
+            projected = torch.cat((delta, wide), -1)
         return projected.view(K, batch, length, -1).permute(1, 2, 0, 3)

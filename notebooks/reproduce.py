@@ -113,7 +113,7 @@ def run(waiting: list[Job], at_once: int) -> None:
     running: list[Job] = []
     finished, count, total = 0.0, 0, len(waiting)
     bar = tqdm(total=sum(job.work for job in waiting), bar_format="{desc} {bar} {percentage:.0f} %"
-               ", {elapsed} so far, about {remaining} left")  # fmt: skip
+               ", {elapsed} so far, about {remaining} left", smoothing=0)  # fmt: skip
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
@@ -129,7 +129,8 @@ def run(waiting: list[Job], at_once: int) -> None:
                 minutes, seconds = divmod(round(time.time() - job.started), 60)
                 bar.write(f"{count:3} of {total}: {job.name}, {minutes} min {seconds:02} s")
             bar.set_description_str(" and ".join(job.name for job in running), refresh=False)
-            bar.n = finished + sum(job.done() for job in running)
+            done = finished + sum(job.done() for job in running)
+            bar.n = done if done > bar.total / 50 else 0  # no guess from next to nothing
             bar.refresh()
     finally:
         bar.close()

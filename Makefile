@@ -47,7 +47,7 @@ check: setup ## lint, formatting, types
 	ruff format --check .
 	mypy
 
-BENCHMARKS := scan_cpu network_cpu scan_gpu network_gpu
+BENCHMARKS := scan_cpu network_cpu growth_cpu operators_cpu large_image_cpu scan_gpu network_gpu
 benchmark: setup ## measure this machine (and its GPU); writes results/benchmarks/
 	@for name in $(BENCHMARKS); do echo "$$name"; \
 	  $(BIN)/python benchmarks/$$name.py --csv results/benchmarks/$$name.csv || exit 1; done

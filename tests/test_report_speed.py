@@ -35,3 +35,55 @@ def test_every_committed_benchmark_has_a_table(name: str) -> None:
     table = speed_tables(RESULTS)[name]
     assert len(table) > 0
     assert not (table == "nan").any(axis=None)
+
+
+def growth() -> pd.DataFrame:
+    """Two networks of which one is linear in the pixels, and two layouts."""
+    base = {"batch": 1, "heads": 8, "threads": 0, "precision": "float32", "layout": "ordered"}
+    base |= {"recomputed": 0.0, "peak_memory_mib": 100.0}
+    rows = [
+        base
+        | {"study": "pixels", "network": network, "side": side, "training": False}
+        | {"seconds": side**power / 1e6}
+        for network, power in (("paper", 2), ("square", 4))
+        for side in (64, 128, 256, 512)
+    ]
+    rows.append(rows[0] | {"training": True, "seconds": 3 * rows[0]["seconds"]})
+    rows += [
+        base | {"study": "layout", "network": "paper", "side": 256, "training": False}
+        | {"layout": layout, "seconds": seconds}
+        for layout, seconds in (("ordered", 2.0), ("permuting", 3.0))
+    ]  # fmt: skip
+    rows += [
+        rows[0] | {"study": "batch", "batch": batch, "seconds": seconds}
+        for batch, seconds in ((1, 1.0), (4, 2.0))
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_growth_is_told_by_exponents_and_ratios(tmp_path: Path) -> None:
+    growth().to_csv(tmp_path / "growth_cpu.csv", index=False)
+    tables = speed_tables(tmp_path)
+    assert tables["growth_exponents"]["exponent of the pixels"].tolist() == ["1.00", "2.00"]
+    assert tables["growth_exponents"]["image sides"].unique().tolist() == ["128 to 512"]
+    sizes = tables["growth_cpu"]
+    assert sizes["network"].tolist() == ["paper"] * 4 + ["square"] * 4
+    assert sizes["training step / forward"].tolist()[:2] == ["3.0", "–"]
+    ratios = tables["growth_ratios"].set_index("case")
+    assert ratios.loc["permuting", "/ first case"] == "1.50"
+    assert ratios.loc["4", "/ first case"] == "0.50", "per image"
+
+
+def test_tiles_are_compared_with_the_whole(tmp_path: Path) -> None:
+    rows = [
+        {"study": "large photo", "what": "4000×3000", "seconds": 90, "peak_memory_mib": 2000},
+        {"study": "tiles", "what": "whole", "seconds": 2.0, "psnr_db": 30.0},
+        {"study": "tiles", "what": "tiles of 128", "seconds": 3.0, "psnr_db": 29.9},
+    ]
+    table = pd.DataFrame(rows).assign(psnr_whole_db=30.0)
+    table = table.assign(mean_difference_255=0.1, largest_difference_255=2.0)
+    table.to_csv(tmp_path / "large_image_cpu.csv", index=False)
+    tables = speed_tables(tmp_path)
+    assert tables["large_photo"]["photograph"].tolist() == ["4000×3000"]
+    assert tables["large_image_cpu"]["change, dB"].tolist() == ["+0.000", "-0.100"]
+    assert tables["large_image_cpu"]["time / first"].tolist() == ["1.00", "1.50"]

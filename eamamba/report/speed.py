@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+_LARGE = 128
+"""Side from which on the cost of starting operators no longer counts."""
+_SHOWN_SHARE = 0.01
+# study of growth_cpu.csv -> what changes in it
+_STUDIES = {
+    "batch": "batch",
+    "heads": "heads",
+    "threads": "threads",
+    "layout": "layout",
+    "precision": "precision",
+    "checkpointing": "recomputed",
+}
 # backend -> its heading
 _BACKENDS = {"triton": "ours", "mamba_ssm": "mamba_ssm"}
 
@@ -27,6 +40,12 @@ def speed_tables(folder: Path) -> dict[str, pd.DataFrame]:
         "scan_cpu": ("scan_cpu", _scan_cpu),
         "scan_cpu_rivals": ("scan_cpu", _scan_cpu_rivals),
         "network_cpu": ("network_cpu", _network_cpu),
+        "growth_cpu": ("growth_cpu", _growth_cpu),
+        "growth_exponents": ("growth_cpu", _growth_exponents),
+        "growth_ratios": ("growth_cpu", _growth_ratios),
+        "operators_cpu": ("operators_cpu", _operators),
+        "large_photo": ("large_image_cpu", _large_photo),
+        "large_image_cpu": ("large_image_cpu", _large_image),
         "scan_gpu": ("scan_gpu", _scan_gpu),
         "network_gpu": ("network_gpu", _network_gpu),
     }
@@ -95,6 +114,120 @@ def _network_cpu(table: pd.DataFrame) -> pd.DataFrame:
         "peak_memory_mib": ("peak memory of the process, MiB", ".0f"),
     }
     return _formatted(table, columns)
+
+
+def _pixels(table: pd.DataFrame) -> pd.DataFrame:
+    """Put forward pass and training step of each network and size side by side."""
+    kept = table[table["study"] == "pixels"]
+    wide = kept.pivot(index=["network", "side"], columns="training")
+    wide.columns = [f"{name}_{'training' if step else 'forward'}" for name, step in wide.columns]
+    return wide.loc[kept["network"].unique()].reset_index()
+
+
+def _growth_cpu(table: pd.DataFrame) -> pd.DataFrame:
+    wide = _pixels(table)
+    wide["ns_per_pixel"] = 1e9 * wide["seconds_forward"] / wide["side"] ** 2
+    wide["step_over_forward"] = wide["seconds_training"] / wide["seconds_forward"]
+    columns = {
+        "network": ("network", ""),
+        "side": ("image side", ".0f"),
+        "seconds_forward": ("forward, s", ".3f"),
+        "ns_per_pixel": ("forward, ns per pixel", ".0f"),
+        "peak_memory_mib_forward": ("peak memory, MiB", ".0f"),
+        "step_over_forward": ("training step / forward", ".1f"),
+        "peak_memory_mib_training": ("peak memory in training, MiB", ".0f"),
+    }
+    return _formatted(wide, columns)
+
+
+def _growth_exponents(table: pd.DataFrame) -> pd.DataFrame:
+    """Fit seconds = a · pixels^exponent to the larger sizes: 1 is linear."""
+    rows = []
+    for network, part in _pixels(table).groupby("network", sort=False):
+        large = part[part["side"] >= _LARGE]
+        logs = [np.log(large[name].to_numpy(float)) for name in ("side", "seconds_forward")]
+        exponent = np.polyfit(2 * logs[0], logs[1], 1)[0]
+        sides = f"{large['side'].min()} to {large['side'].max()}"
+        rows.append({"network": network, "sides": sides, "exponent": exponent})
+    columns = {
+        "network": ("network", ""),
+        "sides": ("image sides", ""),
+        "exponent": ("exponent of the pixels", ".2f"),
+    }
+    return _formatted(pd.DataFrame(rows), columns)
+
+
+def _growth_ratios(table: pd.DataFrame) -> pd.DataFrame:
+    """Compare the cases of each study with its first."""
+    rows = []
+    for study, column in _STUDIES.items():
+        for training, part in table[table["study"] == study].groupby("training"):
+            work = part["batch"] if study == "batch" else 1
+            seconds = part["seconds"] / work
+            rows.append(
+                pd.DataFrame(
+                    {
+                        "study": study if study != "batch" else "batch, per image",
+                        "pass": "training step" if training else "forward",
+                        "side": part["side"],
+                        "case": part[column].map("{:g}".format)
+                        if part[column].dtype.kind in "if"
+                        else part[column],
+                        "seconds": seconds,
+                        "ratio": seconds / seconds.iloc[0],
+                        "peak_memory_mib": part["peak_memory_mib"],
+                    }
+                )
+            )
+    columns = {
+        "study": ("what changes", ""),
+        "pass": ("pass", ""),
+        "side": ("image side", ".0f"),
+        "case": ("case", ""),
+        "seconds": ("s", ".3f"),
+        "ratio": ("/ first case", ".2f"),
+        "peak_memory_mib": ("peak memory, MiB", ".0f"),
+    }
+    return _formatted(pd.concat(rows, ignore_index=True), columns)
+
+
+def _operators(table: pd.DataFrame) -> pd.DataFrame:
+    kept = table[table["share"] >= _SHOWN_SHARE].copy()
+    kept["share"] *= 100
+    kept["milliseconds"] = 1e3 * kept["seconds"]
+    columns = {
+        "pass": ("pass", ""),
+        "side": ("image side", ".0f"),
+        "operator": ("operator", ""),
+        "calls": ("calls", ".0f"),
+        "milliseconds": ("ms", ".0f"),
+        "share": ("share, %", ".1f"),
+    }
+    return _formatted(kept, columns)
+
+
+def _large_photo(table: pd.DataFrame) -> pd.DataFrame:
+    columns = {
+        "what": ("photograph", ""),
+        "seconds": ("s", ".0f"),
+        "peak_memory_mib": ("peak memory of the process, MiB", ".0f"),
+    }
+    return _formatted(table[table["study"] == "large photo"], columns)
+
+
+def _large_image(table: pd.DataFrame) -> pd.DataFrame:
+    kept = table[table["study"] != "large photo"].copy()
+    kept["change_db"] = kept["psnr_db"] - kept["psnr_whole_db"]
+    kept["ratio"] = kept["seconds"] / kept.groupby("study")["seconds"].transform("first")
+    columns = {
+        "what": ("how", ""),
+        "ratio": ("time / first", ".2f"),
+        "psnr_db": ("RGB PSNR, dB", ".3f"),
+        "change_db": ("change, dB", "+.3f"),
+        "mean_difference_255": ("mean difference, 8-bit units", ".3f"),
+        "largest_difference_255": ("largest difference, 8-bit units", ".1f"),
+    }
+    return _formatted(kept, columns)
 
 
 def _per_backend(table: pd.DataFrame, index: list[str], value: str) -> pd.DataFrame:

@@ -1,0 +1,148 @@
+"""How the processor's time and memory grow: pixels, batch, heads, threads, precision, layout.
+
+Each case runs in a process of its own, so that its peak memory is its own too; times are the
+shortest of several by the clock, and ratios are taken within one study. "paper" and "light" are
+the paper's two networks, "nano" is a small U-Net. The permuting layout is the one that scans
+without an order need: pixels are rearranged for each head, projected and scanned in that order,
+and put back.
+
+    python benchmarks/growth_cpu.py --csv results/benchmarks/growth_cpu.csv
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+import torch
+from cpu_timing import best_seconds
+from torch import Tensor
+
+from eamamba.config import EAMambaSettings, EAMambaSRSettings, MambaSettings
+from eamamba.memory import reuse_large_blocks
+from eamamba.multi_head_scan import MultiHeadScan
+from eamamba.network import Network, build
+from eamamba.selective_scan import selective_scan
+
+NETWORKS = {
+    "paper": EAMambaSettings(),
+    "light": EAMambaSRSettings(),
+    "nano": EAMambaSettings(
+        dim=16, num_blocks=(1, 1, 1, 2), num_refinement_blocks=1, mamba_cfg=MambaSettings(d_state=8)
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One measurement."""
+
+    study: str
+    network: str = "paper"
+    side: int = 128
+    batch: int = 1
+    heads: int = 8
+    threads: int = 0  # all
+    precision: str = "float32"
+    layout: str = "ordered"
+    training: bool = False
+    recomputed: float = 0.0  # share of the blocks that the backward pass computes again
+
+
+def cases() -> Iterator[Case]:
+    """Yield all measurements, study by study."""
+    sides = {"paper": (64, 128, 256, 512, 1024), "light": (64, 128, 256, 512)}
+    for network in NETWORKS:
+        for side in sides.get(network, (64, 128, 256, 512, 1024)):
+            yield Case("pixels", network, side)
+        for side in (64, 128, 256):
+            yield Case("pixels", network, side, training=True)
+    yield from (Case("batch", batch=batch, side=64) for batch in (1, 2, 4, 8))
+    yield from (Case("heads", heads=heads) for heads in (1, 2, 4, 8))
+    for threads in range(1, torch.get_num_threads() + 1):
+        yield Case("threads", threads=threads, side=256)
+    for training in (False, True):
+        yield from (
+            Case("layout", layout=layout, training=training, side=128 if training else 256)
+            for layout in ("ordered", "permuting")
+        )
+    yield from (Case("precision", precision=kind, side=256) for kind in ("float32", "bfloat16"))
+    yield from (
+        Case("checkpointing", training=True, side=128, recomputed=share) for share in (0, 0.5, 1)
+    )
+
+
+def measure(case: Case) -> dict[str, float]:
+    """Time one case in this process."""
+    reuse_large_blocks()
+    torch.manual_seed(0)
+    if case.threads:
+        torch.set_num_threads(case.threads)
+    model = _network(case)
+    image = torch.rand(case.batch, 3, case.side, case.side)
+    repeats = 5 if case.side < 256 else 3 if case.side < 1024 else 1
+
+    def step() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=case.precision == "bfloat16"):
+            restored = model(image)
+        if case.training:
+            restored.float().abs().mean().backward()
+
+    with torch.inference_mode(not case.training):
+        seconds = best_seconds(step, repeats)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": seconds, "peak_memory_mib": peak}
+
+
+def _network(case: Case) -> Network:
+    settings = NETWORKS[case.network]
+    scan = settings.mamba_cfg.model_copy(update={"scan_count": case.heads})
+    changes: dict[str, Any] = {"mamba_cfg": scan, "checkpoint_percentage": case.recomputed}
+    model = build(settings.model_copy(update=changes)).train(case.training)
+    if case.layout == "permuting":
+        MultiHeadScan._scan = permuting_scan  # type: ignore[method-assign]
+    return model
+
+
+def permuting_scan(self: MultiHeadScan, u: Tensor, order: Tensor) -> Tensor:
+    """Scan as `MultiHeadScan._scan` does, by rearranging the pixels for every head."""
+    K, _, D = self.x_proj_weight.shape
+    N = self.settings.d_state
+    visited, heads = order.T.long(), torch.arange(K)
+    u = u.expand(-1, -1, K, -1)[:, visited, heads]
+    delta, B, C = self._project(u).split((D, N, N), -1)
+    A = -torch.exp(self.A_logs).view(K, D, N)
+    plain = torch.arange(order.shape[1], dtype=torch.int32).expand(K, -1).contiguous()
+    y = selective_scan(u, delta, A, B, C, self.Ds.view(K, D), plain, self.backend)
+    return y[:, visited.argsort(0), heads]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--csv", help="write the table here")
+    parser.add_argument("--study", help="this one only")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(measure(Case(**json.loads(options.one)))))
+        return
+    rows = []
+    for case in cases():
+        if options.study in (None, case.study):
+            command = [sys.executable, __file__, "--one", json.dumps(asdict(case))]
+            answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            rows.append(asdict(case) | json.loads(answer.splitlines()[-1]))
+            print(" ".join(f"{name}={value}" for name, value in rows[-1].items()), flush=True)
+    if options.csv:
+        pd.DataFrame(rows).to_csv(options.csv, index=False, float_format="%.5g")
+
+
+if __name__ == "__main__":
+    main()

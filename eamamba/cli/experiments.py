@@ -53,6 +53,10 @@ def train(
         typer.echo(stages.to_string(float_format="{:.4g}".format))
         typer.echo(f"{chosen.training.iterations:,} iterations in all")
         typer.echo(f"{stages['teraflops'].sum():,.4g} TFLOPs in all (one multiply-add = 1 FLOP)")
+        place = str(choose_device(device))
+        hours = training.measured_hours(chosen, place)
+        shown = f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
+        typer.echo(f"about {shown} hours on {place}, by a few timed steps")
         for line in training.missing(chosen):
             typer.echo(f"missing: {line}")
         return

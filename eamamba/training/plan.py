@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -12,7 +14,9 @@ from eamamba.config import EAMambaSettings, EAMambaSRSettings, Stage, TaskSettin
 from eamamba.datasets import check
 from eamamba.network import build
 from eamamba.profiling import profile
+from eamamba.training.trainer import Trainer, accelerator_for
 
+_TIMED_STEPS = 4
 # Weights, their gradients, two moments of AdamW and the moving average.
 _COPIES_OF_WEIGHTS = 5
 _GIB = 2**30
@@ -34,6 +38,34 @@ def plan(settings: TaskSettings) -> pd.DataFrame:
     images = sets.loc[sets["use"] == "training", "found"].sum()
     rows = [_stage(settings, stage, images) for stage in settings.training.stages]
     return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="stage"))
+
+
+def measured_hours(settings: TaskSettings, device: str = "cpu") -> float:
+    """Estimate how long a training takes here, in hours, from a few real steps.
+
+    Steps with one patch of the first stage are timed (the fastest counts, after one that
+    compiles) and taken to cost as much per pixel in all stages; loading and degrading images
+    is not in it, and large batches are faster per image on a GPU.
+
+    Parameters
+    ----------
+    settings : TaskSettings
+    device : str
+        ``cpu`` or a CUDA device.
+    """
+    patch = settings.training.stages[0].patch
+    side = patch // settings.scale
+    accelerator = accelerator_for(settings.training, device)
+    trainer = Trainer(build(settings.model), settings.training, accelerator)
+    degraded = torch.rand(1, settings.model.inp_channels, side, side, device=device)
+    clean = torch.rand(1, 3, patch, patch, device=device)
+    seconds = []
+    for _ in range(_TIMED_STEPS):
+        started = time.perf_counter()
+        trainer.step(degraded, clean)
+        seconds.append(time.perf_counter() - started)
+    megapixels = plan(settings)["megapixels"].sum()
+    return min(seconds[1:]) * 1e6 * megapixels / patch**2 / 3600
 
 
 def missing(settings: TaskSettings) -> list[str]:

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DataLoaderConfiguration
 from torch.utils.data import DataLoader
 
 from eamamba.checkpoint import load_model, save_model
-from eamamba.config import SettingsError, Stage, TaskSettings, TrainingSettings
+from eamamba.config import SettingsError, Stage, TaskSettings
 from eamamba.datasets import training_patches
 from eamamba.memory import reuse_large_blocks
 from eamamba.network import build
-from eamamba.training.trainer import Trainer
+from eamamba.training.trainer import Trainer, accelerator_for
 from eamamba.training.watch import STATE_FILE, Watch
 
 
@@ -60,7 +59,7 @@ def train(
         If the training photographs are not there.
     """
     reuse_large_blocks()
-    accelerator = _accelerator(settings.training, device)
+    accelerator = accelerator_for(settings.training, device)
     torch.manual_seed(settings.training.seed)
     start = settings.training.initial_weights
     model = load_model(start) if start else build(settings.model)
@@ -82,16 +81,6 @@ def train(
     save_model(trainer.averaged, weights, task=settings.task, extra=record)
     state.unlink(missing_ok=True)
     return weights
-
-
-def _accelerator(settings: TrainingSettings, device: str) -> Accelerator:
-    if device == "cuda" and not torch.cuda.is_available():
-        raise SettingsError("device 'cuda': no CUDA device here; use --device cpu")
-    return Accelerator(
-        cpu=device == "cpu",
-        mixed_precision="bf16" if settings.precision == "bf16" else "no",
-        dataloader_config=DataLoaderConfiguration(split_batches=True),
-    )
 
 
 def _batches(

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DataLoaderConfiguration
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -141,3 +142,20 @@ class Trainer:
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.last_epoch = state["schedule"]["last_epoch"]
+
+
+def accelerator_for(settings: TrainingSettings, device: str) -> Accelerator:
+    """Return what places, mixes precisions and distributes as the recipe and the device ask.
+
+    Raises
+    ------
+    SettingsError
+        No such device here.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SettingsError("device 'cuda': no CUDA device here; use --device cpu")
+    return Accelerator(
+        cpu=device == "cpu",
+        mixed_precision="bf16" if settings.precision == "bf16" else "no",
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
+    )

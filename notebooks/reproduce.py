@@ -109,6 +109,8 @@ def outdated() -> set[str]:
 
 def run(waiting: list[Job], at_once: int) -> None:
     """Run all jobs; exit with the end of its log if one fails."""
+    if not waiting:
+        return
     LOGS.mkdir(parents=True, exist_ok=True)
     running: list[Job] = []
     finished, count, total = 0.0, 0, len(waiting)
@@ -176,7 +178,8 @@ def main() -> None:
     at_once = max(1, parser.parse_args().jobs)
     # The stages say `python`: this one.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    settings = load_settings(ROOT / "params.yaml")
+    profile = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["profile"]
+    settings = load_settings(ROOT / "params.yaml", profile)  # as DVC reads it
     try:
         stale = outdated()
         run([job for job in jobs(settings) if stale.intersection(job.stages)], at_once)

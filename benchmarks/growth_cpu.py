@@ -2,8 +2,8 @@
 
 Each case runs in a process of its own, so that its peak memory is its own too; times are the
 shortest of several by the clock, and ratios are taken within one study. "paper" and "light" are
-the paper's two networks, "nano" is a small U-Net. The permuting layout is the one that scans
-without an order need: pixels are rearranged for each head, projected and scanned in that order,
+the paper's two networks, "nano" is a small U-Net. The permuting layout is what a scan
+without an order needs: pixels are rearranged for each head, projected and scanned in that order,
 and put back.
 
     python benchmarks/growth_cpu.py --csv results/benchmarks/growth_cpu.csv
@@ -58,9 +58,8 @@ class Case:
 
 def cases() -> Iterator[Case]:
     """Yield all measurements, study by study."""
-    sides = {"paper": (64, 128, 256, 512, 1024), "light": (64, 128, 256, 512)}
     for network in NETWORKS:
-        for side in sides.get(network, (64, 128, 256, 512, 1024)):
+        for side in (64, 128, 256, 512, 1024):
             yield Case("pixels", network, side)
         for side in (64, 128, 256):
             yield Case("pixels", network, side, training=True)

@@ -101,10 +101,14 @@ def _training(name: str, stages: list[str], settings: TaskSettings, folder: Path
 
 def outdated() -> set[str]:
     """Return the stages that something changed for since they ran."""
-    answer = subprocess.run(
-        [*DVC, "status", "--json"], cwd=ROOT, check=True, capture_output=True, text=True
-    )
-    return set(json.loads(answer.stdout))
+    return set(_asked("status", "--json"))
+
+
+def _asked(*words: str) -> dict[str, Any]:
+    """Return what DVC answers; its complaints go to the terminal."""
+    command = [*DVC, *words]
+    answer = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(answer.stdout)
 
 
 def run(waiting: list[Job], at_once: int) -> None:
@@ -146,9 +150,7 @@ def _tail(log: Path, lines: int = 30) -> str:
 
 def changes() -> dict[str, Any]:
     """Return every score of the last commit and of this folder, as DVC tells them."""
-    command = [*DVC, "metrics", "diff", "--all", "--json", "HEAD"]
-    answer = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    return json.loads(answer).get("diff", {})
+    return _asked("metrics", "diff", "--all", "--json", "HEAD").get("diff", {})
 
 
 def comparison(changed: dict[str, Any]) -> str:
@@ -181,14 +183,14 @@ def main() -> None:
     profile = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["profile"]
     settings = load_settings(ROOT / "params.yaml", profile)  # as DVC reads it
     try:
-        stale = outdated()
-        run([job for job in jobs(settings) if stale.intersection(job.stages)], at_once)
+        if stale := outdated():
+            run([job for job in jobs(settings) if stale.intersection(job.stages)], at_once)
         subprocess.run([*DVC, "repro"], cwd=ROOT, check=True)
+        print(comparison(changes()))
     except KeyboardInterrupt:
         sys.exit("\ninterrupted; run again to go on")
     except subprocess.CalledProcessError as error:
         sys.exit(error.returncode)
-    print(comparison(changes()))
 
 
 if __name__ == "__main__":

@@ -181,7 +181,8 @@ def test_examples_are_the_images_of_the_table(tmp_path: Path) -> None:
     assert [example.name for example in everything] == table.index.tolist()
     for example in everything:
         assert example.clean.shape == example.degraded.shape == example.restored.shape
-        measured = psnr(example.restored, example.clean)
+        assert example.scores["psnr_db"] == psnr(example.restored, example.clean)
+        measured = example.scores["psnr_db"]
         assert measured == pytest.approx(table.loc[example.name, "psnr_db"], abs=1e-4)
     (chosen,) = examples(model, settings, "sigma10", names=["coffee"])
     assert chosen.name == "coffee"

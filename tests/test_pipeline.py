@@ -6,7 +6,7 @@ import ast
 import re
 import subprocess
 import sys
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,19 @@ def test_every_task_has_a_chapter() -> None:
     text = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "book").glob("*.md"))
     sections = re.findall(r"```\{include\} results/(\w+)/section.md", text)
     assert sorted(sections) == sorted(TASKS)
+
+
+@pytest.mark.parametrize("stage", list(STAGES))
+def test_stages_depend_on_settings_that_every_profile_has(stage: str) -> None:
+    items = product(PARAMS["profiles"], TASKS, VARIANTS)
+    for (profile, task, variant), path in product(items, STAGES[stage].get("params", [])):
+        for name, value in {"profile": profile, "item.task": task, "item.variant": variant}.items():
+            path = path.replace("${" + name + "}", value)
+        path = path.replace("${ablations.task}", PARAMS["ablations"]["task"])
+        node = PARAMS
+        for key in path.split("."):
+            assert key in node, f"{stage}: params.yaml has no {path}"
+            node = node[key]
 
 
 @pytest.mark.parametrize("stage", list(STAGES))

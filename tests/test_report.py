@@ -166,7 +166,9 @@ def example() -> SimpleNamespace:
     rng = np.random.default_rng(0)
     clean = rng.random((3, 16, 16), np.float32)
     noisy = clean + rng.normal(0, 0.1, clean.shape).astype(np.float32)
-    return SimpleNamespace(name="a", clean=clean, degraded=noisy, restored=(noisy + clean) / 2)
+    scores = {"psnr_input_db": 20.0, "psnr_db": 26.0}
+    restored = (noisy + clean) / 2
+    return SimpleNamespace(name="a", clean=clean, degraded=noisy, restored=restored, scores=scores)
 
 
 def figures(per_image: pd.DataFrame) -> dict[str, Figure]:
@@ -186,7 +188,7 @@ def figures(per_image: pd.DataFrame) -> dict[str, Figure]:
         "kinds": report.complexity_by_kind(kinds),
         "sheet": report.contact_sheet({"a": example().clean}),
         "degradation": report.degradation(example().clean, {"σ = 25": example().degraded}),
-        "comparison": report.comparison({"best": example(), "worst": example()}),
+        "comparison": report.comparison({"best": example(), "worst": example()}, "sigma25"),
         "erf": report.receptive_field({"centre": np.eye(8), "corner": np.eye(8)}),
         "paths": report.scan_paths({"raster": order, "reversed": order[::-1]}, 4, 4),
         "summary": report.summary(example(), "sigma25", report.scores(METRICS), "laptop profile"),
@@ -233,3 +235,14 @@ def test_plots_name_their_axes_and_units(per_image: pd.DataFrame) -> None:
     for name in ("sizes", "kinds"):  # every figure of FLOPs says how they are counted
         words = [text.get_text() for text in drawn[name].findobj() if hasattr(text, "get_text")]
         assert any("one multiply-add = 1 FLOP" in word for word in words), name
+
+
+def test_pictures_carry_the_scores_of_the_protocol() -> None:
+    drawn = report.comparison({"best": example()}, "sigma25")
+    titles = [axes.get_title() for axes in drawn.axes]
+    assert titles[:3] == ["input, σ = 25: 20.00 dB", "restored: 26.00 dB", "truth"]
+    whole = report.summary(example(), "all", report.scores({"x": {"all": means(6)}}), "y")
+    assert [axes.get_title() for axes in whole.axes][:2] == [
+        "input: 20.00 dB",
+        "restored: 26.00 dB",
+    ]

@@ -34,7 +34,8 @@ def test_backends_stand_side_by_side(tmp_path: Path) -> None:
 def test_every_committed_benchmark_has_a_table(name: str) -> None:
     table = speed_tables(RESULTS)[name]
     assert len(table) > 0
-    assert not (table == "nan").any(axis=None)
+    for column in table:
+        assert (table[column] != "–").any(), f"{column}: nothing but dashes"
 
 
 def growth() -> pd.DataFrame:

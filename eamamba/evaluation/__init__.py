@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from eamamba.checkpoint import write_atomically
-from eamamba.config import TaskSettings
+from eamamba.config import ProtocolSettings, TaskSettings
 from eamamba.evaluation.cases import (
     PAPER_MULTIPLE,
     Case,
@@ -62,12 +62,16 @@ class Example:
     degraded : Tensor
         Noise is not clipped; smaller images are enlarged, dual-pixel views averaged.
     restored : Tensor in [0, 1]
+    scores : dict
+        Each score of the degraded image and of the restored one by the protocol of the task,
+        such as ``psnr_input_db`` and ``psnr_db``.
     """
 
     name: str
     clean: Tensor
     degraded: Tensor
     restored: Tensor
+    scores: Scores
 
 
 def evaluate(
@@ -120,11 +124,10 @@ def evaluate(
     scores: dict[str, dict[str, list[Scores]]] = {name: {} for name in settings.data.benchmarks}
     for case in tqdm(cases(settings), f"{settings.task}: images", disable=not progress):
         example = _restored(model, settings, case)
-        measured = _measure(settings, example)
         where = {"benchmark": case.benchmark, "image": case.image, "condition": case.condition}
-        rows.append(where | measured)
+        rows.append(where | example.scores)
         for condition in case.conditions:
-            scores[case.benchmark].setdefault(condition, []).append(measured)
+            scores[case.benchmark].setdefault(condition, []).append(example.scores)
         if written:
             written.add(case, example.restored)
     if written:
@@ -174,14 +177,15 @@ def _restored(model: Restorer, settings: TaskSettings, case: Case) -> Example:
     height, width = case.clean.shape[-2:]
     scale = settings.scale
     degraded = without_network(case.degraded[..., : height // scale, : width // scale], scale)
-    return Example(case.image, case.clean, degraded, restored[..., :height, :width])
+    restored = restored[..., :height, :width]
+    scores = _measure(settings.evaluation.protocol, case.clean, degraded, restored)
+    return Example(case.image, case.clean, degraded, restored, scores)
 
 
-def _measure(settings: TaskSettings, example: Example) -> Scores:
-    """Return each score of the degraded input and of the output: ``psnr_input_db``, ``psnr_db``."""
-    protocol = settings.evaluation.protocol
-    before = score(example.degraded, example.clean, protocol)
-    after = score(example.restored, example.clean, protocol)
+def _measure(
+    protocol: ProtocolSettings, clean: Tensor, degraded: Tensor, restored: Tensor
+) -> Scores:
+    before, after = score(degraded, clean, protocol), score(restored, clean, protocol)
     scores: Scores = {}
     for name, value in after.items():
         scores[_of_input(name)] = before[name]

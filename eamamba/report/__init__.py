@@ -1,7 +1,8 @@
 """Results to tables and figures: reads files, draws, and needs no torch.
 
-`tables` turns CSV files into what a reader compares, `photographs` and `charts` draw
-with one style (``style.mplstyle``), `pages` writes what the book includes.
+`scores`, `tables`, `ablations` and `speed` turn what was measured into what a reader compares,
+`photographs` and `charts` draw with one style (``style.mplstyle``), `pages` writes what the book
+includes.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from eamamba.report.drawing import FLOP_NOTE, OURS, styled
-from eamamba.report.scores import Metrics, condition_label, scores, signed
+from eamamba.report.scores import Metrics, condition_label, first_benchmark, scores, signed
 
 NAMES = {
     "all_around": "EAMamba",
@@ -66,8 +66,7 @@ def variant_rows(
     """
     rows: dict[str, dict[str, Any]] = {}
     for variant, measured in metrics.items():
-        table = scores(measured)
-        table = table[table["benchmark"] == table["benchmark"].iloc[0]]
+        table = first_benchmark(scores(measured))
         own, paper = (complexity[variant].iloc[place] for place in (0, 1))
         costs = {"parameters": own["parameters"], "gflops": own["gflops"]}
         costs |= {"parameters_paper": paper["parameters"], "gflops_paper": paper["gflops"]}
@@ -121,7 +120,9 @@ def reported_table(paper: pd.DataFrame, study: str, variants: Sequence[str]) -> 
         printed = part[part["variant"] == _REPORTED.get((study, variant))]
         if not printed.empty:
             values = zip(printed["benchmark"], printed["psnr_db"], strict=True)
-            shown = {f"{on}, dB": f"{value:.2f}" for on, value in values}
+            shown = {
+                f"PSNR on {on.replace('sigma', 'σ = ')}, dB": f"{value:.2f}" for on, value in values
+            }
             rows.append({"Variant": name(variant)} | shown)
     return pd.DataFrame(rows).fillna("–") if rows else None
 

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from eamamba.report.drawing import FLOP_NOTE, INPUT, OURS, styled
-from eamamba.report.scores import WHOLE, condition_label, title
+from eamamba.report.drawing import FLOP_NOTE, INPUT, MARK, OURS, styled
+from eamamba.report.scores import condition_label, degradation_labels
 
 
 @styled
@@ -30,7 +30,7 @@ def training_curve(training: pd.DataFrame) -> Figure:
     top.set(ylabel="L1 loss, images in [0, 1]", yscale="log")
     top.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
     top.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
-    bottom.plot(training["iteration"], training["learning_rate"], color="#D55E00")
+    bottom.plot(training["iteration"], training["learning_rate"], color=MARK)
     bottom.set(xlabel="iteration", ylabel="learning rate", ylim=(0, None))
     start = 0.0
     for (patch, batch), stage in training.groupby(["patch", "batch"], sort=False):
@@ -79,10 +79,7 @@ def gains(rows: pd.DataFrame, source: str) -> Figure:
     """
     figure = Figure(figsize=(7.5, 1.2 + 0.36 * len(rows)))
     axes = figure.subplots()
-    condition = [
-        "" if name == WHOLE else f", {condition_label(name)}" for name in rows["condition"]
-    ]
-    dumbbells(axes, rows, rows["task"].map(title) + condition)
+    dumbbells(axes, rows, degradation_labels(rows))
     axes.set_title(f"{rows['benchmark'].iloc[0]}, {source}", loc="left")
     axes.set_xlabel("PSNR, dB (mean over images, protocol of each task)")
     return figure

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 STYLE = Path(__file__).parent / "style.mplstyle"
-INPUT, OURS, PAPER = "#444444", "#0072B2", "#D55E00"
+INPUT, OURS, MARK = "#444444", "#0072B2", "#D55E00"
 FLOP_NOTE = "one multiply-add = 1 FLOP"
 
 Arguments = ParamSpec("Arguments")

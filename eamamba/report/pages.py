@@ -17,6 +17,7 @@ from eamamba.report.scores import (
     MEASURED,
     REPORTED,
     Metrics,
+    first_benchmark,
     glance,
     glance_table,
     middle,
@@ -155,14 +156,14 @@ def _with_package(root: Path, settings: TaskSettings, own: Metrics) -> dict[str,
     if settings.profile != PACKAGE_PROFILE and (package / "metrics.json").is_file():
         # Profiles cut their own crops of bundled photographs: only benchmarks are the same.
         theirs = {name: part for name, part in _metrics(package).items() if name not in own}
-        measured["weights of the package"] = theirs
+        if theirs:
+            measured["weights of the package"] = theirs
     return measured
 
 
 def _scores(metrics: Metrics) -> dict[str, str]:
     """Return the mean scores of the first benchmark: by noise level, or those of `middle`."""
-    table = scores(metrics)
-    table = table[table["benchmark"] == table["benchmark"].iloc[0]]
+    table = first_benchmark(scores(metrics))
     chosen = middle(table["condition"].tolist())
     figures = {"images": str(table["images"].max())}
     for row in table.itertuples():

@@ -11,8 +11,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from eamamba.report.charts import dumbbells
-from eamamba.report.drawing import styled
-from eamamba.report.scores import WHOLE, condition_label
+from eamamba.report.drawing import MARK, styled
+from eamamba.report.scores import condition_label, first_benchmark
 
 Picture = Any
 """(3, H, W) in [0, 1]: an array or a tensor on the CPU."""
@@ -26,6 +26,7 @@ class Example(Protocol):
     clean: Picture
     degraded: Picture
     restored: Picture
+    scores: Mapping[str, float]
 
 
 def to_display(picture: Picture) -> np.ndarray:
@@ -34,7 +35,7 @@ def to_display(picture: Picture) -> np.ndarray:
 
 
 def psnr_db(picture: Picture, clean: Picture) -> float:
-    """PSNR over all channels, in dB; of the unclipped pictures, as the tables have it."""
+    """PSNR over all channels of the unclipped pictures, in dB."""
     difference = np.asarray(picture, dtype=np.float64) - np.asarray(clean, dtype=np.float64)
     return float(-10 * np.log10(np.mean(difference**2)))
 
@@ -92,28 +93,36 @@ def degradation(clean: Picture, steps: Mapping[str, Picture]) -> Figure:
 
 
 @styled
-def comparison(examples: Mapping[str, Example]) -> Figure:
+def comparison(examples: Mapping[str, Example], condition: str) -> Figure:
     """Draw input, restored, truth and the amplified error of several photographs.
 
     Parameters
     ----------
     examples : mapping
         Row label, such as "best", and its photograph.
+    condition : str
+        Condition of the examples, such as ``sigma25``.
     """
     figure = Figure(figsize=(7.5, 2.1 * len(examples)))
     grid = figure.subplots(len(examples), 4, squeeze=False)
     for row, (label, example) in zip(grid, examples.items(), strict=True):
         clean, restored = to_display(example.clean), to_display(example.restored)
-        before = psnr_db(example.degraded, example.clean)
-        after = psnr_db(np.clip(example.restored, 0, 1), example.clean)
-        show(row[0], to_display(example.degraded), f"input: {before:.2f} dB")
-        show(row[1], restored, f"restored: {after:.2f} dB")
+        before, after = _titles(example, condition)
+        show(row[0], to_display(example.degraded), before)
+        show(row[1], restored, after)
         show(row[2], clean, "truth")
         error = np.clip(AMPLIFICATION * np.abs(restored - clean), 0, 1)
         show(row[3], error, f"|restored − truth| × {AMPLIFICATION}")
         row[0].text(-0.04, 0.5, f"{label}\n{example.name}", transform=row[0].transAxes,
                     rotation=90, ha="right", va="center", fontsize=9)  # fmt: skip
     return figure
+
+
+def _titles(example: Example, condition: str) -> tuple[str, str]:
+    """Return what stands over the input and over the restored picture: PSNR by the protocol."""
+    seen = f"input, {condition_label(condition)}" if condition.startswith("sigma") else "input"
+    before, after = example.scores["psnr_input_db"], example.scores["psnr_db"]
+    return f"{seen}: {before:.2f} dB", f"restored: {after:.2f} dB"
 
 
 @styled
@@ -162,7 +171,7 @@ def scan_paths(orders: Mapping[str, np.ndarray], height: int, width: int) -> Fig
             steps, cmap="viridis", array=np.arange(len(steps)), linewidths=np.where(far, 0.6, 2.0)
         )
         axes.add_collection(path)
-        axes.plot(*points[0], "o", color="#D55E00", markersize=7)
+        axes.plot(*points[0], "o", color=MARK, markersize=7)
         axes.plot(*points[-1], "s", color="#444444", markersize=6)
         axes.set(xlim=(-0.8, width - 0.2), ylim=(height - 0.2, -0.8), aspect="equal")
         axes.set_title(title, loc="center")
@@ -183,17 +192,15 @@ def summary(example: Example, condition: str, means: pd.DataFrame, source: str) 
     source : str
         What was run, such as "laptop profile".
     """
-    means = means[means["benchmark"] == means["benchmark"].iloc[0]]
+    means = first_benchmark(means)
     conditions = means["condition"]
     figure = Figure(figsize=(7.5, 3.5 + 0.4 * len(means)))
     heights = [2.7, 0.8 + 0.4 * len(means)]
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)[:, 0]
     columns: Sequence[Any] = above.subplots(1, 3)
-    before = psnr_db(example.degraded, example.clean)
-    after = psnr_db(np.clip(example.restored, 0, 1), example.clean)
-    seen = "input" if condition == WHOLE else f"input, {condition_label(condition)}"
-    show(columns[0], to_display(example.degraded), f"{seen}: {before:.2f} dB")
-    show(columns[1], to_display(example.restored), f"restored: {after:.2f} dB")
+    before, after = _titles(example, condition)
+    show(columns[0], to_display(example.degraded), before)
+    show(columns[1], to_display(example.restored), after)
     show(columns[2], to_display(example.clean), "truth")
     axes = below.subplots()
     dumbbells(axes, means, conditions.map(condition_label))

@@ -79,6 +79,11 @@ def scores(metrics: Metrics) -> pd.DataFrame:
     return table
 
 
+def first_benchmark(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the benchmark that stands first in what `scores` returned."""
+    return table[table["benchmark"] == table["benchmark"].iloc[0]]
+
+
 def score_table(measured: Mapping[str, Metrics], paper: pd.DataFrame, task: str) -> pd.DataFrame:
     """Set our scores and the paper's side by side, grouped by images.
 
@@ -107,9 +112,7 @@ def score_table(measured: Mapping[str, Metrics], paper: pd.DataFrame, task: str)
                 before = {f"input, {part['images'].max()} images": ("psnr_input_db", "ssim_input")}
                 pictures = before | pictures
             for picture, columns in pictures.items():
-                shown = part[["condition", *columns]].set_axis(
-                    ["condition", "psnr_db", "ssim"], axis=1
-                )
+                shown = part[["condition", *columns]].set_axis(_SHOWN, axis=1)
                 found = {"Images": name, "Picture": picture, "Source": MEASURED}
                 rows.append(found | _by_condition(shown, with_ssim))
     for name, part in theirs.groupby("benchmark", sort=False):
@@ -151,20 +154,24 @@ def glance(measured: Mapping[str, Metrics]) -> pd.DataFrame:
     """
     rows = []
     for task, metrics in measured.items():
-        table = scores(metrics)
-        table = table[table["benchmark"] == table["benchmark"].iloc[0]]
+        table = first_benchmark(scores(metrics))
         chosen = table[table["condition"] == middle(table["condition"].tolist())]
         rows.append(chosen.assign(task=task))
     joined = pd.concat(rows, ignore_index=True)
     return joined[["task", *(name for name in joined if name != "task")]]
 
 
+def degradation_labels(rows: pd.DataFrame) -> pd.Series:
+    """Return what to call the rows of `glance`: the task, and its condition if it has several."""
+    condition = ["" if c == WHOLE else f", {condition_label(c)}" for c in rows["condition"]]
+    return rows["task"].map(title) + condition
+
+
 def glance_table(rows: pd.DataFrame, protocols: Mapping[str, str]) -> pd.DataFrame:
     """Write `glance` for readers, with the protocol of every task."""
-    condition = ["" if c == WHOLE else f", {condition_label(c)}" for c in rows["condition"]]
     return pd.DataFrame(
         {
-            "Degradation": rows["task"].map(title) + condition,
+            "Degradation": degradation_labels(rows),
             "Input, dB": rows["psnr_input_db"].map("{:.2f}".format),
             "Restored, dB": rows["psnr_db"].map("{:.2f}".format),
             "Gain, dB": rows["gain_db"].map(signed),

@@ -150,7 +150,7 @@ def _tail(log: Path, lines: int = 30) -> str:
 
 def changes() -> dict[str, Any]:
     """Return every score of the last commit and of this folder, as DVC tells them."""
-    return _asked("metrics", "diff", "--all", "--json", "HEAD").get("diff", {})
+    return _asked("metrics", "diff", "--all", "--json", "HEAD")
 
 
 def comparison(changed: dict[str, Any]) -> str:
@@ -163,7 +163,7 @@ def comparison(changed: dict[str, Any]) -> str:
     ]
     if not rows:
         return "There are no committed scores of this profile to compare with."
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows).sort_values(["Of", "Score"], ignore_index=True)
     table["Deviation"] = table["Now"] - table["Committed"]
     furthest = table.loc[table["Deviation"].abs().idxmax()]
     return (

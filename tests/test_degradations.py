@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from pictures import seeded, shaded_picture
 from safetensors.torch import load_file
-from torch import Generator, Tensor
+from torch import Tensor
 
 from eamamba.degradations import (
     DEGRADATIONS,
@@ -47,17 +48,9 @@ every_degradation = pytest.mark.parametrize("name", DEGRADATIONS)
 every_strength = pytest.mark.parametrize("name", WITH_STRENGTH)
 
 
-def seeded(seed: int = 0) -> Generator:
-    return Generator().manual_seed(seed)
-
-
 @pytest.fixture
 def clean() -> Tensor:
-    """Return a picture with smooth shades and sharp edges, (3, 48, 60)."""
-    coarse = torch.rand(1, 3, 6, 8, generator=seeded(7))
-    smooth = torch.nn.functional.interpolate(coarse, size=(48, 60), mode="bilinear")[0]
-    smooth[:, 10:30, 20:35] = torch.tensor([0.9, 0.1, 0.4])[:, None, None]
-    return smooth
+    return shaded_picture()
 
 
 @every_degradation

@@ -71,10 +71,13 @@ def test_every_photograph_is_credited() -> None:
         assert photo.source.startswith("http")
 
 
-def test_a_package_without_its_photographs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    absent = bundled.BundledPhotograph("cat", "train", "skimage.data", "cat.png", "", "", "")
+@pytest.mark.parametrize("package", ["skimage", "no_such_package"])
+def test_a_package_without_its_photographs_is_named(
+    package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    absent = bundled.BundledPhotograph("cat", "train", package, "data/cat.png", "", "", "")
     monkeypatch.setattr(bundled, "BUNDLED_PHOTOGRAPHS", (absent,))
-    with pytest.raises(DatasetError, match=r"'cat': skimage.data/cat.png is not installed"):
+    with pytest.raises(DatasetError, match=rf"'cat': {package}/data/cat.png is not installed"):
         bundled_photographs("train")
 
 

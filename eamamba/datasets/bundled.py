@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import as_file, files
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal
 
 from torch import Tensor
@@ -25,7 +26,7 @@ class BundledPhotograph:
     split : {'train', 'held_out'}
         No photograph is on both sides.
     package, file : str
-        Where it lies.
+        Where it lies: the package, and the path inside it.
     credit, licence, source : str
         Who made it, under which terms it may be used, and where it comes from.
     """
@@ -39,63 +40,63 @@ class BundledPhotograph:
     source: str
 
 
-_SCIKIT_IMAGE, _SCIKIT_LEARN = "skimage.data", "sklearn.datasets.images"
+_SCIKIT_IMAGE, _SCIKIT_LEARN = "skimage", "sklearn"
 
 BUNDLED_PHOTOGRAPHS: tuple[BundledPhotograph, ...] = (
     BundledPhotograph(
-        "astronaut", "train", _SCIKIT_IMAGE, "astronaut.png",
+        "astronaut", "train", _SCIKIT_IMAGE, "data/astronaut.png",
         "NASA", "public domain", "https://flic.kr/p/r9qvLn",
     ),
     BundledPhotograph(
-        "rocket", "train", _SCIKIT_IMAGE, "rocket.jpg",
+        "rocket", "train", _SCIKIT_IMAGE, "data/rocket.jpg",
         "SpaceX", "public domain", "https://www.flickr.com/photos/spacexphotos/16511594820/",
     ),
     BundledPhotograph(
-        "china", "train", _SCIKIT_LEARN, "china.jpg",
+        "china", "train", _SCIKIT_LEARN, "datasets/images/china.jpg",
         "danielbuechele", "CC BY 2.0", "https://www.flickr.com/photos/danielbuechele/6061409035/",
     ),
     BundledPhotograph(
-        "flower", "train", _SCIKIT_LEARN, "flower.jpg",
+        "flower", "train", _SCIKIT_LEARN, "datasets/images/flower.jpg",
         "vultilion", "CC BY 2.0", "https://www.flickr.com/photos/vultilion/6056698931/",
     ),
     BundledPhotograph(
-        "camera", "train", _SCIKIT_IMAGE, "camera.png",
+        "camera", "train", _SCIKIT_IMAGE, "data/camera.png",
         "Lav Varshney", "CC0", "https://scikit-image.org/docs/stable/api/skimage.data.html",
     ),
     BundledPhotograph(
-        "hubble_deep_field", "train", _SCIKIT_IMAGE, "hubble_deep_field.jpg",
+        "hubble_deep_field", "train", _SCIKIT_IMAGE, "data/hubble_deep_field.jpg",
         "NASA", "public domain",
         "http://hubblesite.org/newscenter/archive/releases/2012/37/image/a/",
     ),
     BundledPhotograph(
-        "immunohistochemistry", "train", _SCIKIT_IMAGE, "ihc.png",
+        "immunohistochemistry", "train", _SCIKIT_IMAGE, "data/ihc.png",
         "Center for Microscopy And Molecular Imaging", "no known copyright restrictions",
         "https://scikit-image.org/docs/stable/api/skimage.data.html",
     ),
     BundledPhotograph(
-        "brick", "train", _SCIKIT_IMAGE, "brick.png",
+        "brick", "train", _SCIKIT_IMAGE, "data/brick.png",
         "CC0Textures", "CC0", "https://cc0textures.com/view.php?tex=Bricks25",
     ),
     BundledPhotograph(
-        "grass", "train", _SCIKIT_IMAGE, "grass.png",
+        "grass", "train", _SCIKIT_IMAGE, "data/grass.png",
         "linolafett", "CC0", "https://www.deviantart.com/linolafett/art/Grass-01-434853879",
     ),
     BundledPhotograph(
-        "gravel", "train", _SCIKIT_IMAGE, "gravel.png",
+        "gravel", "train", _SCIKIT_IMAGE, "data/gravel.png",
         "CC0Textures", "CC0", "https://cc0textures.com/view.php?tex=Gravel04",
     ),
     BundledPhotograph(
-        "chelsea", "held_out", _SCIKIT_IMAGE, "chelsea.png",
+        "chelsea", "held_out", _SCIKIT_IMAGE, "data/chelsea.png",
         "Stefan van der Walt", "CC0",
         "https://scikit-image.org/docs/stable/api/skimage.data.html",
     ),
     BundledPhotograph(
-        "coffee", "held_out", _SCIKIT_IMAGE, "coffee.png",
+        "coffee", "held_out", _SCIKIT_IMAGE, "data/coffee.png",
         "Rachel Michetti, Pikolo Espresso Bar", "CC0",
         "https://scikit-image.org/docs/stable/api/skimage.data.html",
     ),
     BundledPhotograph(
-        "motorcycle", "held_out", _SCIKIT_IMAGE, "motorcycle_left.png",
+        "motorcycle", "held_out", _SCIKIT_IMAGE, "data/motorcycle_left.png",
         "D. Scharstein et al., Middlebury Stereo Datasets 2014",
         "no licence stated; cite GCPR 2014", "https://vision.middlebury.edu/stereo/data/scenes2014/",
     ),
@@ -130,10 +131,17 @@ def credits() -> str:
 @lru_cache(maxsize=len(BUNDLED_PHOTOGRAPHS))
 def _load(photo: BundledPhotograph) -> Tensor:
     try:
-        with as_file(files(photo.package) / photo.file) as path:
-            return read_image(path)
-    except (ImageError, ModuleNotFoundError, FileNotFoundError) as error:
+        return read_image(_folder(photo.package) / photo.file)
+    except (ImageError, ModuleNotFoundError) as error:
         raise DatasetError(
             f"bundled photograph {photo.name!r}: {photo.package}/{photo.file} is not installed "
             f"({error}); reinstall scikit-image and scikit-learn from PyPI"
         ) from error
+
+
+def _folder(package: str) -> Path:
+    """Return where a package lies, without importing it: scikit-learn takes a second."""
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError(f"no package {package}")
+    return Path(found.origin).parent

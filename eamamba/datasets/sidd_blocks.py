@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 import torch
 from torch import Tensor
 
@@ -67,6 +66,8 @@ def sidd_blocks(path: str | os.PathLike[str]) -> list[Block]:
 
 
 def _variable(folder: Path, name: str, problems: list[str]) -> np.ndarray:
+    import scipy.io  # for this one data set only: it is slow to load
+
     file = folder / f"{name}.mat"
     blocks = np.empty(0)
     if not file.is_file():

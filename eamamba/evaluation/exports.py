@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 from torch import Tensor
 
 from eamamba.evaluation.cases import Case
@@ -46,6 +45,8 @@ class Export:
 
     def close(self) -> None:
         """Write what can be written only as a whole."""
+        import scipy.io  # for MATLAB files only: it is slow to load
+
         for benchmark, blocks in self._blocks.items():
             scenes, numbers = (max(place[axis] for place in blocks) + 1 for axis in (0, 1))
             together = np.stack([blocks[place] for place in np.ndindex(scenes, numbers)])

@@ -102,7 +102,7 @@ def _camera_path(rng: Generator) -> Tensor:
 
 
 def _homographies(path: Tensor, height: int, width: int) -> Tensor:
-    """Return (n, 3, 3) maps K (R + t n') K^-1 of pixel places, for a 50 degree field of view."""
+    """Return (n, 3, 3) maps K (R + t n') K^-1 of pixel places, for a 53 degree field of view."""
     focal = float(max(height, width))
     centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
     camera = torch.tensor([[focal, 0, centre_x], [0, focal, centre_y], [0, 0, 1]]).double()

@@ -64,8 +64,9 @@ def measured_hours(settings: TaskSettings, device: str = "cpu") -> float:
         started = time.perf_counter()
         trainer.step(degraded, clean)
         seconds.append(time.perf_counter() - started)
-    megapixels = plan(settings)["megapixels"].sum()
-    return min(seconds[1:]) * 1e6 * megapixels / patch**2 / 3600
+    stages = settings.training.stages
+    pixels = sum(stage.batch * stage.iterations * stage.patch**2 for stage in stages)
+    return min(seconds[1:]) * pixels / patch**2 / 3600
 
 
 def missing(settings: TaskSettings) -> list[str]:

@@ -70,7 +70,7 @@ def test_pages_bring_tables_and_figures_for_the_text(tmp_path: Path) -> None:
     assert not (pages / "denoise_gaussian" / "model.safetensors").exists()
     headline = (pages / "profiling" / "headline.md").read_text(encoding="utf-8")
     assert "| EAMamba | counted here | 25.3 | 100.0 |" in headline
-    assert "CC0" in (pages / "denoise_gaussian" / "photographs.md").read_text(encoding="utf-8")
+    assert "CC0" in (pages / "photographs" / "credits.md").read_text(encoding="utf-8")
     scores = (pages / "denoise_gaussian" / "all_scores.md").read_text(encoding="utf-8")
     assert "| CBSD68 | EAMamba, weights of the package | measured here |" in scores
     assert scores.count("| held-out photographs |") == 2, "other crops of the same stay out"

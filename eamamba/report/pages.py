@@ -84,6 +84,8 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     (target / "benchmarks").mkdir()
     for name, table in speed_tables(root / "results" / "benchmarks").items():
         _write(target / "benchmarks" / f"{name}.md", table)
+    photographs = pd.read_csv(target / next(iter(settings.tasks)) / "data.csv")  # as every task's
+    _write(target / "photographs" / "credits.md", photograph_table(photographs))
     for task, chosen in settings.tasks.items():
         figures |= {
             f"{task}_{name}": value for name, value in _write_task(root, target, chosen).items()
@@ -126,7 +128,6 @@ def _write_task(root: Path, target: Path, settings: TaskSettings) -> dict[str, s
     metrics = _metrics(folder)
     everything = settings.model_dump(mode="json", exclude={"task", "profile"})
     _write(folder / "settings.md", settings_table(everything))
-    _write(folder / "photographs.md", photograph_table(pd.read_csv(folder / "data.csv")))
     paper = pd.read_csv(root / "data" / "paper" / "paper_results.csv")
     measured = _with_package(root, settings, metrics)
     _write(folder / "all_scores.md", score_table(measured, paper, task))

@@ -27,3 +27,10 @@ def mm_gmacs_per_second() -> float:
     """Return the rate of a large float32 matrix product, in 1e9 multiply-adds per second."""
     a, b = torch.rand(4096, 1024), torch.rand(1024, 4096)
     return 4096 * 4096 * 1024 / best_seconds(lambda: a @ b, 8) / 1e9
+
+
+def copy_gbytes_per_second() -> float:
+    """Return the rate of a copy too large for any cache: 1e9 bytes read and written per second."""
+    source = torch.rand(2**26)
+    target = torch.empty_like(source)
+    return 2 * source.nbytes / best_seconds(lambda: target.copy_(source), 8) / 1e9

@@ -58,7 +58,7 @@ def main() -> None:
     """Measure each size in a process of its own, so that peak memory is its own too."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256])
-    parser.add_argument("--repeats", type=int, default=4)
+    parser.add_argument("--repeats", type=int, default=6)
     parser.add_argument(
         "--no-training", dest="training", action="store_false", help="time forward passes only"
     )

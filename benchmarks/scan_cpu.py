@@ -3,7 +3,8 @@
 All figures come from one run, every time is the shortest of several. On one thread it is
 the processor time, which other programs hardly disturb; on several it is the time by the
 clock, and means little on a busy machine. "Paper-size network" means the 41 scans of the
-paper's model at 256×256. A multiply-add counts as one operation.
+paper's model at 256×256. A multiply-add counts as one operation; the share of the copy
+bandwidth counts every value read or written once.
 
     python benchmarks/scan_cpu.py --csv results/benchmarks/scan_cpu.csv
 """
@@ -18,7 +19,7 @@ from typing import Any
 import pandas as pd
 import torch
 from chunked_pytorch import chunked_scan
-from cpu_timing import best_seconds, mm_gmacs_per_second
+from cpu_timing import best_seconds, copy_gbytes_per_second, mm_gmacs_per_second
 from torch import Tensor
 
 from eamamba.memory import reuse_large_blocks
@@ -70,19 +71,23 @@ def paper_network(repeats: int) -> list[dict[str, Any]]:
     threads = torch.get_num_threads()
     for count in sorted({1, threads}):
         torch.set_num_threads(count)
-        floor = PRODUCTS_GMACS / mm_gmacs_per_second()
+        floor, copied = PRODUCTS_GMACS / mm_gmacs_per_second(), copy_gbytes_per_second()
         for pattern in ("raster", "diagonal"):
-            total = {"forward_s": 0.0, "forward_backward_s": 0.0, "updates": 0}
+            total = {"forward_s": 0.0, "forward_backward_s": 0.0, "updates": 0, "copy_s": 0.0}
             for side, channels, scans in PAPER_SCANS:
                 inputs = make_inputs(side, channels, pattern)
                 forward = timed(cpu, inputs, repeats, training=False)
                 both = timed(cpu, inputs, repeats, training=True)
                 updates = side * side * HEADS * channels * STATES
+                u, delta, _, B, C, _, order = inputs
+                nbytes = sum(x.numel() * x.itemsize for x in (u, delta, B, C, order, u))
+                copy_s = nbytes / 1e9 / copied
                 name = f"{side}x{side}, {HEADS} heads of {channels}"
-                rows.append(_row(name, pattern, count, forward, both, updates))
+                rows.append(_row(name, pattern, count, forward, both, updates, copy_s))
                 total["forward_s"] += scans * forward
                 total["forward_backward_s"] += scans * both
                 total["updates"] += scans * updates
+                total["copy_s"] += scans * copy_s
             row = _row("all scans of the paper-size network", pattern, count, *total.values())
             rows.append(row | {"forward_over_mm_floor": total["forward_s"] / floor})
     torch.set_num_threads(threads)
@@ -90,7 +95,7 @@ def paper_network(repeats: int) -> list[dict[str, Any]]:
 
 
 def _row(
-    name: str, pattern: str, threads: int, forward: float, both: float, updates: int
+    name: str, pattern: str, threads: int, forward: float, both: float, updates: int, copy_s: float
 ) -> dict[str, Any]:
     return {
         "scan": name,
@@ -100,6 +105,7 @@ def _row(
         "forward_backward_ms": 1e3 * both,
         "forward_backward_over_forward": both / forward,
         "forward_updates_per_ns": updates / forward / 1e9,
+        "forward_share_of_copy_bandwidth": copy_s / forward,
     }
 
 
@@ -131,7 +137,7 @@ def comparisons(repeats: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=12)
     parser.add_argument("--csv", help="write the table here")
     options = parser.parse_args()
     reuse_large_blocks()

@@ -7,12 +7,37 @@ same memory as a channels-last image, so nothing is ever copied to change layout
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 Map = Float[Tensor, "b h w c"]
+
+PIECE = 2**18
+"""Numbers of a map that `in_pieces` takes at a time: 1 MiB, a core's second-level cache."""
+
+
+def in_pieces(function: Callable[..., Map], *maps: Map) -> Map:
+    """Apply a function that treats every pixel alone.
+
+    On a processor and without gradients it gets the maps piece by piece, so that what it makes
+    on its way stays in the cache.
+    """
+    first = maps[0]
+    whole = first.numel() <= PIECE or first.device.type != "cpu"
+    if whole or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return function(*maps)
+    pixels, rows = first.shape[:-1].numel(), max(PIECE // first.shape[-1], 1)
+    pieces = zip(*(x.flatten(0, -2).split(rows) for x in maps), strict=True)
+    y = function(*next(pieces))
+    result = y.new_empty(pixels, y.shape[-1])
+    result[:rows] = y
+    for start, piece in zip(range(rows, pixels, rows), pieces, strict=True):
+        result[start : start + rows] = function(*piece)
+    return result.view(*first.shape[:-1], -1)
 
 
 def convolve(conv: nn.Conv2d, x: Map) -> Map:
@@ -64,6 +89,8 @@ class LayerNorm(nn.Module):
 class SimpleGate(nn.Module):
     """Split the expanded channels in two halves and multiply them."""
 
+    pointwise = True
+
     def __init__(self, channels: int, expansion: float, bias: bool) -> None:
         super().__init__()
         hidden = int(channels * expansion)
@@ -78,6 +105,8 @@ class SimpleGate(nn.Module):
 class FeedForward(nn.Module):
     """Two pointwise layers with an exact GELU between."""
 
+    pointwise = True
+
     def __init__(self, channels: int, expansion: float, bias: bool) -> None:
         super().__init__()
         hidden = int(channels * expansion)
@@ -90,6 +119,8 @@ class FeedForward(nn.Module):
 
 class GatedDconv(nn.Module):
     """Gated depthwise-convolution feed-forward network (Restormer, Zamir et al. 2022)."""
+
+    pointwise = False
 
     def __init__(self, channels: int, expansion: float, bias: bool) -> None:
         super().__init__()
@@ -105,6 +136,8 @@ class GatedDconv(nn.Module):
 
 class ChannelAttention(nn.Module):
     """Depthwise convolution weighted by channel attention; its width is C, whatever the factor."""
+
+    pointwise = False
 
     def __init__(self, channels: int, _expansion: float, bias: bool) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eamamba.config import MambaSettings
-from eamamba.layers import Map, WithBias, convolve
+from eamamba.layers import Map, WithBias, convolve, in_pieces
 from eamamba.scan_order import scan_order
 from eamamba.selective_scan import Backend, selective_scan
 
@@ -96,8 +96,12 @@ class MultiHeadScan(nn.Module):
         order = scan_order(settings.scan_type, settings.scan_count, height, width, x.device)
         y = self._scan(u, order)
         y = y.sum(2) if self.adds else y.flatten(2)
-        y = self.out_norm(y.view(batch, height, width, self.d_inner))
-        if not settings.disable_z_branch:
+        return in_pieces(self._gate, y.view(batch, height, width, self.d_inner), x)
+
+    def _gate(self, y: Map, x: Map) -> Map:
+        """Normalise what was scanned, weight it by the input and project it back."""
+        y = self.out_norm(y)
+        if not self.settings.disable_z_branch:
             # a product of its own: a slice of one wide product would have to be copied
             y = y * F.silu(F.linear(x, self.in_proj.weight[self.d_inner :]))
         return self.out_proj(y)

@@ -15,6 +15,7 @@ from eamamba.layers import (
     PatchEmbed,
     convolve,
     downsample,
+    in_pieces,
     upsample,
 )
 from eamamba.multi_head_scan import MultiHeadScan
@@ -37,6 +38,9 @@ class MambaFormerBlock(nn.Module):
 
     def forward(self, x: Map) -> Map:
         x = x + self.mamba(self.norm1(x))
+        return in_pieces(self._mix, x) if self.ffn.pointwise else self._mix(x)
+
+    def _mix(self, x: Map) -> Map:
         return x + self.ffn(self.norm2(x))
 
 

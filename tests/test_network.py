@@ -12,6 +12,7 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn.functional import l1_loss
 
+from eamamba import layers
 from eamamba.config import EAMambaSettings, EAMambaSRSettings, MambaSettings, validate
 from eamamba.network import EAMamba, EAMambaSR, Network, build, set_backend
 from eamamba.selective_scan import Backend
@@ -97,6 +98,38 @@ def test_other_shapes_give_the_golden_output() -> None:
     with torch.no_grad():
         output = golden_model("paper_tiny", "cpu")(tensors["input_tall"])
     assert error(output, tensors["output_tall"]) < 1e-5
+
+
+@every_case
+def test_working_in_pieces_gives_the_golden_output(
+    case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layers, "PIECE", 1000)  # below the golden inputs' maps
+    with torch.no_grad():
+        output = golden_model(case, "cpu")(golden(case)["input"])
+    assert error(output, golden(case)["output"]) < 1e-5
+
+
+def test_pieces_have_a_limited_size_and_cover_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layers, "PIECE", 60)
+    seen: list[tuple[int, ...]] = []
+
+    def widen(x: Tensor, y: Tensor) -> Tensor:
+        seen.append(tuple(x.shape))
+        return torch.cat([x, y.double()], -1)
+
+    x, y = picture(2, 5, 7, 6), picture(2, 5, 7, 4)
+    with torch.no_grad():
+        result = layers.in_pieces(widen, x, y)
+    assert seen == [(10, 6)] * 7
+    torch.testing.assert_close(result, torch.cat([x, y.double()], -1), rtol=0, atol=0)
+    seen.clear()
+    with torch.no_grad():
+        layers.in_pieces(widen, x[:, :, :, :3], y)  # the last piece is shorter
+    assert seen == [(20, 3)] * 3 + [(10, 3)]
+    seen.clear()
+    layers.in_pieces(widen, x, y)
+    assert seen == [(2, 5, 7, 6)], "the backward pass needs the whole map's intermediates anyway"
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

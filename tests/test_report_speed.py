@@ -15,7 +15,7 @@ RESULTS = Path(__file__).parents[1] / "results" / "benchmarks"
 def test_backends_stand_side_by_side(tmp_path: Path) -> None:
     rows = [
         {"batch": 1, "side": 256, "divisor": 2, "head_channels": 16, "pass": p, "backend": b}
-        | {"device_ms": ms}
+        | {"device_ms": ms, "share_of_copy_bandwidth": 0.1 / ms}
         for p, b, ms in (
             ("forward", "triton", 0.5),
             ("forward", "mamba_ssm", 1.25),
@@ -28,6 +28,7 @@ def test_backends_stand_side_by_side(tmp_path: Path) -> None:
     assert table["pass"].tolist() == ["forward", "with backward"]
     assert table["ours, ms"].tolist() == ["0.500", "2.000"]
     assert table["× faster"].tolist() == ["2.5", "–"]
+    assert table["ours, copy bandwidth, %"].tolist() == ["20", "5"]
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in RESULTS.glob("*.csv")))

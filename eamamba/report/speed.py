@@ -69,7 +69,7 @@ def _formatted(table: pd.DataFrame, columns: dict[str, tuple[str, str]]) -> pd.D
 def _scan_cpu(table: pd.DataFrame) -> pd.DataFrame:
     """Put the orders side by side: reading through an order shall cost next to nothing."""
     table["scan"] = table["scan"].str.replace("x", "×")
-    table["forward_over_mm_floor"] *= 100
+    table[["forward_over_mm_floor", "forward_share_of_copy_bandwidth"]] *= 100
     kept = table[table["forward_updates_per_ns"].notna()]
     wide = kept.pivot(index=["threads", "scan"], columns="order")
     # the sum over the network's scans last, sizes as the network goes through them
@@ -82,6 +82,7 @@ def _scan_cpu(table: pd.DataFrame) -> pd.DataFrame:
         "forward_ms_raster": ("raster, ms", ".1f"),
         "forward_ms_diagonal": ("diagonal, ms", ".1f"),
         "forward_updates_per_ns_diagonal": ("updates per ns", ".1f"),
+        "forward_share_of_copy_bandwidth_diagonal": ("copy bandwidth, %", ".0f"),
         "forward_backward_over_forward_diagonal": ("with backward / forward", ".1f"),
         "forward_over_mm_floor_diagonal": ("forward / products, %", ".0f"),
     }
@@ -240,7 +241,9 @@ def _per_backend(table: pd.DataFrame, index: list[str], value: str) -> pd.DataFr
 
 def _scan_gpu(table: pd.DataFrame) -> pd.DataFrame:
     table["map"] = table["side"] // table["divisor"]
-    wide = _per_backend(table, ["batch", "side", "map", "head_channels"], "device_ms")
+    keys = ["batch", "side", "map", "head_channels"]
+    wide = _per_backend(table, keys, "device_ms")
+    wide["share"] = 100 * _per_backend(table, keys, "share_of_copy_bandwidth")["ours"]
     wide["pass"] = wide["pass"].replace({"training": "with backward"})
     columns = {
         "batch": ("batch", ".0f"),
@@ -251,6 +254,7 @@ def _scan_gpu(table: pd.DataFrame) -> pd.DataFrame:
         "ours": ("ours, ms", ".3f"),
         "mamba_ssm": ("mamba_ssm and gathers, ms", ".3f"),
         "× faster": ("× faster", ".1f"),
+        "share": ("ours, copy bandwidth, %", ".0f"),
     }
     return _formatted(wide, columns)
 

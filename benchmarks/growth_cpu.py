@@ -22,7 +22,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from cpu_timing import best_seconds
+from cpu_timing import best_seconds, write
 from torch import Tensor
 
 from eamamba.config import EAMambaSettings, EAMambaSRSettings, MambaSettings
@@ -140,7 +140,7 @@ def main() -> None:
             rows.append(asdict(case) | json.loads(answer.splitlines()[-1]))
             print(" ".join(f"{name}={value}" for name, value in rows[-1].items()), flush=True)
     if options.csv:
-        pd.DataFrame(rows).to_csv(options.csv, index=False, float_format="%.5g")
+        write(pd.DataFrame(rows), options.csv)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from cpu_timing import write
 from torch import Tensor
 
 from eamamba.checkpoint import load_model
@@ -95,7 +96,7 @@ def main() -> None:
     table = pd.DataFrame([whole_photo(), *choices(options.side)])
     print(table.to_string(index=False))
     if options.csv:
-        table.to_csv(options.csv, index=False, float_format="%.6g")
+        write(table, options.csv, digits=6)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 
 import pandas as pd
 import torch
-from cpu_timing import best_seconds, mm_gmacs_per_second
+from cpu_timing import best_seconds, mm_gmacs_per_second, write
 
 from eamamba.config import EAMambaSettings
 from eamamba.memory import reuse_large_blocks
@@ -45,7 +44,6 @@ def measure(size: int, repeats: int, training: bool) -> dict[str, float]:
         "floor_s": floor,
         "forward_s": forward,
         "forward_over_floor": forward / floor,
-        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
     if training:
         model.train()
@@ -55,7 +53,7 @@ def measure(size: int, repeats: int, training: bool) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure each size in a process of its own, so that peak memory is its own too."""
+    """Measure each size in a process of its own, so that none finds the memory of another."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256])
     parser.add_argument("--repeats", type=int, default=6)
@@ -77,7 +75,7 @@ def main() -> None:
     table = pd.DataFrame(rows)
     print(table.to_string(index=False, float_format="%.3f"))
     if options.csv:
-        table.to_csv(options.csv, index=False, float_format="%.5g")
+        write(table, options.csv)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from cpu_timing import write
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from eamamba.config import EAMambaSettings
@@ -86,7 +87,7 @@ def main() -> None:
     table = table[table["share"] > 0.002]
     print(table.to_string(index=False, float_format="{:.4f}".format))
     if options.csv:
-        table.to_csv(options.csv, index=False, float_format="%.5g")
+        write(table, options.csv)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 import torch
 from chunked_pytorch import chunked_scan
-from cpu_timing import best_seconds, copy_gbytes_per_second, mm_gmacs_per_second
+from cpu_timing import best_seconds, copy_gbytes_per_second, mm_gmacs_per_second, write
 from torch import Tensor
 
 from eamamba.memory import reuse_large_blocks
@@ -148,7 +148,7 @@ def main() -> None:
     print("\ndiagonal over raster:", (seconds["diagonal"] / seconds["raster"]).round(3).to_dict())
     print("1 thread over all:", round(seconds["raster"].iloc[0] / seconds["raster"].iloc[-1], 2))
     if options.csv:
-        table.to_csv(options.csv, index=False, float_format="%.5g")
+        write(table, options.csv)
 
 
 if __name__ == "__main__":

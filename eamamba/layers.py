@@ -17,26 +17,27 @@ from torch.nn import functional as F
 Map = Float[Tensor, "b h w c"]
 
 PIECE = 2**18
-"""Numbers of a map that `in_pieces` takes at a time: 1 MiB, a core's second-level cache."""
+"""Numbers of its first map that `in_pieces` takes at a time: small enough for the caches, large
+enough that starting the operators costs little."""
 
 
 def in_pieces(function: Callable[..., Map], *maps: Map) -> Map:
     """Apply a function that treats every pixel alone.
 
-    On a processor and without gradients it gets the maps piece by piece, so that what it makes
-    on its way stays in the cache.
+    On a processor and without gradients it gets large maps piece by piece, each (pixels, channels),
+    so that what it makes on its way stays in the cache.
     """
     first = maps[0]
     whole = first.numel() <= PIECE or first.device.type != "cpu"
     if whole or torch.is_grad_enabled() or torch.compiler.is_compiling():
         return function(*maps)
-    pixels, rows = first.shape[:-1].numel(), max(PIECE // first.shape[-1], 1)
-    pieces = zip(*(x.flatten(0, -2).split(rows) for x in maps), strict=True)
+    pixels, some = first.shape[:-1].numel(), max(PIECE // first.shape[-1], 1)
+    pieces = zip(*(x.flatten(0, -2).split(some) for x in maps), strict=True)
     y = function(*next(pieces))
     result = y.new_empty(pixels, y.shape[-1])
-    result[:rows] = y
-    for start, piece in zip(range(rows, pixels, rows), pieces, strict=True):
-        result[start : start + rows] = function(*piece)
+    result[:some] = y
+    for start, piece in zip(range(some, pixels, some), pieces, strict=True):
+        result[start : start + some] = function(*piece)
     return result.view(*first.shape[:-1], -1)
 
 
@@ -89,7 +90,7 @@ class LayerNorm(nn.Module):
 class SimpleGate(nn.Module):
     """Split the expanded channels in two halves and multiply them."""
 
-    pointwise = True
+    pointwise = True  # treats every pixel alone
 
     def __init__(self, channels: int, expansion: float, bias: bool) -> None:
         super().__init__()

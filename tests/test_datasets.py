@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -200,3 +202,11 @@ def test_a_damaged_photograph_says_so_when_read(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("words")
     with pytest.raises(ImageError, match="not an image"):
         PhotoFolder(tmp_path)[0]
+
+
+def test_photographs_come_without_loading_their_packages() -> None:
+    script = (
+        "import sys; from eamamba.datasets import bundled_photographs as read; read('train'); "
+        "sys.exit('sklearn' in sys.modules and 'scikit-learn takes a second to import')"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

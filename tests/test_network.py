@@ -105,7 +105,7 @@ def test_working_in_pieces_gives_the_golden_output(
     case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(layers, "PIECE", 1000)  # below the golden inputs' maps
-    with torch.no_grad():
+    with torch.inference_mode():
         output = golden_model(case, "cpu")(golden(case)["input"])
     assert error(output, golden(case)["output"]) < 1e-5
 

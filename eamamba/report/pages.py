@@ -27,7 +27,7 @@ from eamamba.report.scores import (
     signed,
     title,
 )
-from eamamba.report.speed import speed_tables
+from eamamba.report.speed import processor, speed_tables
 from eamamba.report.tables import (
     HEADLINE,
     complexity_table,
@@ -82,7 +82,9 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     shutil.copytree(source, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
     figures = {"profile": profile} | _write_complexity(root, target / "profiling", profile)
     (target / "benchmarks").mkdir()
-    for name, table in speed_tables(root / "results" / "benchmarks").items():
+    measured = root / "results" / "benchmarks"
+    figures |= processor(measured)
+    for name, table in speed_tables(measured).items():
         _write(target / "benchmarks" / f"{name}.md", table)
     photographs = pd.read_csv(target / next(iter(settings.tasks)) / "data.csv")  # as every task's
     _write(target / "photographs" / "credits.md", photograph_table(photographs))

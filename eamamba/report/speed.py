@@ -56,6 +56,15 @@ def speed_tables(folder: Path) -> dict[str, pd.DataFrame]:
     }
 
 
+def processor(folder: Path) -> dict[str, str]:
+    """Return name and threads of the processor that was measured, if one was, for running text."""
+    source = folder / "network_cpu.csv"
+    if not source.is_file():
+        return {}
+    measured = pd.read_csv(source).iloc[-1]
+    return {"cpu": measured["processor"], "cpu_threads": f"{measured['threads']:.0f}"}
+
+
 def _formatted(table: pd.DataFrame, columns: dict[str, tuple[str, str]]) -> pd.DataFrame:
     """Choose, rename and format columns: name in the CSV -> heading, format of its numbers."""
     shown = {
@@ -112,7 +121,6 @@ def _network_cpu(table: pd.DataFrame) -> pd.DataFrame:
         "forward_s": ("forward, s", ".2f"),
         "forward_over_floor": ("forward / products", ".2f"),
         "training_step_over_forward": ("training step / forward", ".1f"),
-        "peak_memory_mib": ("peak memory of the process, MiB", ".0f"),
     }
     return _formatted(table, columns)
 

@@ -24,8 +24,8 @@ def activation_bytes(settings: EAMambaSettings | EAMambaSRSettings) -> float:
     Counts the float32 maps alive at once inside a block of the widest full-resolution level
     (2·dim channels in the U-Net's decoder, dim in EAMambaSR): during the scan the block's
     input, its norm, the scanned channels, Δ, B and C of every head, and the result; during
-    the mixer its expanded channels; in EAMambaSR also the enlarged maps at the end. The
-    encoder's maps kept for the skips are added.
+    the mixer its expanded channels, as if they were there as a whole; in EAMambaSR also the
+    enlarged maps at the end. The encoder's maps kept for the skips are added.
     """
     mamba = settings.mamba_cfg
     if isinstance(settings, EAMambaSRSettings):

@@ -119,13 +119,13 @@ def run(waiting: list[Job], at_once: int) -> None:
     running: list[Job] = []
     finished, count, total = 0.0, 0, len(waiting)
     bar = tqdm(total=sum(job.work for job in waiting), bar_format="{desc} {bar} {percentage:.0f} %"
-               ", {elapsed} so far, about {remaining} left", smoothing=0)  # fmt: skip
+               ", {elapsed} so far, about {remaining} left", smoothing=0, mininterval=1)  # fmt: skip
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
                 running.append(waiting.pop(0))
                 running[-1].start()
-            time.sleep(1)
+            time.sleep(0.2)
             for job in [job for job in running if job.process and job.process.poll() is not None]:
                 running.remove(job)
                 if job.process and job.process.returncode:
@@ -136,8 +136,8 @@ def run(waiting: list[Job], at_once: int) -> None:
                 bar.write(f"{count:3} of {total}: {job.name}, {minutes} min {seconds:02} s")
             bar.set_description_str(" and ".join(job.name for job in running), refresh=False)
             done = finished + sum(job.done() for job in running)
-            bar.n = done if done > bar.total / 50 else 0  # no guess from next to nothing
-            bar.refresh()
+            shown = done if done > bar.total / 50 else 0  # no guess from next to nothing
+            bar.update(shown - bar.n)
     finally:
         bar.close()
         for job in running:

@@ -32,8 +32,8 @@ from eamamba.training import plan
 ROOT = paths.project_root()
 LOGS = ROOT / ".dvc" / "tmp" / "logs"
 DVC = [sys.executable, "-m", "dvc", "--wait-for-lock"]
-# Only for the estimate of the time left: what a job takes besides its training.
-REST_TERAFLOPS = 0.7
+# Only for the order of the jobs and the time left: what a notebook takes besides its training.
+NOTEBOOK_TERAFLOPS = 0.25
 
 
 @dataclass
@@ -42,11 +42,16 @@ class Job:
 
     name: str
     stages: list[str]
-    work: float = REST_TERAFLOPS
+    training: float = 0
     curve: Path | None = None
     iterations: int = 0
     started: float = 0
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def work(self) -> float:
+        """How long it takes, in units of 10^12 operations of a training."""
+        return self.training + NOTEBOOK_TERAFLOPS * len(self.stages)
 
     @property
     def log(self) -> Path:
@@ -74,7 +79,7 @@ class Job:
             if self.curve is None or self.curve.stat().st_mtime < self.started:
                 return 0
             last = self.curve.read_text(encoding="utf-8").splitlines()[-1].split(",")[0]
-            return (self.work - REST_TERAFLOPS) * int(last) / self.iterations
+            return self.training * int(last) / self.iterations
         except (OSError, ValueError, IndexError):
             return 0  # just being written anew
 
@@ -95,8 +100,8 @@ def jobs(settings: Settings) -> list[Job]:
 
 
 def _training(name: str, stages: list[str], settings: TaskSettings, folder: Path) -> Job:
-    work = REST_TERAFLOPS + plan(settings)["teraflops"].sum()
-    return Job(name, stages, work, folder / "training.csv", settings.training.iterations)
+    training = plan(settings)["teraflops"].sum()
+    return Job(name, stages, training, folder / "training.csv", settings.training.iterations)
 
 
 def outdated() -> set[str]:
@@ -118,8 +123,12 @@ def run(waiting: list[Job], at_once: int) -> None:
     LOGS.mkdir(parents=True, exist_ok=True)
     running: list[Job] = []
     finished, count, total = 0.0, 0, len(waiting)
-    bar = tqdm(total=sum(job.work for job in waiting), bar_format="{desc} {bar} {percentage:.0f} %"
-               ", {elapsed} so far, about {remaining} left", smoothing=0, mininterval=1)  # fmt: skip
+    bar = tqdm(
+        total=sum(job.work for job in waiting),
+        bar_format="{desc} {bar} {percentage:.0f} %, {elapsed} so far, about {remaining} left",
+        smoothing=0,
+        mininterval=1,
+    )
     try:
         while waiting or running:
             while waiting and len(running) < at_once:

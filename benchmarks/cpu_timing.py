@@ -1,4 +1,4 @@
-"""Timing on a processor, for the scripts beside this one."""
+"""Timing on a processor and writing the measurements, for the scripts beside this one."""
 
 from __future__ import annotations
 

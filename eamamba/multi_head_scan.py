@@ -57,7 +57,7 @@ class MultiHeadScan(nn.Module):
         self.x_proj_weight = nn.Parameter(torch.empty(K, R + 2 * N, D))
         self.dt_projs_weight = nn.Parameter(torch.empty(K, D, R))
         self.dt_projs_bias = nn.Parameter(torch.empty(K, D))
-        self.A_logs = nn.Parameter(torch.arange(1, N + 1).float().log().repeat(K * D, 1))
+        self.A_logs = nn.Parameter(torch.empty(K * D, N))
         self.Ds = nn.Parameter(torch.ones(K * D))
         branches = 1 if settings.disable_z_branch else 2
         self.in_proj = nn.Linear(channels, branches * self.d_inner, bias=False)
@@ -74,10 +74,12 @@ class MultiHeadScan(nn.Module):
             self.conv = CausalConv1d(self.d_inner, settings.d_conv)
         self.out_norm = WithBias(self.d_inner)
         self.out_proj = nn.Linear(self.d_inner, channels, bias=False)
-        self._initialise_projections()
+        self._initialise_scan()
 
-    def _initialise_projections(self) -> None:
-        """Start Δ log-uniform in [1e-3, 1e-1], as Mamba does (Gu and Dao 2023, section 3.6)."""
+    def _initialise_scan(self) -> None:
+        """Start A at −1 to −N and Δ log-uniform in [1e-3, 1e-1] (Gu and Dao 2023, section 3.6)."""
+        if self.A_logs.is_meta:  # PyTorch would import its compiler to compute no values at all
+            return
         for weight in self.x_proj_weight:
             nn.init.kaiming_uniform_(weight, a=math.sqrt(5))  # nn.Linear's default
         limit = self.dt_rank**-0.5
@@ -85,6 +87,7 @@ class MultiHeadScan(nn.Module):
         low, high = math.log(1e-3), math.log(1e-1)
         step = torch.empty_like(self.dt_projs_bias).uniform_(low, high).exp().clamp(min=1e-4)
         with torch.no_grad():
+            self.A_logs.copy_(torch.arange(1, self.settings.d_state + 1).log())
             self.dt_projs_bias.copy_(step + torch.log(-torch.expm1(-step)))
 
     def forward(self, x: Map) -> Map:

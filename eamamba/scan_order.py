@@ -137,6 +137,8 @@ def _scan_order_on(
 def _scan_order_operator(
     pattern: str, heads: int, height: int, width: int, device: torch.device
 ) -> Tensor:
+    if device.type == "meta":
+        return _scan_order_shape(pattern, heads, height, width, device)
     if device.type != "cpu":
         return _scan_order_on(device, pattern, heads, height, width)
     return torch.from_numpy(_scan_order(pattern, heads, height, width))

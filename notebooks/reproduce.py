@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,9 +86,12 @@ class Job:
 
 
 def jobs(settings: Settings) -> list[Job]:
-    """Return all jobs, those that take longest first."""
+    """Return all jobs, those that take longest first.
+
+    Before them comes the longest that scans nothing, so that not every core compiles the kernels.
+    """
     names = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["vars"][0]
-    found = [Job(name, [name]) for name in ("photographs", "profiling", "scan_orders")]
+    found = [Job(name, [name]) for name in ("photographs", "scan_orders")]
     for task in names["in_pipeline"]:
         stages = [f"{stage}@{task}" for stage in ("data", "train", "evaluate", "erf")]
         folder = paths.results(settings.profile, task)
@@ -96,7 +100,7 @@ def jobs(settings: Settings) -> list[Job]:
         folder = paths.results(settings.profile, "ablations") / variant
         stages = [f"ablation@{variant}"]
         found.append(_training(variant, stages, settings.ablation(variant), folder))
-    return sorted(found, key=lambda job: -job.work)
+    return [Job("profiling", ["profiling"]), *sorted(found, key=lambda job: -job.work)]
 
 
 def _training(name: str, stages: list[str], settings: TaskSettings, folder: Path) -> Job:
@@ -192,8 +196,9 @@ def main() -> None:
     profile = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["profile"]
     settings = load_settings(ROOT / "params.yaml", profile)  # as DVC reads it
     try:
-        if stale := outdated():
-            run([job for job in jobs(settings) if stale.intersection(job.stages)], at_once)
+        with ThreadPoolExecutor() as pool:  # DVC in its own process, meanwhile
+            stale, planned = pool.submit(outdated), jobs(settings)
+        run([job for job in planned if stale.result().intersection(job.stages)], at_once)
         subprocess.run([*DVC, "repro"], cwd=ROOT, check=True)
         print(comparison(changes()))
     except KeyboardInterrupt:

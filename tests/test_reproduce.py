@@ -40,7 +40,7 @@ def test_every_stage_but_the_book_is_in_one_job(reproduce: ModuleType, profile: 
     stages = [stage for job in jobs for stage in job.stages]
     assert set(stages) == expected - {"book"}
     assert len(stages) == len(set(stages))
-    assert [job.work for job in jobs] == sorted((job.work for job in jobs), reverse=True)
+    assert [job.work for job in jobs[1:]] == sorted((job.work for job in jobs[1:]), reverse=True)
 
 
 def test_progress_is_read_from_the_curve_of_this_run(reproduce: ModuleType, tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def compiled(name: str, options: dict[str, int]) -> str:
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from eamamba.selective_scan import _triton_kernels as kernels
+    from eamamba.selective_scan.triton import kernels
 
     kernel = getattr(kernels, name)
     types = dict.fromkeys(kernel.arg_names, "*fp32")

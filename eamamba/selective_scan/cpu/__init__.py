@@ -85,9 +85,9 @@ def backward(
 
 def _kernels() -> ModuleType:
     # Imported here because Numba takes half a second to import.
-    from eamamba.selective_scan import _cpu_kernels
+    from eamamba.selective_scan.cpu import kernels
 
-    return _cpu_kernels
+    return kernels
 
 
 def _array(x: Tensor) -> np.ndarray:

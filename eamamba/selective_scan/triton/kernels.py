@@ -9,7 +9,7 @@ The sequence is cut into chunks, so that one image fills a large GPU:
    or ``backward_chunks``, where 1 and 2 ran from the end with the adjoint state.
 
 A program takes the channels of one head, at most BD, through one chunk, in tiles of T
-steps (`_triton_tiles`). Letters: D channels and N states of a head, BD and PN the same
+steps (`tiles`). Letters: D channels and N states of a head, BD and PN the same
 padded to powers of two. No decay is ever divided by: it underflows for long steps.
 """
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from eamamba.selective_scan._triton_tiles import (
+from eamamba.selective_scan.triton.tiles import (
     LOG2_E,
     by_channel,
     by_state,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from eamamba.selective_scan._cpu_simd import LANES, Memory, Value, emitted, loop, where_full
+from eamamba.selective_scan.cpu.simd import LANES, Memory, Value, emitted, loop, where_full
 
 
 @emitted

@@ -1,11 +1,11 @@
 """The inner loops of the selective scan for processors, emitted as vectors.
 
 They work on the rows of one chunk: row t holds what belongs to step t of the chunk.
-The layout of the vectors is told in `eamamba.selective_scan._cpu_kernels`. Arguments
+The layout of the vectors is told in `eamamba.selective_scan.cpu.kernels`. Arguments
 that return: ``c``, the number of channels in a vector; ``J``, the number of vectors in a
 tile of states; ``tile``, the numbers (first, column, width, steps): where the tile begins
 in arrays of states and in the rows of B and C, the length of those rows, and the steps
-of the chunk; ``soon``, what to prefetch (`eamamba.selective_scan._cpu_rows.prefetch`).
+of the chunk; ``soon``, what to prefetch (`eamamba.selective_scan.cpu.rows.prefetch`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from eamamba.selective_scan._cpu_math import exp2, softplus_and_sigmoid
-from eamamba.selective_scan._cpu_rows import prefetch
-from eamamba.selective_scan._cpu_simd import (
+from eamamba.selective_scan.cpu.math import exp2, softplus_and_sigmoid
+from eamamba.selective_scan.cpu.rows import prefetch
+from eamamba.selective_scan.cpu.simd import (
     LANES,
     Memory,
     Register,

@@ -23,9 +23,9 @@ import numpy as np
 from numba import float32, float64, int32, int64, njit, void
 from numba.core.types import Tuple, UniTuple
 
-from eamamba.selective_scan import _cpu_rows as move
-from eamamba.selective_scan import _cpu_steps as emit
-from eamamba.selective_scan._cpu_simd import LANES
+from eamamba.selective_scan.cpu import rows as move
+from eamamba.selective_scan.cpu import steps as emit
+from eamamba.selective_scan.cpu.simd import LANES
 
 CHUNK = 64
 LOG2_E = float(1 / np.log(2))
@@ -44,7 +44,7 @@ def _emitted_version() -> int:
 
     The kernels take it as a variable of their closure, which is part of the cache's key.
     """
-    names = ("_cpu_math.py", "_cpu_rows.py", "_cpu_simd.py", "_cpu_steps.py")
+    names = ("math.py", "rows.py", "simd.py", "steps.py")
     return zlib.crc32(b"".join((Path(__file__).parent / name).read_bytes() for name in names))
 
 

@@ -1,4 +1,4 @@
-"""Exponential, softplus and sigmoid of vectors, for `eamamba.selective_scan._cpu_steps`.
+"""Exponential, softplus and sigmoid of vectors, for `eamamba.selective_scan.cpu.steps`.
 
 In float32 their relative errors stay below 3e-7.
 """
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from llvmlite import ir
 
-from eamamba.selective_scan._cpu_simd import Value, bits
+from eamamba.selective_scan.cpu.simd import Value, bits
 
 
 class _Format(NamedTuple):

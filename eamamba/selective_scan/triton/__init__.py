@@ -80,7 +80,7 @@ def forward(
         If the tensors are not float32.
     """
     _check_float32(u, delta, A, B, C, D)
-    from eamamba.selective_scan import _triton_kernels as kernels
+    from eamamba.selective_scan.triton import kernels
 
     u, delta, B, C = (_unit_last(x) for x in (u, delta, B, C))
     A, D, order = A.contiguous(), D.contiguous(), order.contiguous()
@@ -115,7 +115,7 @@ def backward(
 ) -> tuple[Tensor, ...]:
     """Return the gradients of u, delta, A, B, C, D, contiguous."""
     _check_float32(grad_y, u, delta, A, B, C, D)
-    from eamamba.selective_scan import _triton_kernels as kernels
+    from eamamba.selective_scan.triton import kernels
 
     u, delta, B, C = (_unit_last(x) for x in (u, delta, B, C))
     A, D, order, grad_y = (x.contiguous() for x in (A, D, order, grad_y))
@@ -178,7 +178,7 @@ def _first_states(
     work: _Work, x: Tensor, delta: Tensor, m: Tensor, A: Tensor, order: Tensor, reverse: bool
 ) -> Tensor:
     """Return the state before each chunk (batch, K, chunks, D, N); reverse: the message into it."""
-    from eamamba.selective_scan import _triton_kernels as kernels
+    from eamamba.selective_scan.triton import kernels
 
     shape = (work.batch, work.heads, work.chunks, *A.shape[1:])
     if work.chunks == 1:

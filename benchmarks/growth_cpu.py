@@ -1,4 +1,4 @@
-"""How the processor's time and memory grow: pixels, batch, heads, threads, precision, layout.
+"""Time and memory on a processor: pixels, blocks, batch, heads, threads, precision, layout.
 
 Each case runs in a process of its own, so that its peak memory is its own too; times are the
 shortest of several by the clock, and ratios are taken within one study. "paper" and "light" are
@@ -23,12 +23,12 @@ from typing import Any
 import pandas as pd
 import torch
 from cpu_timing import best_seconds, write
-from torch import Tensor
+from torch import Tensor, nn
 
 from eamamba.config import EAMambaSettings, EAMambaSRSettings, MambaSettings
 from eamamba.memory import reuse_large_blocks
 from eamamba.multi_head_scan import MultiHeadScan
-from eamamba.network import Network, build
+from eamamba.network import EAMamba, Network, build
 from eamamba.selective_scan import selective_scan
 
 NETWORKS = {
@@ -54,6 +54,7 @@ class Case:
     layout: str = "ordered"
     training: bool = False
     recomputed: float = 0.0  # share of the blocks that the backward pass computes again
+    level: int = 0  # of the U-Net, whose first block is measured; 0: the whole network
 
 
 def cases() -> Iterator[Case]:
@@ -63,6 +64,9 @@ def cases() -> Iterator[Case]:
             yield Case("pixels", network, side)
         for side in (64, 128, 256):
             yield Case("pixels", network, side, training=True)
+    for level in (1, 2, 3, 4):
+        for training in (False, True):
+            yield Case("block", level=level, side=256, training=training)
     yield from (Case("batch", batch=batch, side=64) for batch in (1, 2, 4, 8))
     yield from (Case("heads", heads=heads) for heads in (1, 2, 4, 8))
     for threads in range(1, torch.get_num_threads() + 1):
@@ -84,20 +88,31 @@ def measure(case: Case) -> dict[str, float]:
     torch.manual_seed(0)
     if case.threads:
         torch.set_num_threads(case.threads)
-    model = _network(case)
-    image = torch.rand(case.batch, 3, case.side, case.side)
-    repeats = 5 if case.side < 256 else 3 if case.side < 1024 else 1
+    model, given = _subject(case)
+    repeats = 30 if case.level else {64: 20, 128: 10, 256: 5}.get(case.side, 2)
 
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=case.precision == "bfloat16"):
-            restored = model(image)
+            output = model(given)
         if case.training:
-            restored.float().abs().mean().backward()
+            output.float().abs().mean().backward()
 
     with torch.inference_mode(not case.training):
         seconds = best_seconds(step, repeats)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"seconds": seconds, "peak_memory_mib": peak}
+
+
+def _subject(case: Case) -> tuple[nn.Module, Tensor]:
+    """Return the network or the block that the case is about, and an input for it."""
+    model = _network(case)
+    if not case.level:
+        return model, torch.rand(case.batch, 3, case.side, case.side)
+    assert isinstance(model, EAMamba)
+    levels = (model.encoder_level1, model.encoder_level2, model.encoder_level3, model.latent)
+    block, scale = levels[case.level - 1][0], 2 ** (case.level - 1)
+    shape = (case.batch, case.side // scale, case.side // scale, scale * model.settings.dim)
+    return block, torch.rand(shape, requires_grad=case.training)
 
 
 def _network(case: Case) -> Network:

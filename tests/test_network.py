@@ -110,6 +110,17 @@ def test_working_in_pieces_gives_the_golden_output(
     assert error(output, golden(case)["output"]) < 1e-5
 
 
+def test_working_in_pieces_changes_nothing_under_autocast(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, image = golden_model("paper_tiny", "cpu"), golden("paper_tiny")["input"]
+    outputs = []
+    for piece in (layers.PIECE, 1000):
+        monkeypatch.setattr(layers, "PIECE", piece)
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            outputs.append(model(image).double())
+    assert outputs[0].isfinite().all()
+    assert error(outputs[1], outputs[0]) < 1e-2  # a sum that rounds the other way in bfloat16
+
+
 def test_pieces_have_a_limited_size_and_cover_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layers, "PIECE", 60)
     seen: list[tuple[int, ...]] = []

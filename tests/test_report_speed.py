@@ -57,6 +57,11 @@ def growth() -> pd.DataFrame:
         for layout, seconds in (("ordered", 2.0), ("permuting", 3.0))
     ]  # fmt: skip
     rows += [
+        rows[0] | {"study": "block", "level": 3, "training": training, "seconds": seconds}
+        | {"side": 256}
+        for training, seconds in ((False, 0.02), (True, 0.05))
+    ]  # fmt: skip
+    rows += [
         rows[0] | {"study": "batch", "batch": batch, "seconds": seconds}
         for batch, seconds in ((1, 1.0), (4, 2.0))
     ]
@@ -71,6 +76,10 @@ def test_growth_is_told_by_exponents_and_ratios(tmp_path: Path) -> None:
     sizes = tables["growth_cpu"]
     assert sizes["network"].tolist() == ["paper"] * 4 + ["square"] * 4
     assert sizes["training step / forward"].tolist()[:2] == ["3.0", "–"]
+    (block,) = tables["block_cpu"].to_dict("records")
+    assert block["map side"] == "64"
+    assert block["forward, ms"] == "20.0"
+    assert block["training step / forward"] == "2.5"
     ratios = tables["growth_ratios"].set_index("case")
     assert ratios.loc["permuting", "/ first case"] == "1.50"
     assert ratios.loc["4", "/ first case"] == "0.50", "per image"

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-_LARGE = 128
-"""Side from which on the cost of starting operators no longer counts."""
+from eamamba.report import growth
+from eamamba.report.tables import formatted
+
 _SHOWN_SHARE = 0.01
-# study of growth_cpu.csv -> what changes in it
-_STUDIES = {
-    "batch": "batch",
-    "heads": "heads",
-    "threads": "threads",
-    "layout": "layout",
-    "precision": "precision",
-    "checkpointing": "recomputed",
-}
 # backend -> its heading
 _BACKENDS = {"triton": "ours", "mamba_ssm": "mamba_ssm"}
 
@@ -40,9 +31,10 @@ def speed_tables(folder: Path) -> dict[str, pd.DataFrame]:
         "scan_cpu": ("scan_cpu", _scan_cpu),
         "scan_cpu_rivals": ("scan_cpu", _scan_cpu_rivals),
         "network_cpu": ("network_cpu", _network_cpu),
-        "growth_cpu": ("growth_cpu", _growth_cpu),
-        "growth_exponents": ("growth_cpu", _growth_exponents),
-        "growth_ratios": ("growth_cpu", _growth_ratios),
+        "growth_cpu": ("growth_cpu", growth.sizes),
+        "block_cpu": ("growth_cpu", growth.blocks),
+        "growth_exponents": ("growth_cpu", growth.exponents),
+        "growth_ratios": ("growth_cpu", growth.ratios),
         "operators_cpu": ("operators_cpu", _operators),
         "large_photo": ("large_image_cpu", _large_photo),
         "large_image_cpu": ("large_image_cpu", _large_image),
@@ -65,16 +57,6 @@ def processor(folder: Path) -> dict[str, str]:
     return {"cpu": measured["processor"], "cpu_threads": f"{measured['threads']:.0f}"}
 
 
-def _formatted(table: pd.DataFrame, columns: dict[str, tuple[str, str]]) -> pd.DataFrame:
-    """Choose, rename and format columns: name in the CSV -> heading, format of its numbers."""
-    shown = {
-        heading: [("–" if pd.isna(x) else format(x, form)) for x in table[name]]
-        for name, (heading, form) in columns.items()
-        if name in table
-    }
-    return pd.DataFrame(shown)
-
-
 def _scan_cpu(table: pd.DataFrame) -> pd.DataFrame:
     """Put the orders side by side: reading through an order shall cost next to nothing."""
     table["scan"] = table["scan"].str.replace("x", "×")
@@ -95,7 +77,7 @@ def _scan_cpu(table: pd.DataFrame) -> pd.DataFrame:
         "forward_backward_over_forward_diagonal": ("with backward / forward", ".1f"),
         "forward_over_mm_floor_diagonal": ("forward / products, %", ".0f"),
     }
-    return _formatted(wide, columns)
+    return formatted(wide, columns)
 
 
 def _scan_cpu_rivals(table: pd.DataFrame) -> pd.DataFrame:
@@ -109,7 +91,7 @@ def _scan_cpu_rivals(table: pd.DataFrame) -> pd.DataFrame:
         "forward_chunked_over_ours": ("chunked / ours, forward", ".0f"),
         "forward_backward_chunked_over_ours": ("chunked / ours, with backward", ".0f"),
     }
-    return _formatted(table[table["forward_chunked_over_ours"].notna()], columns)
+    return formatted(table[table["forward_chunked_over_ours"].notna()], columns)
 
 
 def _network_cpu(table: pd.DataFrame) -> pd.DataFrame:
@@ -122,82 +104,7 @@ def _network_cpu(table: pd.DataFrame) -> pd.DataFrame:
         "forward_over_floor": ("forward / products", ".2f"),
         "training_step_over_forward": ("training step / forward", ".1f"),
     }
-    return _formatted(table, columns)
-
-
-def _pixels(table: pd.DataFrame) -> pd.DataFrame:
-    """Put forward pass and training step of each network and size side by side."""
-    kept = table[table["study"] == "pixels"]
-    wide = kept.pivot(index=["network", "side"], columns="training")
-    wide.columns = [f"{name}_{'training' if step else 'forward'}" for name, step in wide.columns]
-    return wide.loc[kept["network"].unique()].reset_index()
-
-
-def _growth_cpu(table: pd.DataFrame) -> pd.DataFrame:
-    wide = _pixels(table)
-    wide["ns_per_pixel"] = 1e9 * wide["seconds_forward"] / wide["side"] ** 2
-    wide["step_over_forward"] = wide["seconds_training"] / wide["seconds_forward"]
-    columns = {
-        "network": ("network", ""),
-        "side": ("image side", ".0f"),
-        "seconds_forward": ("forward, s", ".3f"),
-        "ns_per_pixel": ("forward, ns per pixel", ".0f"),
-        "peak_memory_mib_forward": ("peak memory, MiB", ".0f"),
-        "step_over_forward": ("training step / forward", ".1f"),
-        "peak_memory_mib_training": ("peak memory in training, MiB", ".0f"),
-    }
-    return _formatted(wide, columns)
-
-
-def _growth_exponents(table: pd.DataFrame) -> pd.DataFrame:
-    """Fit seconds = a · pixels^exponent to the larger sizes: 1 is linear."""
-    rows = []
-    for network, part in _pixels(table).groupby("network", sort=False):
-        large = part[part["side"] >= _LARGE]
-        logs = [np.log(large[name].to_numpy(float)) for name in ("side", "seconds_forward")]
-        exponent = np.polyfit(2 * logs[0], logs[1], 1)[0]
-        sides = f"{large['side'].min()} to {large['side'].max()}"
-        rows.append({"network": network, "sides": sides, "exponent": exponent})
-    columns = {
-        "network": ("network", ""),
-        "sides": ("image sides", ""),
-        "exponent": ("exponent of the pixels", ".2f"),
-    }
-    return _formatted(pd.DataFrame(rows), columns)
-
-
-def _growth_ratios(table: pd.DataFrame) -> pd.DataFrame:
-    """Compare the cases of each study with its first."""
-    rows = []
-    for study, column in _STUDIES.items():
-        for training, part in table[table["study"] == study].groupby("training"):
-            work = part["batch"] if study == "batch" else 1
-            seconds = part["seconds"] / work
-            rows.append(
-                pd.DataFrame(
-                    {
-                        "study": study if study != "batch" else "batch, per image",
-                        "pass": "training step" if training else "forward",
-                        "side": part["side"],
-                        "case": part[column].map("{:g}".format)
-                        if part[column].dtype.kind in "if"
-                        else part[column],
-                        "seconds": seconds,
-                        "ratio": seconds / seconds.iloc[0],
-                        "peak_memory_mib": part["peak_memory_mib"],
-                    }
-                )
-            )
-    columns = {
-        "study": ("what changes", ""),
-        "pass": ("pass", ""),
-        "side": ("image side", ".0f"),
-        "case": ("case", ""),
-        "seconds": ("s", ".3f"),
-        "ratio": ("/ first case", ".2f"),
-        "peak_memory_mib": ("peak memory, MiB", ".0f"),
-    }
-    return _formatted(pd.concat(rows, ignore_index=True), columns)
+    return formatted(table, columns)
 
 
 def _operators(table: pd.DataFrame) -> pd.DataFrame:
@@ -212,7 +119,7 @@ def _operators(table: pd.DataFrame) -> pd.DataFrame:
         "milliseconds": ("ms", ".0f"),
         "share": ("share, %", ".1f"),
     }
-    return _formatted(kept, columns)
+    return formatted(kept, columns)
 
 
 def _large_photo(table: pd.DataFrame) -> pd.DataFrame:
@@ -221,7 +128,7 @@ def _large_photo(table: pd.DataFrame) -> pd.DataFrame:
         "seconds": ("s", ".0f"),
         "peak_memory_mib": ("peak memory of the process, MiB", ".0f"),
     }
-    return _formatted(table[table["study"] == "large photo"], columns)
+    return formatted(table[table["study"] == "large photo"], columns)
 
 
 def _large_image(table: pd.DataFrame) -> pd.DataFrame:
@@ -236,7 +143,7 @@ def _large_image(table: pd.DataFrame) -> pd.DataFrame:
         "mean_difference_255": ("mean difference, 8-bit units", ".3f"),
         "largest_difference_255": ("largest difference, 8-bit units", ".1f"),
     }
-    return _formatted(kept, columns)
+    return formatted(kept, columns)
 
 
 def _per_backend(table: pd.DataFrame, index: list[str], value: str) -> pd.DataFrame:
@@ -264,7 +171,7 @@ def _scan_gpu(table: pd.DataFrame) -> pd.DataFrame:
         "× faster": ("× faster", ".1f"),
         "share": ("ours, copy bandwidth, %", ".0f"),
     }
-    return _formatted(wide, columns)
+    return formatted(wide, columns)
 
 
 def _network_gpu(table: pd.DataFrame) -> pd.DataFrame:
@@ -285,4 +192,4 @@ def _network_gpu(table: pd.DataFrame) -> pd.DataFrame:
         "mamba_ssm, device": ("mamba_ssm, device alone, ms", ".1f"),
         "× faster, device": ("× faster, device alone", ".2f"),
     }
-    return _formatted(wide, columns)
+    return formatted(wide, columns)

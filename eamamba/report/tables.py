@@ -132,3 +132,13 @@ def markdown(table: pd.DataFrame) -> str:
 
 def _looks_numeric(column: pd.Series) -> bool:
     return all(str(v).lstrip("−-+").replace(".", "", 1).isdigit() or v == "–" for v in column)
+
+
+def formatted(table: pd.DataFrame, columns: dict[str, tuple[str, str]]) -> pd.DataFrame:
+    """Choose, rename and format columns: name in the CSV -> heading, format of its numbers."""
+    shown = {
+        heading: [("–" if pd.isna(x) else format(x, form)) for x in table[name]]
+        for name, (heading, form) in columns.items()
+        if name in table
+    }
+    return pd.DataFrame(shown)

@@ -1,0 +1,115 @@
+"""Tables of how time and memory grow, from what ``benchmarks/growth_cpu.py`` measured."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from eamamba.report.tables import formatted
+
+_LARGE = 128
+"""Side from which on the cost of starting operators no longer counts."""
+# study of growth_cpu.csv -> what changes in it
+_STUDIES = {
+    "batch": "batch",
+    "heads": "heads",
+    "threads": "threads",
+    "layout": "layout",
+    "precision": "precision",
+    "checkpointing": "recomputed",
+}
+
+
+def sizes(table: pd.DataFrame) -> pd.DataFrame:
+    """Return time and memory of each network at each size of its image."""
+    wide = _pixels(table)
+    wide["ns_per_pixel"] = 1e9 * wide["seconds_forward"] / wide["side"] ** 2
+    columns = {
+        "network": ("network", ""),
+        "side": ("image side", ".0f"),
+        "seconds_forward": ("forward, s", ".3f"),
+        "ns_per_pixel": ("forward, ns per pixel", ".0f"),
+        "peak_memory_mib_forward": ("peak memory, MiB", ".0f"),
+        "step_over_forward": ("training step / forward", ".1f"),
+        "peak_memory_mib_training": ("peak memory in training, MiB", ".0f"),
+    }
+    return formatted(wide, columns)
+
+
+def exponents(table: pd.DataFrame) -> pd.DataFrame:
+    """Fit seconds = a · pixels^exponent to the larger sizes: 1 is linear."""
+    rows = []
+    for network, part in _pixels(table).groupby("network", sort=False):
+        large = part[part["side"] >= _LARGE]
+        logs = [np.log(large[name].to_numpy(float)) for name in ("side", "seconds_forward")]
+        exponent = np.polyfit(2 * logs[0], logs[1], 1)[0]
+        sides = f"{large['side'].min()} to {large['side'].max()}"
+        rows.append({"network": network, "sides": sides, "exponent": exponent})
+    columns = {
+        "network": ("network", ""),
+        "sides": ("image sides", ""),
+        "exponent": ("exponent of the pixels", ".2f"),
+    }
+    return formatted(pd.DataFrame(rows), columns)
+
+
+def blocks(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the time of one block at each level of the U-Net."""
+    wide = _passes(table, "block", ["level", "side"])
+    wide["map_side"] = wide["side"] // 2 ** (wide["level"] - 1)
+    wide["milliseconds"] = 1e3 * wide["seconds_forward"]
+    columns = {
+        "side": ("image side", ".0f"),
+        "level": ("level", ".0f"),
+        "map_side": ("map side", ".0f"),
+        "milliseconds": ("forward, ms", ".1f"),
+        "step_over_forward": ("training step / forward", ".1f"),
+    }
+    return formatted(wide, columns)
+
+
+def ratios(table: pd.DataFrame) -> pd.DataFrame:
+    """Compare the cases of each study with its first."""
+    rows = []
+    for study, column in _STUDIES.items():
+        for training, part in table[table["study"] == study].groupby("training"):
+            work = part["batch"] if study == "batch" else 1
+            seconds = part["seconds"] / work
+            rows.append(
+                pd.DataFrame(
+                    {
+                        "study": study if study != "batch" else "batch, per image",
+                        "pass": "training step" if training else "forward",
+                        "side": part["side"],
+                        "case": part[column].map("{:g}".format)
+                        if part[column].dtype.kind in "if"
+                        else part[column],
+                        "seconds": seconds,
+                        "ratio": seconds / seconds.iloc[0],
+                        "peak_memory_mib": part["peak_memory_mib"],
+                    }
+                )
+            )
+    columns = {
+        "study": ("what changes", ""),
+        "pass": ("pass", ""),
+        "side": ("image side", ".0f"),
+        "case": ("case", ""),
+        "seconds": ("s", ".3f"),
+        "ratio": ("/ first case", ".2f"),
+        "peak_memory_mib": ("peak memory, MiB", ".0f"),
+    }
+    return formatted(pd.concat(rows, ignore_index=True), columns)
+
+
+def _passes(table: pd.DataFrame, study: str, index: list[str]) -> pd.DataFrame:
+    """Put forward pass and training step of one study's cases side by side."""
+    kept = table[table["study"] == study]
+    wide = kept.pivot(index=index, columns="training")
+    wide.columns = [f"{name}_{'training' if step else 'forward'}" for name, step in wide.columns]
+    wide["step_over_forward"] = wide["seconds_training"] / wide["seconds_forward"]
+    return wide.loc[kept[index[0]].unique()].reset_index()
+
+
+def _pixels(table: pd.DataFrame) -> pd.DataFrame:
+    return _passes(table, "pixels", ["network", "side"])

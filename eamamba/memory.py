@@ -6,8 +6,8 @@ import ctypes
 import platform
 from functools import cache
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # names and values of <malloc.h>
-_NEVER = 2**31 - 1
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # names and values of <malloc.h>
+_NEVER = -1  # not its largest number, 2 GiB: at 1024×1024 pixels more is free between layers
 
 
 @cache
@@ -27,4 +27,4 @@ def reuse_large_blocks() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    return bool(mallopt(_M_MMAP_THRESHOLD, _NEVER) and mallopt(_M_TRIM_THRESHOLD, _NEVER))
+    return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, _NEVER))

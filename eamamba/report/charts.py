@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from eamamba.report.drawing import FLOP_NOTE, INPUT, MARK, OURS, styled
 from eamamba.report.scores import condition_label, degradation_labels
@@ -28,8 +28,9 @@ def training_curve(training: pd.DataFrame) -> Figure:
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     top.plot(training["iteration"], training["loss"], marker="." if len(training) < 60 else "")
     top.set(ylabel="L1 loss, images in [0, 1]", yscale="log")
-    top.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
-    top.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
+    top.yaxis.set_minor_locator(LogLocator(subs=(1.5, 2, 3, 4, 5, 6, 8)))
+    top.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+    top.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
     bottom.plot(training["iteration"], training["learning_rate"], color=MARK)
     bottom.set(xlabel="iteration", ylabel="learning rate", ylim=(0, None))
     start = 0.0

@@ -1,10 +1,10 @@
 """Time and memory on a processor: pixels, blocks, batch, heads, threads, precision, layout.
 
 Each case runs in a process of its own, so that its peak memory is its own too; times are the
-shortest of several by the clock, and ratios are taken within one study. "paper" and "light" are
-the paper's two networks, "nano" is a small U-Net. The permuting layout is what a scan
-without an order needs: pixels are rearranged for each head, projected and scanned in that order,
-and put back.
+shortest of several (on one thread: processor time), and ratios are taken within one study.
+"paper" and "light" are the paper's two networks, "nano" is a small U-Net. The permuting layout is
+what a scan without an order needs: pixels are rearranged for each head, projected and scanned in
+that order, and put back.
 
     python benchmarks/growth_cpu.py --csv results/benchmarks/growth_cpu.csv
 """
@@ -144,6 +144,8 @@ def main() -> None:
     parser.add_argument("--study", help="this one only")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.study and options.csv:
+        parser.error("--study with --csv would leave out the other studies; give one of them")
     if options.one:
         print(json.dumps(measure(Case(**json.loads(options.one)))))
         return

@@ -137,7 +137,7 @@ def _scan_order_on(
 def _scan_order_operator(
     pattern: str, heads: int, height: int, width: int, device: torch.device
 ) -> Tensor:
-    if device.type == "meta":
+    if device.type == "meta":  # nobody will read it
         return _scan_order_shape(pattern, heads, height, width, device)
     if device.type != "cpu":
         return _scan_order_on(device, pattern, heads, height, width)

@@ -88,7 +88,7 @@ class Job:
 def jobs(settings: Settings) -> list[Job]:
     """Return all jobs, those that take longest first.
 
-    Before them comes the longest that scans nothing, so that not every core compiles the kernels.
+    Before them comes a long one that scans nothing: of two cores, one compiles the kernels.
     """
     names = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["vars"][0]
     found = [Job(name, [name]) for name in ("photographs", "scan_orders")]

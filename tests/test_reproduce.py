@@ -40,6 +40,7 @@ def test_every_stage_but_the_book_is_in_one_job(reproduce: ModuleType, profile: 
     stages = [stage for job in jobs for stage in job.stages]
     assert set(stages) == expected - {"book"}
     assert len(stages) == len(set(stages))
+    assert jobs[0].name == "profiling"
     assert [job.work for job in jobs[1:]] == sorted((job.work for job in jobs[1:]), reverse=True)
 
 

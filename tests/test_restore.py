@@ -266,8 +266,7 @@ def test_automatic_tiles_follow_the_free_memory(
     assert memory.fitting_tile(Identity(), image) is None
 
 
-def test_memory_of_the_paper_model_is_several_kilobytes_a_pixel() -> None:
-    assert 4e3 < memory.activation_bytes(EAMambaSettings()) < 9e3
+def test_some_memory_is_free() -> None:
     assert memory.free_memory(torch.device("cpu")) > 0
 
 

@@ -85,6 +85,11 @@ def test_fake_tensors_do_not_stay_in_the_cache() -> None:
     assert not isinstance(scan_order("diagonal", 2, 12, 13), FakeTensor)
 
 
+def test_orders_without_values_are_not_computed() -> None:
+    order = scan_order("diagonal", 8, 10**5, 10**5, "meta")
+    assert (order.shape, order.dtype) == ((8, 10**10), torch.int32)
+
+
 def test_compiled_functions_take_the_order_as_a_constant() -> None:
     def visit(image: torch.Tensor) -> torch.Tensor:
         order = scan_order("diagonal", 2, *image.shape, image.device)

@@ -29,8 +29,8 @@ def training_curve(training: pd.DataFrame) -> Figure:
     top.plot(training["iteration"], training["loss"], marker="." if len(training) < 60 else "")
     top.set(ylabel="L1 loss, images in [0, 1]", yscale="log")
     top.yaxis.set_minor_locator(LogLocator(subs=(1.5, 2, 3, 4, 5, 6, 8)))
-    top.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
-    top.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+    for set_formatter in (top.yaxis.set_minor_formatter, top.yaxis.set_major_formatter):
+        set_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
     bottom.plot(training["iteration"], training["learning_rate"], color=MARK)
     bottom.set(xlabel="iteration", ylabel="learning rate", ylim=(0, None))
     start = 0.0

@@ -1,4 +1,8 @@
-"""Tables of how time and memory grow, from what ``benchmarks/growth_cpu.py`` measured."""
+"""Tables of how time and memory grow.
+
+Every function takes what ``benchmarks/growth_cpu.py`` measured (``growth_cpu.csv``: seconds and
+MiB) and returns text cells, ready to print.
+"""
 
 from __future__ import annotations
 

@@ -117,6 +117,28 @@ def _in_words(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
+def formatted(table: pd.DataFrame, columns: dict[str, tuple[str, str]]) -> pd.DataFrame:
+    """Choose, rename and format columns.
+
+    Parameters
+    ----------
+    table : DataFrame
+    columns : dict of str to (str, str)
+        Name in ``table`` -> heading, format of its numbers; names that it lacks are left out.
+
+    Returns
+    -------
+    DataFrame
+        Text cells; "–" for what is not a number.
+    """
+    shown = {
+        heading: [("–" if pd.isna(x) else format(x, form)) for x in table[name]]
+        for name, (heading, form) in columns.items()
+        if name in table
+    }
+    return pd.DataFrame(shown)
+
+
 def markdown(table: pd.DataFrame) -> str:
     """Write a table in Markdown, numbers aligned right."""
     numeric = [_looks_numeric(table[name]) for name in table]
@@ -132,13 +154,3 @@ def markdown(table: pd.DataFrame) -> str:
 
 def _looks_numeric(column: pd.Series) -> bool:
     return all(str(v).lstrip("−-+").replace(".", "", 1).isdigit() or v == "–" for v in column)
-
-
-def formatted(table: pd.DataFrame, columns: dict[str, tuple[str, str]]) -> pd.DataFrame:
-    """Choose, rename and format columns: name in the CSV -> heading, format of its numbers."""
-    shown = {
-        heading: [("–" if pd.isna(x) else format(x, form)) for x in table[name]]
-        for name, (heading, form) in columns.items()
-        if name in table
-    }
-    return pd.DataFrame(shown)

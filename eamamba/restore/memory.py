@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from eamamba.config import EAMambaSettings, EAMambaSRSettings
+from eamamba.memory import return_free_blocks
 
 SMALLEST_TILE = 64
 # Share of the free memory that one call of the network may take.
 _SHARE = 0.6
-# Peak of the process over the count of `activation_bytes`: 1.2 to 1.5 for the U-Net of 16 to 64
-# dimensions with every mixer and merge, 0.9 to 1.2 for EAMambaSR (CPU, 256² to 512² pixels).
-_OVERHEAD = 1.5
+# Peak of the process over the count of `activation_bytes`, at most (benchmarks/growth_cpu.py, 512²
+# and 1024² pixels): the process keeps freed blocks, and not all of them fit what comes next.
+_OVERHEAD = 2.4
 
 
 def activation_bytes(settings: EAMambaSettings | EAMambaSRSettings) -> float:
@@ -70,4 +71,5 @@ def free_memory(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return free + cached
+    return_free_blocks()  # of the image before this one
     return psutil.virtual_memory().available

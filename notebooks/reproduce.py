@@ -191,6 +191,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="default: one per core")
     at_once = max(1, parser.parse_args().jobs)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the jobs too, as Ctrl-C does
     # The stages say `python`: this one.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     profile = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["profile"]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType
 
@@ -85,3 +88,26 @@ def test_scores_are_compared_with_the_largest_deviation_named(reproduce: ModuleT
     assert text.endswith("Largest deviation: -0.5 (derain, held-out.all.psnr_db)")
     nothing = reproduce.comparison({"results/smoke/derain/metrics.json": {"a": {"new": 1.0}}})
     assert "no committed scores" in nothing
+
+
+def test_a_termination_signal_stops_the_jobs(
+    reproduce: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = reproduce.Job("x", ["x"], 1)
+    sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
+    for name, value in {"DVC": sleeping, "LOGS": tmp_path}.items():
+        monkeypatch.setattr(reproduce, name, value)
+    monkeypatch.setattr(reproduce, "outdated", lambda: {"x"})
+    monkeypatch.setattr(reproduce, "jobs", lambda _: [job])
+    monkeypatch.setattr(sys, "argv", ["reproduce.py"])
+    monkeypatch.setenv("PATH", os.environ["PATH"])  # main puts its Python first
+    usual = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what runs in background
+    try:
+        threading.Timer(1, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
+        with pytest.raises(SystemExit, match="interrupted"):
+            reproduce.main()
+    finally:
+        for name, handler in usual.items():
+            signal.signal(name, handler)
+    assert job.process.poll() is not None

@@ -7,8 +7,6 @@ model. A released ``.pth`` is translated in one function, `translate_released`.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +29,7 @@ from eamamba.config import (
     validate,
 )
 from eamamba.config.errors import did_you_mean
+from eamamba.files import write_atomically
 from eamamba.memory import reuse_large_blocks
 from eamamba.network import Network, build
 
@@ -48,20 +47,6 @@ class CheckpointError(EAMambaError, ValueError):
 
 class CheckpointWarning(UserWarning):
     """Something in a released file was ignored, on purpose and said here."""
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that an interruption leaves the old one or the new one, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def save_model(

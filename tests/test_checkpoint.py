@@ -24,7 +24,6 @@ from eamamba.checkpoint import (
     load_model,
     read_header,
     save_model,
-    write_atomically,
 )
 from eamamba.config import EAMambaSettings, EAMambaSRSettings, MambaSettings
 from eamamba.network import EAMamba, EAMambaSR
@@ -109,21 +108,6 @@ def test_super_resolution_round_trips(tmp_path: Path) -> None:
     assert loaded.settings == model.settings
     assert loaded.upscale == 4
     assert read_header(tmp_path / "sr.safetensors")["task"] is None
-
-
-def test_an_interrupted_write_leaves_the_old_file(
-    saved: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = saved.read_bytes()
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "replace", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        write_atomically(saved, b"half")
-    assert saved.read_bytes() == before
-    assert os.listdir(saved.parent) == [saved.name]
 
 
 @pytest.mark.parametrize(("weights", "shift"), [("ema", 0), ("raw", 1)])

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "eamamba"
 
 # CONTRIBUTING.md says what lives in each row.
 LAYERS = [
-    {"config", "memory", "paths"},
+    {"config", "files", "memory", "paths"},
     {"scan_order", "degradations", "metrics", "images"},
     {"selective_scan"},
     {"layers", "multi_head_scan", "network"},

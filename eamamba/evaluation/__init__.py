@@ -18,7 +18,6 @@ import pandas as pd
 from torch import Tensor
 from tqdm import tqdm
 
-from eamamba.checkpoint import write_atomically
 from eamamba.config import ProtocolSettings, TaskSettings
 from eamamba.evaluation.cases import (
     PAPER_MULTIPLE,
@@ -29,6 +28,7 @@ from eamamba.evaluation.cases import (
 )
 from eamamba.evaluation.exports import Export
 from eamamba.evaluation.protocols import Scores, score
+from eamamba.files import write_atomically
 from eamamba.memory import reuse_large_blocks
 from eamamba.restore import Restorer, restore
 

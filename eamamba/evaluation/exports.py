@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
 from eamamba.evaluation.cases import Case
+from eamamba.files import write_atomically
 from eamamba.images import write_image
 
 SIDD_VARIABLE = "Idenoised"
@@ -51,6 +53,7 @@ class Export:
             scenes, numbers = (max(place[axis] for place in blocks) + 1 for axis in (0, 1))
             together = np.stack([blocks[place] for place in np.ndindex(scenes, numbers)])
             target = self.folder / benchmark / f"{SIDD_VARIABLE}.mat"
-            target.parent.mkdir(parents=True, exist_ok=True)
             array = together.reshape(scenes, numbers, *together.shape[1:])
-            scipy.io.savemat(target, {SIDD_VARIABLE: array}, do_compression=True)
+            buffer = io.BytesIO()
+            scipy.io.savemat(buffer, {SIDD_VARIABLE: array}, do_compression=True)
+            write_atomically(target, buffer.getvalue())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import struct
-import uuid
 import zlib
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from eamamba.files import write_atomically
 from eamamba.images.photo import ImageError, Photo
 
 # Suffix -> Pillow's format name and options of the encoder.
@@ -59,7 +59,10 @@ def write_photo(path: str | os.PathLike[str], photo: Photo) -> None:
     except (OSError, ValueError) as error:
         size = f"{photo.rgb.shape[2]}x{photo.rgb.shape[1]}"
         raise ImageError(f"{path}: cannot hold {size} pixels ({error}); use .png") from error
-    _write_atomically(path, data)
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot write the file ({error.strerror})") from error
 
 
 def write_image(path: str | os.PathLike[str], rgb: Tensor) -> None:
@@ -147,14 +150,3 @@ def _encode_png_16(samples: np.ndarray, photo: Photo) -> bytes:
         parts.append(chunk(b"eXIf", photo.exif.removeprefix(b"Exif\0\0")))
     parts += [chunk(b"IDAT", zlib.compress(filtered.tobytes())), chunk(b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise ImageError(f"{path}: cannot write the file ({error.strerror})") from error
-    finally:
-        temporary.unlink(missing_ok=True)

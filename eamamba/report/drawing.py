@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from eamamba.files import write_atomically
 
 STYLE = Path(__file__).parent / "style.mplstyle"
 INPUT, OURS, MARK = "#444444", "#0072B2", "#D55E00"
@@ -43,10 +46,11 @@ def save(figure: Figure, path: Path) -> str:
         Its ending chooses the format: ``.png`` for lines, ``.jpg`` for photographs, which is a
         fifth of the size. Its folder is created.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    options: dict[str, Any] = {"metadata": {"Software": None}, "pil_kwargs": {"optimize": True}}
+    if path.suffix == ".jpg":
+        options = {"pil_kwargs": {"quality": 90, "subsampling": 0, "optimize": True}}
+    buffer = io.BytesIO()
     with matplotlib.style.context(["default", STYLE]):
-        if path.suffix == ".jpg":
-            figure.savefig(path, pil_kwargs={"quality": 90, "subsampling": 0, "optimize": True})
-        else:
-            figure.savefig(path, metadata={"Software": None}, pil_kwargs={"optimize": True})
+        figure.savefig(buffer, format=path.suffix.removeprefix(".") or None, **options)
+    write_atomically(path, buffer.getvalue())
     return str(path)

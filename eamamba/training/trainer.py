@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from eamamba.checkpoint import write_atomically
 from eamamba.config import SettingsError, TaskSettings, TrainingSettings
+from eamamba.files import write_atomically
 from eamamba.network import Network
 
 

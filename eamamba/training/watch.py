@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from eamamba.checkpoint import write_atomically
 from eamamba.config import Stage, TaskSettings
+from eamamba.files import write_atomically
 from eamamba.training.trainer import Trainer, learning_rate
 
 STATE_FILE = "training_state.pt"

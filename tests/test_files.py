@@ -1,0 +1,101 @@
+"""Files are written whole or not at all, and keep what they had."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from eamamba.files import write_atomically
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    return path
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_file_is_replaced_and_its_folder_created(old: Path, tmp_path: Path) -> None:
+    write_atomically(old, b"new")
+    write_atomically(tmp_path / "a" / "b" / "file", b"first")
+    assert old.read_bytes() == b"new"
+    assert (tmp_path / "a" / "b" / "file").read_bytes() == b"first"
+    assert sorted(os.listdir(tmp_path)) == ["a", "file"]
+
+
+def test_longest_name_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 251 + ".png")
+    write_atomically(path, b"new")
+    write_atomically(path, b"newer")
+    assert os.listdir(tmp_path) == [path.name]
+
+
+@posix
+@pytest.mark.parametrize("permissions", [0o600, 0o664, 0o444])
+def test_permissions_are_kept(old: Path, permissions: int) -> None:
+    old.chmod(permissions)
+    write_atomically(old, b"new")
+    assert mode(old) == permissions
+
+
+@posix
+@pytest.mark.parametrize(("umask", "expected"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_new_file_follows_the_umask(tmp_path: Path, umask: int, expected: int) -> None:
+    usual = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "file", b"new")
+    finally:
+        os.umask(usual)
+    assert mode(tmp_path / "file") == expected
+
+
+@posix
+def test_symbolic_link_is_replaced_and_its_target_left_alone(old: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(old)
+    write_atomically(link, b"new")
+    assert not link.is_symlink()
+    assert (old.read_bytes(), link.read_bytes()) == (b"old", b"new")
+
+
+@pytest.mark.parametrize(
+    "failure", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device", ".1a2b.tmp")]
+)
+def test_failure_leaves_the_old_file(
+    old: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException
+) -> None:
+    def fail(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(type(failure)) as raised:
+        write_atomically(old, b"half")
+    assert old.read_bytes() == b"old"
+    assert os.listdir(old.parent) == [old.name]
+    if isinstance(raised.value, OSError):
+        assert (raised.value.errno, raised.value.filename) == (errno.ENOSPC, str(old))
+
+
+def test_full_disk_leaves_the_old_file(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(path: Path, content: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(content[:2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    with pytest.raises(OSError, match="No space left") as raised:
+        write_atomically(old, b"half")
+    assert raised.value.filename == str(old)
+    assert old.read_bytes() == b"old"
+    assert os.listdir(old.parent) == [old.name]

@@ -26,9 +26,9 @@ from cpu_timing import best_seconds, write
 from torch import Tensor, nn
 
 from eamamba.config import EAMambaSettings, EAMambaSRSettings, MambaSettings
-from eamamba.memory import reuse_large_blocks
-from eamamba.multi_head_scan import MultiHeadScan
+from eamamba.heap import reuse_large_blocks
 from eamamba.network import EAMamba, Network, build
+from eamamba.network.multi_head_scan import MultiHeadScan
 from eamamba.selective_scan import selective_scan
 
 NETWORKS = {

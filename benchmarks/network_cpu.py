@@ -18,7 +18,7 @@ import torch
 from cpu_timing import best_seconds, mm_gmacs_per_second, write
 
 from eamamba.config import EAMambaSettings
-from eamamba.memory import reuse_large_blocks
+from eamamba.heap import reuse_large_blocks
 from eamamba.network import EAMamba
 from eamamba.profiling import profile
 

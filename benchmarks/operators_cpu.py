@@ -20,7 +20,7 @@ from cpu_timing import write
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from eamamba.config import EAMambaSettings
-from eamamba.memory import reuse_large_blocks
+from eamamba.heap import reuse_large_blocks
 from eamamba.network import EAMamba
 
 

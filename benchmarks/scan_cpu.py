@@ -22,8 +22,8 @@ from chunked_pytorch import chunked_scan
 from cpu_timing import best_seconds, copy_gbytes_per_second, mm_gmacs_per_second, write
 from torch import Tensor
 
-from eamamba.memory import reuse_large_blocks
-from eamamba.scan_order import scan_order
+from eamamba.heap import reuse_large_blocks
+from eamamba.network.scan_order import scan_order
 from eamamba.selective_scan import selective_scan
 
 HEADS, STATES = 8, 16

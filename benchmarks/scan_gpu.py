@@ -24,7 +24,7 @@ import torch
 from gpu_timing import copy_gigabytes_per_second, device_ms, eager_ms, peak_megabytes
 from torch import Tensor
 
-from eamamba.scan_order import scan_order
+from eamamba.network.scan_order import scan_order
 from eamamba.selective_scan import mamba_ssm, triton
 from eamamba.selective_scan.triton import Config, Tile
 

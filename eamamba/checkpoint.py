@@ -30,7 +30,7 @@ from eamamba.config import (
 )
 from eamamba.config.errors import did_you_mean
 from eamamba.files import write_atomically
-from eamamba.memory import reuse_large_blocks
+from eamamba.heap import reuse_large_blocks
 from eamamba.network import Network, build
 
 FORMAT = "eamamba-1"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from eamamba.config import EAMambaSettings
 from eamamba.network import EAMamba, set_backend
-from eamamba.scan_order import scan_order
+from eamamba.network.scan_order import scan_order
 from eamamba.selective_scan import Backend, mamba_ssm, reference, selective_scan, triton
 
 pytestmark = pytest.mark.gpu

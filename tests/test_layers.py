@@ -12,10 +12,10 @@ PACKAGE = Path(__file__).parents[1] / "eamamba"
 
 # CONTRIBUTING.md says what lives in each row.
 LAYERS = [
-    {"config", "files", "memory", "paths"},
-    {"scan_order", "degradations", "metrics", "images"},
+    {"config", "files", "heap", "paths"},
+    {"degradations", "metrics", "images"},
     {"selective_scan"},
-    {"layers", "multi_head_scan", "network"},
+    {"network"},
     {"datasets", "checkpoint", "restore"},
     {"training", "evaluation", "profiling", "receptive_field"},
     {"report", "cli"},

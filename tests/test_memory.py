@@ -18,7 +18,7 @@ from eamamba.restore.memory import activation_bytes
 def test_freed_blocks_of_any_size_are_kept_until_returned() -> None:
     code = """
 import psutil, torch
-from eamamba.memory import return_free_blocks, reuse_large_blocks
+from eamamba.heap import return_free_blocks, reuse_large_blocks
 assert reuse_large_blocks()
 size = 3 * 2**30  # more than glibc's largest threshold; never written to, so it takes no memory
 blocks = [torch.empty(size, dtype=torch.uint8) for _ in range(2)]

@@ -12,9 +12,8 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn.functional import l1_loss
 
-from eamamba import layers
 from eamamba.config import EAMambaSettings, EAMambaSRSettings, MambaSettings, validate
-from eamamba.network import EAMamba, EAMambaSR, Network, build, set_backend
+from eamamba.network import EAMamba, EAMambaSR, Network, build, layers, set_backend
 from eamamba.selective_scan import Backend
 
 FOLDER = Path(__file__).parent / "golden/network"

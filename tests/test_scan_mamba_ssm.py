@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from eamamba.scan_order import scan_order
+from eamamba.network.scan_order import scan_order
 from eamamba.selective_scan import mamba_ssm, reference
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from eamamba.config import SettingsError
-from eamamba.scan_order import HEAD_COUNTS, SCAN_ORDERS, scan_order
+from eamamba.network.scan_order import HEAD_COUNTS, SCAN_ORDERS, scan_order
 
 GOLDEN = load_file(Path(__file__).parent / "golden/orders/scan_orders.safetensors")
 SIZES = [(1, 1), (1, 7), (7, 1), (5, 9), (16, 24), (33, 8)]

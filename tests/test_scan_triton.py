@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import eamamba
-from eamamba.scan_order import scan_order
+from eamamba.network.scan_order import scan_order
 from eamamba.selective_scan import BackendError, reference, selective_scan
 from eamamba.selective_scan import triton as backend
 from eamamba.selective_scan.triton import Config, Tile

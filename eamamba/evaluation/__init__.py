@@ -29,7 +29,7 @@ from eamamba.evaluation.cases import (
 from eamamba.evaluation.exports import Export
 from eamamba.evaluation.protocols import Scores, score
 from eamamba.files import write_atomically
-from eamamba.memory import reuse_large_blocks
+from eamamba.heap import reuse_large_blocks
 from eamamba.restore import Restorer, restore
 
 __all__ = [

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from eamamba.config import EAMambaSettings, EAMambaSRSettings
-from eamamba.memory import return_free_blocks
+from eamamba.heap import return_free_blocks
 
 SMALLEST_TILE = 64
 # Share of the free memory that one call of the network may take.

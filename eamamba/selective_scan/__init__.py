@@ -62,7 +62,7 @@ def selective_scan(
         Skip weights.
     order : Tensor (K, L), int32
         ``order[k, t]`` is the raster index of the pixel that head k visits at step t;
-        each row must be a permutation (`eamamba.scan_order.scan_order` makes them).
+        each row must be a permutation (`eamamba.network.scan_order.scan_order` makes them).
     backend : str
         ``auto`` takes ``cpu`` for tensors on a processor, ``triton`` (or, without it,
         ``mamba_ssm``) for CUDA tensors, ``reference`` for other devices.

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from eamamba.checkpoint import load_model, save_model
 from eamamba.config import SettingsError, Stage, TaskSettings
 from eamamba.datasets import training_patches
-from eamamba.memory import reuse_large_blocks
+from eamamba.heap import reuse_large_blocks
 from eamamba.network import build
 from eamamba.training.trainer import Trainer, accelerator_for
 from eamamba.training.watch import STATE_FILE, Watch

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from eamamba.config import EAMambaSettings, EAMambaSRSettings
-from eamamba.layers import (
+from eamamba.network.layers import (
     CHANNEL_MIXERS,
     LayerNorm,
     Map,
@@ -18,7 +18,7 @@ from eamamba.layers import (
     in_pieces,
     upsample,
 )
-from eamamba.multi_head_scan import MultiHeadScan
+from eamamba.network.multi_head_scan import MultiHeadScan
 from eamamba.selective_scan import Backend
 
 Image = Float[Tensor, "b c h w"]

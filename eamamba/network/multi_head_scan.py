@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eamamba.config import MambaSettings
-from eamamba.layers import Map, WithBias, convolve, in_pieces
-from eamamba.scan_order import scan_order
+from eamamba.network.layers import Map, WithBias, convolve, in_pieces
+from eamamba.network.scan_order import scan_order
 from eamamba.selective_scan import Backend, selective_scan
 
 

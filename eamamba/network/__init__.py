@@ -1,0 +1,12 @@
+"""The paper's networks: EAMamba, a U-Net, and EAMambaSR for light super-resolution.
+
+`models` builds blocks from `layers` and `multi_head_scan`. The latter projects in raster order and
+hands its tensors, with an order from `scan_order`, to `eamamba.selective_scan`.
+"""
+
+from __future__ import annotations
+
+from eamamba.network.models import EAMamba, EAMambaSR, Network, build, set_backend
+from eamamba.network.multi_head_scan import MultiHeadScan
+
+__all__ = ["EAMamba", "EAMambaSR", "MultiHeadScan", "Network", "build", "set_backend"]

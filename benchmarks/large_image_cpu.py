@@ -24,8 +24,8 @@ from torch import Tensor
 from eamamba.checkpoint import load_model
 from eamamba.datasets import bundled_photographs
 from eamamba.evaluation import add_protocol_noise
+from eamamba.evaluation.metrics import psnr
 from eamamba.images import write_image
-from eamamba.metrics import psnr
 from eamamba.restore import restore
 
 WIDTH, HEIGHT = 4000, 3000

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from eamamba.config import EAMambaSettings, MambaSettings, TaskSettings
 from eamamba.datasets import DatasetError, benchmark_images, bundled_photographs, centre_crop
 from eamamba.evaluation import add_protocol_noise, evaluate, examples
+from eamamba.evaluation.metrics import PAPER_CROP, psnr, ssim
 from eamamba.images import read_image, write_image
-from eamamba.metrics import PAPER_CROP, psnr, ssim
 from eamamba.network import EAMamba
 from eamamba.restore import restore
 

@@ -13,11 +13,11 @@ PACKAGE = Path(__file__).parents[1] / "eamamba"
 # CONTRIBUTING.md says what lives in each row.
 LAYERS = [
     {"config", "files", "heap", "paths"},
-    {"degradations", "metrics", "images"},
+    {"degradations", "images"},
     {"selective_scan"},
     {"network"},
     {"datasets", "checkpoint", "restore"},
-    {"training", "evaluation", "profiling", "receptive_field"},
+    {"training", "evaluation", "profiling"},
     {"report", "cli"},
 ]
 ROW = {module: row for row, modules in enumerate(LAYERS) for module in modules}

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from eamamba.metrics import (
+from eamamba.evaluation.metrics import (
     PAPER_CROP,
     MetricError,
     cut_border,

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from eamamba.config import EAMambaSettings, MambaSettings, TaskSettings
-from eamamba.network import EAMamba, set_backend
-from eamamba.receptive_field import (
+from eamamba.evaluation.receptive_field import (
     POSITIONS,
     ReceptiveFieldError,
     effective_receptive_field,
     for_display,
     network_inputs,
 )
+from eamamba.network import EAMamba, set_backend
 
 PIXELS = {
     "centre": (8, 12),

@@ -132,7 +132,8 @@ def erf(
     device: DeviceOption = "auto",
 ) -> None:
     """Draw the effective receptive field of a network on its test images."""
-    from eamamba import receptive_field, report
+    from eamamba import report
+    from eamamba.evaluation import receptive_field
 
     if output.suffix.lower() != ".png":
         raise CommandError(f"{output}: expected a file ending in .png")

@@ -1,24 +1,13 @@
 """Test a network by the protocols of the paper's tables (paper section 4).
 
 `cases` gives the test images as the network sees them, `score` measures what comes out, as
-``evaluation.protocol`` of the settings says. Scores are averaged over images, never over pixels
-of different images.
+``evaluation.protocol`` of the settings says, `evaluate` does both for a whole test. Scores are
+averaged over images, never over pixels of different images. Apart from that, `receptive_field`
+says which input pixels an output pixel depends on.
 """
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Collection
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import pandas as pd
-from torch import Tensor
-from tqdm import tqdm
-
-from eamamba.config import ProtocolSettings, TaskSettings
 from eamamba.evaluation.cases import (
     PAPER_MULTIPLE,
     Case,
@@ -27,10 +16,8 @@ from eamamba.evaluation.cases import (
     without_network,
 )
 from eamamba.evaluation.exports import Export
-from eamamba.evaluation.protocols import Scores, score
-from eamamba.files import write_atomically
-from eamamba.heap import reuse_large_blocks
-from eamamba.restore import Restorer, restore
+from eamamba.evaluation.protocols import score
+from eamamba.evaluation.run import Example, evaluate, examples
 
 __all__ = [
     "PAPER_MULTIPLE",
@@ -44,162 +31,3 @@ __all__ = [
     "score",
     "without_network",
 ]
-
-Metrics = dict[str, dict[str, dict[str, float | int | None]]]
-
-# Significant: more than any table shows, fewer than differ between processors.
-_DIGITS = "%.6g"
-
-
-@dataclass(frozen=True)
-class Example:
-    """A test image with what was made of it, each (3, H, W) float32.
-
-    Attributes
-    ----------
-    name : str
-    clean : Tensor in [0, 1]
-    degraded : Tensor
-        Noise is not clipped; smaller images are enlarged, dual-pixel views averaged.
-    restored : Tensor in [0, 1]
-    scores : dict
-        Each score of the degraded image and of the restored one by the protocol of the task,
-        such as ``psnr_input_db`` and ``psnr_db``.
-    """
-
-    name: str
-    clean: Tensor
-    degraded: Tensor
-    restored: Tensor
-    scores: Scores
-
-
-def evaluate(
-    model: Restorer,
-    settings: TaskSettings,
-    output: Path,
-    *,
-    export: Path | None = None,
-    progress: bool = True,
-) -> Metrics:
-    """Restore every image of every benchmark and write the scores.
-
-    Parameters
-    ----------
-    model : EAMamba or another network that `restore` takes
-        On any device, in eval mode.
-    settings : TaskSettings
-        Its benchmarks and its test protocol.
-    output : Path
-        Folder for ``per_image.csv`` (benchmark, image, condition, each score of the input and
-        of the output) and ``metrics.json`` (what is returned). They hold no
-        times: the same weights on the same machine give the same bytes.
-    export : Path, optional
-        Folder for the restored images, as `Export` writes them.
-    progress : bool
-        Show a progress bar on standard error.
-
-    Returns
-    -------
-    dict
-        benchmark -> condition (such as ``sigma25``; ``all``) -> means over the images:
-        ``psnr_input_db``, ``psnr_db``, ``gain_db``, ``ssim_input``, ``ssim``, ``images``.
-        The input of a comparison is the degraded image, for super-resolution enlarged with
-        the bicubic kernel, for dual-pixel views their mean.
-
-    Raises
-    ------
-    DatasetError
-        If a benchmark is missing or not whole.
-
-    Notes
-    -----
-    The protocol of the paper's tables: images padded to a multiple of 8, the output clipped to
-    [0, 1] and rounded only where the protocol says so; restored whole, without tiles, unless
-    the protocol has a tile size and the image is larger.
-    """
-    reuse_large_blocks()
-    written = None if export is None else Export(export, settings.data.layout)
-    rows: list[dict[str, Any]] = []
-    scores: dict[str, dict[str, list[Scores]]] = {name: {} for name in settings.data.benchmarks}
-    for case in tqdm(cases(settings), f"{settings.task}: images", disable=not progress):
-        example = _restored(model, settings, case)
-        where = {"benchmark": case.benchmark, "image": case.image, "condition": case.condition}
-        rows.append(where | example.scores)
-        for condition in case.conditions:
-            scores[case.benchmark].setdefault(condition, []).append(example.scores)
-        if written:
-            written.add(case, example.restored)
-    if written:
-        written.close()
-    table = pd.DataFrame(rows).to_csv(index=False, lineterminator="\n", float_format=_DIGITS)
-    write_atomically(output / "per_image.csv", table.encode())
-    metrics = {
-        benchmark: {condition: _means(part) for condition, part in parts.items()}
-        for benchmark, parts in scores.items()
-    }
-    text = json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(output / "metrics.json", text.encode())
-    return metrics
-
-
-def examples(
-    model: Restorer,
-    settings: TaskSettings,
-    condition: str | None = None,
-    names: Collection[str] | None = None,
-) -> list[Example]:
-    """Restore test images for a figure.
-
-    Parameters
-    ----------
-    model, settings : as for `evaluate`
-    condition : str, optional
-        Which condition of ``per_image.csv``, such as ``sigma25``; all of them by default.
-    names : collection of str, optional
-        Which images of ``per_image.csv``; all of them by default.
-    """
-    return [
-        _restored(model, settings, case)
-        for case in cases(settings)
-        if condition in (None, case.condition) and (names is None or case.image in names)
-    ]
-
-
-def _restored(model: Restorer, settings: TaskSettings, case: Case) -> Example:
-    tile, side = settings.evaluation.protocol.tile, max(case.degraded.shape[-2:])
-    restored = restore(
-        model,
-        case.degraded,
-        self_ensemble=settings.evaluation.self_ensemble,
-        tile=tile if tile and side > tile else None,
-    )
-    height, width = case.clean.shape[-2:]
-    scale = settings.scale
-    degraded = without_network(case.degraded[..., : height // scale, : width // scale], scale)
-    restored = restored[..., :height, :width]
-    scores = _measure(settings.evaluation.protocol, case.clean, degraded, restored)
-    return Example(case.image, case.clean, degraded, restored, scores)
-
-
-def _measure(
-    protocol: ProtocolSettings, clean: Tensor, degraded: Tensor, restored: Tensor
-) -> Scores:
-    before, after = score(degraded, clean, protocol), score(restored, clean, protocol)
-    scores: Scores = {}
-    for name, value in after.items():
-        scores[_of_input(name)] = before[name]
-        scores[name] = value
-    return scores
-
-
-def _of_input(name: str) -> str:
-    return f"{name.removesuffix('_db')}_input" + ("_db" if name.endswith("_db") else "")
-
-
-def _means(scores: list[Scores]) -> dict[str, float | int | None]:
-    """Average over images; None where a mean is infinite (JSON has no such number)."""
-    means = {name: math.fsum(s[name] for s in scores) / len(scores) for name in scores[0]}
-    means["gain_db"] = means["psnr_db"] - means["psnr_input_db"]
-    rounded = {n: float(_DIGITS % v) if math.isfinite(v) else None for n, v in means.items()}
-    return rounded | {"images": len(scores)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from eamamba.config import ProtocolSettings
-from eamamba.metrics import (
+from eamamba.evaluation.metrics import (
     PAPER_CROP,
     Image,
     cut_border,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from eamamba.config import EAMambaError, TaskSettings
 from eamamba.datasets import centre_crop
-from eamamba.evaluation import cases
+from eamamba.evaluation.cases import cases
 
 POSITIONS: dict[str, tuple[float, float]] = {
     "centre": (0.5, 0.5),

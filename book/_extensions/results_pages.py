@@ -9,11 +9,12 @@ from typing import Any
 
 from sphinx.errors import SphinxError
 
-ROOT = Path(__file__).resolve().parents[2]
+FOLDER = Path(__file__).resolve().parent
+ROOT = FOLDER.parents[1]
 # The book shows the results of this checkout, so it uses the code of this checkout.
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(FOLDER)]
 
-from eamamba.report.pages import write_pages  # noqa: E402
+from pages import write_pages  # noqa: E402
 
 LOADS = re.compile(
     r'<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)="((?:https?:)?//[^"]+)'

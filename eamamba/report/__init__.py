@@ -1,8 +1,7 @@
 """Results to tables and figures: reads files, draws, and needs no torch.
 
-`scores`, `tables`, `ablations` and `speed` turn what was measured into what a reader compares,
-`photographs` and `charts` draw with one style (``style.mplstyle``), `pages` writes what the book
-includes.
+`scores` and `tables` turn what was measured into what a reader compares, `photographs` and
+`charts` draw with one style (``style.mplstyle``).
 """
 
 from __future__ import annotations

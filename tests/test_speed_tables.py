@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
-from eamamba.report.speed import speed_tables
+from speed_tables import speed_tables
 
 RESULTS = Path(__file__).parents[1] / "results" / "benchmarks"
 

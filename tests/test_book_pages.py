@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from pages import ResultsError, write_pages
 from results_by_hand import PAPER, ROOT, counted, means
 
 from eamamba.config import load_settings
-from eamamba.report.pages import ResultsError, write_pages
 
 
 def test_pages_say_which_stage_is_missing(tmp_path: Path) -> None:

@@ -1,12 +1,12 @@
-"""Tables of the speed chapter, from the CSV files that ``benchmarks/`` writes."""
+"""Tables of the speed chapter, from the CSV files that the scripts of this folder write."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import growth_tables as growth
 import pandas as pd
 
-from eamamba.report import growth
 from eamamba.report.tables import formatted
 
 _SHOWN_SHARE = 0.01

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 import yaml
+from ablations import psnr_by_cost, reported_table, study_table, variant_rows
+from speed_tables import processor, speed_tables
 
 from eamamba.config import EAMambaError, EAMambaSettings, Settings, TaskSettings, load_settings
-from eamamba.report.ablations import psnr_by_cost, reported_table, study_table, variant_rows
 from eamamba.report.charts import gains
 from eamamba.report.drawing import save
 from eamamba.report.scores import (
@@ -27,7 +28,6 @@ from eamamba.report.scores import (
     signed,
     title,
 )
-from eamamba.report.speed import processor, speed_tables
 from eamamba.report.tables import (
     HEADLINE,
     complexity_table,

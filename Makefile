@@ -29,11 +29,11 @@ install:
 	@cat requirements.lock pyproject.toml > $(STAMP)
 
 reproduce: setup ## run the pipeline on all cores: every table, figure and the book
-	$(BIN)/python notebooks/reproduce.py
+	$(BIN)/python pipeline/reproduce.py
 	@echo "The book: book/_build/html/index.html"
 
 smoke: setup ## run the pipeline with tiny settings, in a clone of the last commit
-	.ci/smoke
+	scripts/smoke
 
 test: setup ## run the tests
 	$(BIN)/python -m pytest
@@ -53,4 +53,4 @@ benchmark: setup ## measure this machine (and its GPU); writes results/benchmark
 	  $(BIN)/python benchmarks/$$name.py --csv results/benchmarks/$$name.csv || exit 1; done
 
 lock: ## resolve requirements.lock and environment.yml anew from pyproject.toml
-	.ci/lock
+	scripts/lock

@@ -186,7 +186,7 @@ def test_stage_depends_on_the_modules_of_its_notebook(stage: str) -> None:
     idle = sorted(path for path in listed if not any(covers(path, f) for f in needed))
     assert not missing, f"{stage} does not list {missing}"
     assert not idle, f"{stage} lists {idle}, which its notebook never loads"
-    assert {command(stage)[1], "notebooks/run.py"} <= set(paths_of(stage, "deps"))
+    assert {command(stage)[1], "pipeline/run.py"} <= set(paths_of(stage, "deps"))
 
 
 def test_book_depends_on_every_page() -> None:
@@ -202,7 +202,7 @@ def test_pages_hold_no_scores_typed_by_hand() -> None:
 
 
 def run_notebook(*words: str) -> subprocess.CompletedProcess[str]:
-    script = [sys.executable, "notebooks/run.py", *words]
+    script = [sys.executable, "pipeline/run.py", *words]
     return subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=False)
 
 

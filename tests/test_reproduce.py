@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import sys
 import threading
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+import reproduce
 import yaml
 
 from eamamba.config import load_settings
@@ -18,20 +17,8 @@ from eamamba.config import load_settings
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module")
-def reproduce() -> ModuleType:
-    """The script as a module."""
-    spec = importlib.util.spec_from_file_location("reproduce", ROOT / "notebooks/reproduce.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["reproduce"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("profile", ["smoke", "laptop"])
-def test_every_stage_but_the_book_is_in_one_job(reproduce: ModuleType, profile: str) -> None:
+def test_every_stage_but_the_book_is_in_one_job(profile: str) -> None:
     pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
     names = pipeline["vars"][0]
     expected = set()
@@ -47,7 +34,7 @@ def test_every_stage_but_the_book_is_in_one_job(reproduce: ModuleType, profile: 
     assert [job.work for job in jobs[1:]] == sorted((job.work for job in jobs[1:]), reverse=True)
 
 
-def test_progress_is_read_from_the_curve_of_this_run(reproduce: ModuleType, tmp_path: Path) -> None:
+def test_progress_is_read_from_the_curve_of_this_run(tmp_path: Path) -> None:
     curve = tmp_path / "training.csv"
     job = reproduce.Job("x", ["x"], 8, curve, iterations=40)
     assert job.done() == 0
@@ -60,7 +47,7 @@ def test_progress_is_read_from_the_curve_of_this_run(reproduce: ModuleType, tmp_
 
 
 def test_a_failing_job_is_named_with_the_end_of_its_log(
-    reproduce: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reproduce, "LOGS", tmp_path)
     code = "import sys; print('no such', *sys.argv[1:]); sys.exit(3)"
@@ -70,7 +57,7 @@ def test_a_failing_job_is_named_with_the_end_of_its_log(
     assert [log.name for log in tmp_path.iterdir()] == ["first.log"], "the second never started"
 
 
-def test_scores_are_compared_with_the_largest_deviation_named(reproduce: ModuleType) -> None:
+def test_scores_are_compared_with_the_largest_deviation_named() -> None:
     same = {"old": 30.5, "new": 30.5}
     changed = {
         "results/laptop/derain/metrics.json": {
@@ -91,7 +78,7 @@ def test_scores_are_compared_with_the_largest_deviation_named(reproduce: ModuleT
 
 
 def test_a_termination_signal_stops_the_jobs(
-    reproduce: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = reproduce.Job("x", ["x"], 1)
     sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]

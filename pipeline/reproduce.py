@@ -1,6 +1,6 @@
 """Run the whole pipeline, one task per core, and compare with the committed scores.
 
-    python notebooks/reproduce.py [--jobs N]
+    python pipeline/reproduce.py [--jobs N]
 
 Each task and each variant of the ablation study is a `dvc repro` of its own, which DVC allows as
 long as they wait for its lock; what is up to date does not run. A plain `dvc repro` does the

@@ -1,6 +1,6 @@
 """Run a notebook for the pipeline: papermill, made strict and reproducible.
 
-    python notebooks/run.py IN.ipynb OUT.ipynb [-p NAME VALUE]...
+    python pipeline/run.py IN.ipynb OUT.ipynb [-p NAME VALUE]...
 
 Plain papermill only warns of a parameter that the notebook does not have; here it is an
 error. What a notebook writes to standard error (progress bars) goes to the terminal and not
@@ -19,6 +19,8 @@ import warnings
 from pathlib import Path
 
 import nbformat
+
+from eamamba.files import write_atomically
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="IProgress not found")  # text bars are meant here
@@ -69,7 +71,7 @@ def main() -> None:
     try:
         executed = papermill.execute_notebook(
             arguments.notebook,
-            None,  # written below, whole or not at all
+            None,  # written below, when all cells have run
             parameters,
             kernel_name="python3",
             language="python",
@@ -82,8 +84,7 @@ def main() -> None:
         sys.exit(f"{error}\nerror: {arguments.notebook}: {error.ename}: {error.evalue}")
     except KeyboardInterrupt:
         sys.exit("\ninterrupted; a training goes on from its last saved state when run again")
-    arguments.executed.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(normalise(executed), arguments.executed)
+    write_atomically(arguments.executed, f"{nbformat.writes(normalise(executed))}\n".encode())
 
 
 if __name__ == "__main__":

@@ -15,8 +15,7 @@ import torch
 import eamamba
 from eamamba.network.scan_order import scan_order
 from eamamba.selective_scan import BackendError, reference, selective_scan
-from eamamba.selective_scan import triton as backend
-from eamamba.selective_scan.triton import Config, Tile
+from eamamba.selective_scan.triton import Config, Tile, backend
 
 pytest.importorskip("triton")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -2,8 +2,8 @@
 
 `cases` gives the test images as the network sees them, `score` measures what comes out, as
 ``evaluation.protocol`` of the settings says, `evaluate` does both for a whole test. Scores are
-averaged over images, never over pixels of different images. Apart from that, `receptive_field`
-says which input pixels an output pixel depends on.
+averaged over images, never over pixels of different images. `receptive_field` measures which
+input pixels an output pixel depends on.
 """
 
 from __future__ import annotations

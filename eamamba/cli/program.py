@@ -1,0 +1,91 @@
+"""The program: its commands, and what becomes of errors."""
+
+from __future__ import annotations
+
+import io
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from eamamba import __version__
+from eamamba.cli.data import data
+from eamamba.cli.experiments import erf, evaluate, profile, train
+from eamamba.cli.restoring import restore
+from eamamba.config import EAMambaError
+
+app = typer.Typer(
+    help="EAMamba: an efficient all-around vision state space model for image restoration.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (restore, train, evaluate, profile, erf):
+    app.command()(command)
+app.add_typer(data, name="data")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"eamamba {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments after the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        0; 2 after an error that a user can mend, said in one line; 130 when interrupted.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # names of files need not be valid text
+    with warnings.catch_warnings():
+        warnings.showwarning = _note
+        status = _run(argv)
+    if status == 130:
+        typer.echo("interrupted; the files already written are whole", err=True)
+    return status
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    try:
+        app(args=None if argv is None else list(argv), prog_name="eamamba")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except KeyboardInterrupt:
+        return 130
+    except EAMambaError as error:
+        return _fail(str(error))
+    except OSError as error:
+        return _fail(f"{error.filename or 'system'}: {error.strerror or error}")
+    return 0
+
+
+def _fail(reason: str) -> int:
+    typer.echo(f"error: {' '.join(reason.split())}", err=True)
+    return 2
+
+
+def _note(message: Warning | str, *_: object, **__: object) -> None:
+    typer.echo(f"note: {message}", err=True)

@@ -1,0 +1,227 @@
+"""Restore one image: pad, tile, ensemble, crop."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from eamamba.config import EAMambaError
+from eamamba.images import Photo
+from eamamba.restore.memory import fitting_tile
+from eamamba.restore.tiles import blend_tiles, pad_to_multiple, tile_starts
+
+Progress = Callable[[int, int], None]
+Tile = int | Literal["auto"] | None
+SelfEnsemble = bool | Literal[0, 4, 8]
+OVERLAP = 32
+_FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
+
+
+class RestoreError(EAMambaError, ValueError):
+    """An image cannot be restored as asked; one line says why and what to do."""
+
+
+class Restorer(Protocol):
+    """What `restore` needs of a network: a call, and two facts about sizes."""
+
+    @property
+    def size_multiple(self) -> int:
+        """H and W must be multiples of it."""
+
+    @property
+    def upscale(self) -> int:
+        """How many times higher and wider the output is."""
+
+    def __call__(self, image: Tensor, /) -> Tensor:
+        """Return (batch, c', H·upscale, W·upscale) for (batch, c, H, W)."""
+
+
+def restore(
+    model: Restorer,
+    image: Float[Tensor, "*batch c h w"],
+    *,
+    self_ensemble: SelfEnsemble = False,
+    tile: Tile = "auto",
+    overlap: int | None = None,
+    clip: bool = True,
+    progress: Progress | None = None,
+) -> Float[Tensor, "*batch c2 h2 w2"]:
+    """Return the restored image.
+
+    The image is reflected to the right and the bottom up to a multiple of
+    ``model.size_multiple``, restored without gradients, and cropped.
+
+    Parameters
+    ----------
+    model : EAMamba, EAMambaSR or any module with their two attributes
+        Used as it is (`eamamba.load_model` returns it in eval mode), on its own device.
+    image : Tensor (c, H, W) or (batch, c, H, W), floating, in [0, 1]
+        On any device; any H and W from 1.
+    self_ensemble : {False, True, 0, 4, 8}
+        Average over 4 flips (True is 4), or over these and their transposes (8). It costs
+        as many times the time, and no more memory.
+    tile : int, "auto" or None
+        Side of the square tiles that the image is cut into, in pixels of the input, rounded
+        down to a multiple of ``model.size_multiple``, from twice that. None: the image as a whole.
+        "auto": as a whole if the free memory allows it, else the largest tiles that it does;
+        a network without ``settings`` gets no tiles. Figures to be compared need a fixed
+        choice: the network sees further than a tile, so tiles change its output slightly.
+    overlap : int, optional
+        Pixels that neighbouring tiles share at least, blended smoothly; 32 if not given, or a
+        quarter of a tile below 128.
+    clip : bool
+        Clip the output to [0, 1].
+    progress : callable, optional
+        Called with (calls of the network done, calls in all).
+
+    Returns
+    -------
+    Tensor (c', H·s, W·s) or (batch, c', H·s, W·s)
+        With s = ``model.upscale``; of the type and on the device of ``image``.
+
+    Raises
+    ------
+    RestoreError
+        If the image is no floating tensor of that shape or is empty, the tiles or the
+        ensemble make no sense, or the memory does not suffice.
+    """
+    _check(image)
+    batch = image if image.dim() == 4 else image[None]
+    height, width = batch.shape[-2:]
+    members = _members(self_ensemble)
+    padded = pad_to_multiple(batch, model.size_multiple)
+    side, shared = _tiling(model, padded, tile, overlap)
+    starts = [tile_starts(n, side, shared, model.size_multiple) for n in padded.shape[-2:]]
+    counted = _Counted(model, len(starts[0]) * len(starts[1]) * members, progress)
+    try:
+        with torch.inference_mode():
+            output = blend_tiles(
+                lambda part: _ensemble(counted, part, members), padded, starts, side, model.upscale
+            )
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise RestoreError(
+            f"not enough memory for {width}×{height} pixels in tiles of {side}; "
+            f"choose smaller tiles, such as {max(side // 2, 64)}"
+        ) from None
+    cropped = output[..., : height * model.upscale, : width * model.upscale]
+    # made outside inference mode, so that the result can take part in a loss
+    result = cropped.clamp(0, 1) if clip else cropped.clone()
+    return result if image.dim() == 4 else result[0]
+
+
+def restore_photo(
+    model: Restorer,
+    photo: Photo,
+    *,
+    self_ensemble: SelfEnsemble = False,
+    tile: Tile = "auto",
+    overlap: int | None = None,
+    progress: Progress | None = None,
+) -> Photo:
+    """Return the photograph restored, with the depth, profile and EXIF data of its file.
+
+    A gray photograph is restored as three equal channels, whose mean is written. The
+    transparency is kept; super-resolution enlarges it with the cubic kernel.
+    The parameters are those of `restore`.
+
+    Raises
+    ------
+    RestoreError
+        As `restore`, or if the network takes anything but three channels.
+    """
+    channels = getattr(getattr(model, "settings", None), "inp_channels", 3)
+    if channels != 3:
+        raise RestoreError(
+            f"this network takes {channels} channels (two views side by side); a photograph has 3"
+        )
+    rgb = restore(
+        model, photo.rgb, self_ensemble=self_ensemble, tile=tile, overlap=overlap, progress=progress
+    )
+    alpha = photo.alpha
+    if alpha is not None and model.upscale > 1:
+        alpha = F.interpolate(alpha[None], scale_factor=model.upscale, mode="bicubic")[0]
+        alpha = alpha.clamp(0, 1)
+    return dataclasses.replace(photo, rgb=rgb, alpha=alpha)
+
+
+class _Counted:
+    """Calls the network where its weights are, and reports each call."""
+
+    def __init__(self, model: Restorer, total: int, progress: Progress | None) -> None:
+        self.model, self.total, self.progress = model, total, progress
+        weights = list(model.parameters()) if isinstance(model, nn.Module) else []
+        self.weight = weights[0] if weights else None
+        self.done = 0
+
+    def __call__(self, part: Tensor) -> Tensor:
+        moved = part if self.weight is None else part.to(self.weight)
+        restored = self.model(moved).to(part)
+        self.done += 1
+        if self.progress is not None:
+            self.progress(self.done, self.total)
+        return restored
+
+
+def _ensemble(model: _Counted, part: Tensor, members: int) -> Tensor:
+    """Average over flips, then over flips of the transpose, as a running mean."""
+    if members == 1:
+        return model(part)
+    mean: Tensor | None = None
+    for member in range(members):
+        flips, transposed = _FLIPS[member % 4], member >= 4
+        seen = part.flip(flips)
+        restored = model(seen.mT if transposed else seen)
+        restored = (restored.mT if transposed else restored).flip(flips)
+        # a running mean returns equal members unchanged, to the last bit
+        mean = restored if mean is None else mean + (restored - mean) / (member + 1)
+    assert mean is not None
+    return mean
+
+
+def _tiling(model: Restorer, padded: Tensor, tile: Tile, overlap: int | None) -> tuple[int, int]:
+    """Return the side of a tile and what neighbours share, in pixels of the input."""
+    multiple, whole = model.size_multiple, max(padded.shape[-2:])
+    if tile == "auto":
+        tile = fitting_tile(model, padded)
+    if tile is None:
+        return whole, 0
+    side = tile // multiple * multiple
+    if side < 2 * multiple:
+        raise RestoreError(f"tiles of {tile} pixels are too small; expected {2 * multiple} or more")
+    if overlap is None:
+        overlap = min(OVERLAP, side // 4)
+    if not 0 <= overlap <= side // 2:
+        raise RestoreError(
+            f"tiles of {side} pixels cannot share {overlap}; expected 0 to {side // 2}"
+        )
+    return side, overlap
+
+
+def _members(self_ensemble: SelfEnsemble) -> int:
+    members = {0: 1, 1: 4, 4: 4, 8: 8}.get(self_ensemble)
+    if members is None:
+        raise RestoreError(f"no self-ensemble of {self_ensemble!r}; expected 4 or 8, or 0 for none")
+    return members
+
+
+def _check(image: Tensor) -> None:
+    if image.dim() not in (3, 4) or math.prod(image.shape) == 0:
+        raise RestoreError(
+            f"expected an image (c, H, W) or (batch, c, H, W), got shape {tuple(image.shape)}"
+        )
+    if not image.is_floating_point():
+        raise RestoreError(f"expected a floating image in [0, 1], got {image.dtype}")
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    kinds = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, kinds) or "not enough memory" in str(error)

@@ -1,0 +1,150 @@
+"""The selective scan on processors: Numba kernels on explicit vectors.
+
+Works on any machine that Numba supports, without a C compiler. Results do not depend
+on the number of threads, which is that of PyTorch (`torch.set_num_threads`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from types import ModuleType
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_pool: ThreadPoolExecutor | None = None
+
+
+def available() -> str | None:
+    """Return None if Numba is installed, else how to get it."""
+    return None if find_spec("numba") else "install Numba (pip install numba)"
+
+
+def state_size(batch: int, length: int, heads: int, channels: int, states: int) -> int:
+    """Return the size of the buffer that keeps the state at the start of each chunk."""
+    kernels = _kernels()
+    c, vectors, tiles = kernels.layout(channels, states)
+    blocks, chunks = -(-channels // c), -(-length // kernels.CHUNK)
+    return batch * heads * blocks * chunks * tiles * vectors * int(kernels.LANES)
+
+
+def forward(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    order: Tensor,
+    save_states: bool,
+) -> tuple[Tensor, Tensor]:
+    """Return ``y`` and the states that the backward pass starts from (or none)."""
+    batch, length, heads, channels = u.shape
+    y = u.new_empty(u.shape)
+    size = state_size(batch, length, heads, channels, A.shape[-1]) if save_states else 0
+    states = u.new_empty(size)
+    c, vectors, _ = _kernels().layout(channels, A.shape[-1])
+    kernel = _kernels().forward_kernel(c, vectors, u.dtype == torch.float64)
+    groups = _groups(batch * heads, -(-channels // c))
+    inputs = (_array(x) for x in (u, delta, A, B, C, D, order.contiguous(), y, states))
+    _run(kernel, batch * heads * groups, groups, *inputs)
+    return y, states
+
+
+def backward(
+    grad_y: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    order: Tensor,
+    states: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return the gradients of u, delta, A, B, C, D."""
+    batch, _, heads, channels = u.shape
+    c, vectors, _ = _kernels().layout(channels, A.shape[-1])
+    kernel = _kernels().backward_kernel(c, vectors, u.dtype == torch.float64)
+    groups = _groups(batch * heads, -(-channels // c))
+    grad_u, grad_delta = u.new_empty(u.shape), u.new_empty(u.shape)
+    grad_A, grad_D = A.new_empty(batch, *A.shape), D.new_empty(batch, *D.shape)
+    grad_B, grad_C = (x.new_empty(groups * batch, *x.shape[1:]) for x in (B, C))
+    inputs = (grad_y, u, delta, A, B, C, D, order.contiguous(), states)
+    images, sums = (grad_u, grad_delta, grad_B, grad_C), (grad_A, grad_D)
+    arrays = (*map(_array, inputs), tuple(map(_array, images)), tuple(map(_array, sums)))
+    _run(kernel, batch * heads * groups, groups, *arrays)
+    grad_B, grad_C = (_sum(x.view(groups, *B.shape)) for x in (grad_B, grad_C))
+    return grad_u, grad_delta, _sum(grad_A), grad_B, grad_C, _sum(grad_D)
+
+
+def _kernels() -> ModuleType:
+    # Imported here because Numba takes half a second to import.
+    from eamamba.selective_scan.cpu import kernels
+
+    return kernels
+
+
+def _array(x: Tensor) -> np.ndarray:
+    x = x.detach()
+    return (x if x.shape[-1] == 1 or x.stride(-1) == 1 else x.contiguous()).numpy()
+
+
+def _groups(scans: int, blocks: int) -> int:
+    """Return into how many tasks the channel blocks of one head are divided.
+
+    Enough for 16 tasks, but a task per group costs a copy of the gradients of B and C.
+    The number of threads must not enter: it would change the order of summation.
+    """
+    return min(blocks, -(-16 // max(scans, 1)))
+
+
+def _sum(parts: Tensor) -> Tensor:
+    """Add up the parts one after the other, in the same order whatever the threads."""
+    if not len(parts):
+        return parts.new_zeros(parts.shape[1:])
+    total, *others = parts.unbind()
+    for part in others:
+        total += part
+    return total
+
+
+def _run(kernel: Callable[..., None], tasks: int, *arguments: object) -> None:
+    """Run ``kernel(task, ...)`` for all tasks on as many threads as PyTorch uses.
+
+    Each thread takes the next task when it is free. Own threads rather than a Numba
+    threading layer: calls from several Python threads are safe whatever OpenMP is there,
+    and idle threads sleep instead of spinning beside PyTorch's.
+    """
+    following = itertools.count()
+
+    def work() -> None:
+        while (task := next(following)) < tasks:
+            kernel(task, *arguments)
+
+    helpers = [_threads().submit(work) for _ in range(min(torch.get_num_threads(), tasks) - 1)]
+    work()
+    for helper in helpers:
+        if not helper.cancel():  # one that has not started yet has nothing left to do
+            helper.result()
+
+
+def _threads() -> ThreadPoolExecutor:
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="selective_scan")
+    return _pool
+
+
+def _forget_threads() -> None:
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):  # threads do not live on in a forked process
+    os.register_at_fork(after_in_child=_forget_threads)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Literal
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from torch import Tensor
 
-from eamamba.config import EAMambaSettings
+from eamamba.config import EAMambaSettings, Stage, TrainingSettings
 from eamamba.network import EAMamba, set_backend
 from eamamba.network.scan_order import scan_order
 from eamamba.selective_scan import Backend, mamba_ssm, reference, selective_scan, triton
+from eamamba.training.trainer import Trainer, accelerator_for
 
 pytestmark = pytest.mark.gpu
 
@@ -149,3 +152,25 @@ def test_network_gives_the_same_as_with_the_reference(backend: ModuleType) -> No
     name: Backend = "triton" if backend is triton else "mamba_ssm"
     for mine, true in zip(run(name), run("reference"), strict=True):
         assert float((mine - true).norm() / true.norm()) < 1e-3
+
+
+@needs_triton
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_captured_training_steps_are_the_eager_ones(
+    precision: Literal["float32", "bf16"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = EAMambaSettings(dim=16, num_blocks=(1, 1, 1, 1), num_refinement_blocks=1)
+    recipe = TrainingSettings(stages=(Stage(patch=16, batch=2, iterations=9),), precision=precision)
+    rng = torch.Generator("cuda").manual_seed(0)
+    batches = [torch.rand(2, 2, 3, side, side, generator=rng, device="cuda") for side in (16, 24)]
+
+    def losses() -> list[float]:
+        AcceleratorState._reset_state(reset_partial_state=True)  # it keeps the first precision
+        torch.manual_seed(0)
+        trainer = Trainer(EAMamba(settings), recipe, accelerator_for(recipe, "cuda"))
+        return [trainer.step(*batches[number // 3])[0] for number in range(6)]
+
+    captured = losses()
+    monkeypatch.setattr(Trainer, "_network_for", lambda self, _: self.network)
+    assert captured == pytest.approx(losses(), rel=1e-4)
+    assert captured[2] != captured[0]

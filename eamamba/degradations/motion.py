@@ -19,7 +19,7 @@ def motion_blur(
     clean: Tensor,
     rng: Generator,
     *,
-    extent_px: tuple[float, float] = (3.0, 18.0),
+    extent_px: tuple[float, float] = (0.0, 18.0),
     strength: float = 1.0,
     steps: dict[str, Tensor] | None = None,
 ) -> Tensor:

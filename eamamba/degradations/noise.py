@@ -19,6 +19,7 @@ _CAMERA_TO_SRGB = torch.tensor([[1.65, -0.5, -0.15], [-0.25, 1.55, -0.3], [0.02,
 _GREEN = torch.tensor([[0.0, 0.25, 0.0], [0.25, 1.0, 0.25], [0.0, 0.25, 0.0]])
 _RED_BLUE = torch.tensor([[0.25, 0.5, 0.25], [0.5, 1.0, 0.5], [0.25, 0.5, 0.25]])
 _DEMOSAIC = torch.stack([_RED_BLUE, _GREEN, _RED_BLUE])[:, None]
+_LUMINANCE = torch.tensor([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
 def gaussian_noise(clean: Tensor, sigma_255: float, rng: Generator) -> Tensor:
@@ -64,8 +65,10 @@ def sensor_noise(
     The image is taken back to raw sensor values through an inverse camera pipeline with random
     exposure, white balance and colour matrix, gets photon (Poisson) and read (Gaussian) noise of
     a random level, and is developed again: white balance, bilinear demosaicing, colour matrix,
-    gamma, tone curve. Only what the noise changes is added to the image, so the clean image
-    stays the target, as in smartphone data sets.
+    gamma, tone curve. Cameras then smooth the noise, in colour more than in brightness, which
+    leaves blotches many pixels wide; how much is drawn too, down to nothing. Only what the noise
+    changes is added to the image, so the clean image stays the target, as in smartphone data
+    sets.
 
     Parameters
     ----------
@@ -90,6 +93,7 @@ def sensor_noise(
     mixture = uniform(rng, 0, 1)
     matrix = mixture * _CAMERA_TO_SRGB + (1 - mixture) * torch.eye(3)
     log_shot = uniform(rng, math.log(1e-4), math.log(0.012))
+    blotch_px = uniform(rng, 0, 1.2), uniform(rng, 0, 5)  # brightness, colour
     shot = strength * math.exp(log_shot)
     read = strength * math.exp(normal(rng, 2.18 * log_shot + 1.2, 0.26))
 
@@ -102,8 +106,10 @@ def sensor_noise(
         noisy = noisy + shot * torch.poisson(raw / shot, generator=rng) - raw
     note(steps, "raw values with noise", lambda: _brightened(noisy, raw))
     change = _develop(noisy, gains * exposure, matrix) - _develop(raw, gains * exposure, matrix)
+    note(steps, "developed", lambda: (clean + change).clamp(0, 1))
+    change = _smoothed(change, *blotch_px)
     result = (clean + change).clamp(0, 1)
-    note(steps, "input: developed", lambda: result)
+    note(steps, "input: noise smoothed by the camera", lambda: result)
     return result
 
 
@@ -119,6 +125,25 @@ def _develop(raw: Tensor, gains: Tensor, matrix: Tensor) -> Tensor:
     camera = F.conv2d(padded, _DEMOSAIC, groups=3)[0]
     linear = torch.tensordot(matrix, camera, dims=1).clamp(0, 1)
     return _tone_curve(to_srgb(linear))
+
+
+def _smoothed(noise: Tensor, brightness_px: float, colour_px: float) -> Tensor:
+    """Blur the brightness and the colour of noise (3, H, W), each by a Gaussian of its width."""
+    brightness = torch.tensordot(_LUMINANCE, noise, dims=1)[None]
+    colour = _blurred(noise - brightness, colour_px)
+    return _blurred(brightness, brightness_px) + colour
+
+
+def _blurred(maps: Tensor, sigma_px: float) -> Tensor:
+    """Blur each of (C, H, W) by a Gaussian; a width of 0 changes nothing."""
+    for axis in (1, 2):
+        reach = min(math.ceil(3 * sigma_px), maps.shape[axis] - 1)
+        taps = torch.arange(-reach, reach + 1.0)
+        kernel = torch.exp(-0.5 * (taps / max(sigma_px, 1e-3)) ** 2)
+        kernel = (kernel / kernel.sum()).view(1, 1, *((-1, 1) if axis == 1 else (1, -1)))
+        margin = (0, 0, reach, reach) if axis == 1 else (reach, reach, 0, 0)
+        maps = F.conv2d(F.pad(maps[:, None], margin, mode="reflect"), kernel)[:, 0]
+    return maps
 
 
 def _bayer_pattern(height: int, width: int) -> Tensor:

@@ -21,7 +21,6 @@ from torch import Tensor
 
 from eamamba import paths
 from eamamba.config import (
-    PROFILES,
     EAMambaError,
     EAMambaSettings,
     EAMambaSRSettings,
@@ -153,8 +152,8 @@ def find_weights(path_or_name: str | Path) -> Path:
     if "/" not in name and shipped.is_file():
         return shipped
     profile, _, task = name.partition("/")
-    if profile in PROFILES and task:
-        trained = paths.trained_model(profile, task)
+    trained = paths.trained_model(profile, task)
+    if task and trained.parents[1].is_dir():
         if trained.is_file():
             return trained
         raise CheckpointError(

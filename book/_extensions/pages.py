@@ -26,7 +26,6 @@ from eamamba.report.scores import (
     score_table,
     scores,
     signed,
-    title,
 )
 from eamamba.report.tables import (
     HEADLINE,
@@ -128,7 +127,7 @@ def _write_task(root: Path, target: Path, settings: TaskSettings) -> dict[str, s
     """Write the section of a task's chapter and its tables; return its figures for the text."""
     folder, task = target / settings.task, settings.task
     metrics = _metrics(folder)
-    everything = settings.model_dump(mode="json", exclude={"task", "profile"})
+    everything = settings.model_dump(mode="json", exclude={"task", "profile", "title", "chapter"})
     _write(folder / "settings.md", settings_table(everything))
     paper = pd.read_csv(root / "data" / "paper" / "paper_results.csv")
     measured = _with_package(root, settings, metrics)
@@ -138,7 +137,7 @@ def _write_task(root: Path, target: Path, settings: TaskSettings) -> dict[str, s
         False: f"*{MEASURED}*: our weights and our evaluation. The paper prints no figures here.",
     }[task in set(paper["task"])]
     words = {"PROTOCOL": settings.evaluation.protocol.name, "SOURCES": note}
-    words |= {"TASK": task, "TITLE": title(task), "PROFILE": settings.profile}
+    words |= {"TASK": task, "TITLE": settings.title, "PROFILE": settings.profile}
     text = (root / SECTION).read_text(encoding="utf-8")
     for word, value in words.items():
         text = text.replace(word, value)
@@ -185,20 +184,21 @@ def _write_glance(root: Path, target: Path, settings: Settings) -> None:
     """Write the tables and the figure that have all tasks."""
     measured = {task: _metrics(target / task) for task in settings.tasks}
     protocols = {name: task.evaluation.protocol.name for name, task in settings.tasks.items()}
-    rows = glance(measured)
+    titles = {name: task.title for name, task in settings.tasks.items()}
+    rows = glance(measured, titles)
     _write(target / "glance.md", glance_table(rows, protocols))
     save(gains(rows, f"{settings.profile} profile"), target / "glance.png")
     cards = [
-        f":::{{grid-item-card}} {title(task)}\n![{title(task)}: input, restored, truth, and mean "
+        f":::{{grid-item-card}} {title}\n![{title}: input, restored, truth, and mean "
         f"scores](results/{task}/summary.jpg)\n:::\n"
-        for task in settings.tasks
+        for task, title in titles.items()
     ]
     text = "\n".join(["::::{grid} 1 1 2 2", *cards, "::::"])
     (target / "gallery.md").write_text(text, encoding="utf-8")
     paper = pd.read_csv(root / "data" / "paper" / "paper_results.csv")
     order = {task: place for place, task in enumerate(settings.tasks)}
     paper = paper.sort_values("task", key=lambda names: names.map(order), kind="stable")
-    _write(target / "paper.md", paper_table(paper, protocols))
+    _write(target / "paper.md", paper_table(paper, titles, protocols))
 
 
 def _write_ablations(root: Path, folder: Path, settings: Settings) -> None:
@@ -206,11 +206,13 @@ def _write_ablations(root: Path, folder: Path, settings: Settings) -> None:
     paper = pd.read_csv(root / "data" / "paper" / "ablations.csv")
     variants = list(settings.ablations)
     complexity = {name: pd.read_csv(folder / name / "complexity.csv") for name in variants}
-    rows = variant_rows({name: _metrics(folder / name) for name in variants}, complexity)
+    titles = {name: variant.title for name, variant in settings.ablations.items()}
+    metrics = {name: _metrics(folder / name) for name in variants}
+    rows = variant_rows(metrics, complexity, titles)
     base = variants[0]
     for study, names in settings.studies.items():
         _write(folder / f"{study}.md", study_table(rows, names, base))
-        reported = reported_table(paper, study, names)
+        reported = reported_table(paper, study, {name: titles[name] for name in names})
         if reported is not None:
             _write(folder / f"{study}_reported.md", reported)
     recipe = settings.ablations[base].model_dump(mode="json", include={"model", "training"})

@@ -14,6 +14,7 @@ from eamamba import __version__
 from eamamba.cli.data import data
 from eamamba.cli.experiments import erf, evaluate, profile, train
 from eamamba.cli.restoring import restore
+from eamamba.cli.settings import settings
 from eamamba.config import EAMambaError
 
 app = typer.Typer(
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (restore, train, evaluate, profile, erf):
+for command in (restore, train, evaluate, profile, erf, settings):
     app.command()(command)
 app.add_typer(data, name="data")
 

@@ -10,32 +10,10 @@ import pandas as pd
 REPORTED, MEASURED = "reported by the paper", "measured here"
 WHOLE = "all"
 """The condition of a test that has one only."""
-TITLES = {
-    "denoise_gaussian": "Gaussian noise",
-    "denoise_real": "sensor noise",
-    "deblur_motion": "motion blur",
-    "deblur_defocus": "defocus, one view",
-    "deblur_defocus_dual": "defocus, dual pixel",
-    "dehaze_indoor": "haze, indoor",
-    "dehaze_outdoor": "haze, outdoor",
-    "derain": "rain",
-    "sr_real_x2": "real lens, ×2",
-    "sr_real_x3": "real lens, ×3",
-    "sr_real_x4": "real lens, ×4",
-    "sr_light_x2": "bicubic, ×2",
-    "sr_light_x3": "bicubic, ×3",
-    "sr_light_x4": "bicubic, ×4",
-}
-"""What figures and tables call a task."""
 _SHOWN = ["condition", "psnr_db", "ssim"]
 
 Metrics = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """``metrics.json``: benchmark -> condition -> means over the images."""
-
-
-def title(task: str) -> str:
-    """Return what figures and tables call a task."""
-    return TITLES.get(task, task.replace("_", " "))
 
 
 def condition_label(condition: str) -> str:
@@ -139,32 +117,35 @@ def _by_condition(means: pd.DataFrame, with_ssim: bool) -> dict[str, str]:
     return cells
 
 
-def glance(measured: Mapping[str, Metrics]) -> pd.DataFrame:
+def glance(measured: Mapping[str, Metrics], titles: Mapping[str, str]) -> pd.DataFrame:
     """Return one row of scores per task: its first benchmark, its `middle` condition.
 
     Parameters
     ----------
     measured : mapping
         Task and its ``metrics.json``.
+    titles : mapping
+        Task and what readers call it.
 
     Returns
     -------
     DataFrame
-        As `scores`, with the task in front.
+        As `scores`, with task and title in front.
     """
     rows = []
     for task, metrics in measured.items():
         table = first_benchmark(scores(metrics))
         chosen = table[table["condition"] == middle(table["condition"].tolist())]
-        rows.append(chosen.assign(task=task))
+        rows.append(chosen.assign(task=task, title=titles[task]))
     joined = pd.concat(rows, ignore_index=True)
-    return joined[["task", *(name for name in joined if name != "task")]]
+    names = ["task", "title"]
+    return joined[[*names, *(name for name in joined if name not in names)]]
 
 
 def degradation_labels(rows: pd.DataFrame) -> pd.Series:
     """Return what to call the rows of `glance`: the task, and its condition if it has several."""
     condition = ["" if c == WHOLE else f", {condition_label(c)}" for c in rows["condition"]]
-    return rows["task"].map(title) + condition
+    return rows["title"] + condition
 
 
 def glance_table(rows: pd.DataFrame, protocols: Mapping[str, str]) -> pd.DataFrame:
@@ -182,12 +163,14 @@ def glance_table(rows: pd.DataFrame, protocols: Mapping[str, str]) -> pd.DataFra
     )
 
 
-def paper_table(paper: pd.DataFrame, protocols: Mapping[str, str]) -> pd.DataFrame:
+def paper_table(
+    paper: pd.DataFrame, titles: Mapping[str, str], protocols: Mapping[str, str]
+) -> pd.DataFrame:
     """Write the paper's own figures of all tasks, ``data/paper/paper_results.csv``."""
     named = _reported(paper)
     return pd.DataFrame(
         {
-            "Degradation": named["task"].map(title),
+            "Degradation": named["task"].map(titles),
             "Benchmark": named["benchmark"],
             "Condition": named["condition"].map(condition_label),
             "PSNR, dB": named["psnr_db"].map("{:.2f}".format),

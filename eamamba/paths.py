@@ -25,12 +25,17 @@ def dataset(place: str) -> Path:
     """Return where a data set of the settings lies.
 
     ``data/NAME`` is ``NAME`` in the folder that ``EAMAMBA_DATA`` names, if it is set; any other
-    relative path starts at the project's folder.
+    relative path starts at the project's folder. DVC runs queued experiments in a copy of the
+    repository inside its ``.dvc``, which lacks what git ignores: that is found in the original.
     """
     path, elsewhere = Path(place), os.environ.get("EAMAMBA_DATA")
     if elsewhere and path.parts[:1] == ("data",):
         return Path(elsewhere, *path.parts[1:])
-    return project_root() / path
+    root = project_root()
+    originals = [folder.parent for folder in root.resolve().parents if folder.name == ".dvc"]
+    return next(
+        (p for p in (root / path, *(o / path for o in originals)) if p.exists()), root / path
+    )
 
 
 def results(profile: str, task: str) -> Path:

@@ -33,6 +33,8 @@ from eamamba.training import plan
 ROOT = paths.project_root()
 LOGS = ROOT / ".dvc" / "tmp" / "logs"
 DVC = [sys.executable, "-m", "dvc", "--wait-for-lock"]
+PER_TASK = ("settings", "data", "train", "evaluate", "receptive_field")
+PER_VARIANT = ("variant_settings", "ablation")
 # Only for the order of the jobs and the time left: what a notebook takes besides its training.
 NOTEBOOK_TERAFLOPS = 0.25
 
@@ -90,22 +92,20 @@ def jobs(settings: Settings) -> list[Job]:
 
     Before them comes a long one that scans nothing: of two cores, one compiles the kernels.
     """
-    names = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["vars"][0]
     found = [Job(name, [name]) for name in ("photographs", "scan_orders")]
-    for task in names["in_pipeline"]:
-        stages = [f"{stage}@{task}" for stage in ("data", "train", "evaluate", "erf")]
+    for task, chosen in settings.tasks.items():
         folder = paths.results(settings.profile, task)
-        found.append(_training(task, stages, settings.task(task), folder))
-    for variant in names["variants"]:
+        found.append(_training(PER_TASK, task, chosen, folder))
+    for variant, chosen in settings.ablations.items():
         folder = paths.results(settings.profile, "ablations") / variant
-        stages = [f"ablation@{variant}"]
-        found.append(_training(variant, stages, settings.ablation(variant), folder))
+        found.append(_training(PER_VARIANT, variant, chosen, folder))
     return [Job("profiling", ["profiling"]), *sorted(found, key=lambda job: -job.work)]
 
 
-def _training(name: str, stages: list[str], settings: TaskSettings, folder: Path) -> Job:
+def _training(stages: tuple[str, ...], name: str, settings: TaskSettings, folder: Path) -> Job:
     training = plan(settings)["teraflops"].sum()
-    return Job(name, stages, training, folder / "training.csv", settings.training.iterations)
+    items = [f"{stage}@{name}" for stage in stages]
+    return Job(name, items, training, folder / "training.csv", settings.training.iterations)
 
 
 def outdated() -> set[str]:

@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from eamamba.config import (
-    PROFILES,
     EAMambaError,
     EAMambaSettings,
     EAMambaSRSettings,
@@ -19,12 +18,14 @@ from eamamba.config import (
     TaskSettings,
     load_settings,
     merge,
+    resolved,
     validate,
 )
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 MINIMAL: dict[str, Any] = {
     "profile": "smoke",
+    "tasks": {"denoise_gaussian": None, "derain": None},
     "profiles": {
         "smoke": {
             "model": {"dim": 16, "mamba_cfg": {"d_state": 4}},
@@ -32,7 +33,6 @@ MINIMAL: dict[str, Any] = {
             "training": {"stages": [{"patch": 32, "batch": 1, "iterations": 2}]},
             "evaluation": {},
             "tasks": {
-                "denoise_gaussian": None,
                 "derain": {
                     "model": {"mamba_cfg": {"scan_count": 4}},
                     "data": {"benchmarks": {"Rain100L": "data/Rain100L"}},
@@ -64,7 +64,7 @@ def changed(*path: Any, to: object) -> dict[str, Any]:
     return tree
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("profile", yaml.safe_load(PARAMS.read_text())["profiles"])
 def test_every_profile_of_the_project_is_valid(profile: str) -> None:
     settings = load_settings(PARAMS, profile)
     assert settings.profile == profile
@@ -112,8 +112,55 @@ def test_a_task_says_once_what_it_is(tmp_path: Path) -> None:
     tree["profiles"]["smoke"]["tasks"]["denoise_gaussian"] = {"model": {"dim": 24}}
     expected = expected.model_copy(update={"dim": 24})
     assert load(tmp_path, tree).task("denoise_gaussian").model == expected
-    del tree["profiles"]["smoke"]["tasks"]["derain"]
-    assert list(load(tmp_path, tree).tasks) == ["denoise_gaussian"]
+    del tree["profiles"]["smoke"]["tasks"]
+    assert list(load(tmp_path, tree).tasks) == ["denoise_gaussian", "derain"]
+
+
+def test_a_task_takes_from_its_family_and_from_what_is_published(tmp_path: Path) -> None:
+    tree = copy.deepcopy(MINIMAL)
+    tree["families"] = {
+        "weather": {
+            "evaluation": {"protocol": {"colour": "y", "border": 1}},
+            "published": {"training": {"learning_rate": 2.0e-4, "constant_iterations": 7}},
+        }
+    }
+    tree["tasks"]["derain"] = {
+        "family": "weather",
+        "title": "rain",
+        "evaluation": {"protocol": {"border": 2}},
+        "published": {"training": {"learning_rate": 3.0e-4}, "data": {"layout": "pairs"}},
+    }
+    rain = load(tmp_path, tree).task("derain")
+    assert (rain.title, rain.family, rain.data.layout) == ("rain", "weather", "photographs")
+    assert (rain.evaluation.protocol.colour, rain.evaluation.protocol.border) == ("y", 2)
+    assert load(tmp_path, tree).task("denoise_gaussian").title == "denoise gaussian"
+    profile = tree["profiles"]["smoke"]
+    profile |= {"published": True, "families": {"weather": {"training": {"seed": 5}}}}
+    recipe = load(tmp_path, tree).task("derain").training
+    assert (recipe.learning_rate, recipe.constant_iterations, recipe.seed) == (3e-4, 7, 5)
+    assert load(tmp_path, tree).task("derain").data.layout == "pairs"
+    profile["families"] = {"wether": {}}
+    with pytest.raises(SettingsError, match=r"no family 'wether' .did you mean 'weather'"):
+        load(tmp_path, tree)
+    profile["families"] = {}
+    tree["tasks"]["derain"]["family"] = "wether"
+    with pytest.raises(SettingsError, match=r"tasks.derain.family: no family 'wether'"):
+        load(tmp_path, tree)
+
+
+def test_a_profile_of_ones_own_is_accepted(tmp_path: Path) -> None:
+    tree = copy.deepcopy(MINIMAL)
+    tree["profiles"]["workstation"] = tree["profiles"].pop("smoke")
+    settings = load(tmp_path, tree, "workstation")
+    assert (settings.profile, settings.task("derain").profile) == ("workstation", "workstation")
+
+
+def test_resolved_settings_are_all_that_decides_results(tmp_path: Path) -> None:
+    task = load(tmp_path, MINIMAL).task("derain")
+    values = yaml.safe_load(resolved(task))
+    assert "workers" not in values["data"]
+    assert "checkpoint_every" not in values["training"]
+    assert TaskSettings.model_validate(values) == task
 
 
 def test_another_architecture_takes_nothing_from_the_first(tmp_path: Path) -> None:
@@ -128,16 +175,15 @@ def test_another_architecture_takes_nothing_from_the_first(tmp_path: Path) -> No
 def test_ablations_change_one_task(tmp_path: Path) -> None:
     tree = copy.deepcopy(MINIMAL)
     tree["ablations"] = {
-        "task": "denoise_gaussian",
         "variants": {
-            "whole": {},
+            "whole": {"title": "the whole"},
             "no_gate": {"model": {"mamba_cfg": {"disable_z_branch": True}}},
         },
     }
-    assert load(tmp_path, tree).ablations == {}
+    plain = load(tmp_path, tree).task("denoise_gaussian")
+    assert load(tmp_path, tree).ablation("whole").training == plain.training
     tree["profiles"]["smoke"]["ablations"] = {"training": {"learning_rate": 1.0e-2}}
     settings = load(tmp_path, tree)
-    plain = settings.task("denoise_gaussian")
     for name in ("whole", "no_gate"):
         variant = settings.ablation(name)
         assert variant.training.learning_rate == 1e-2
@@ -146,9 +192,7 @@ def test_ablations_change_one_task(tmp_path: Path) -> None:
     assert settings.ablation("no_gate").model.mamba_cfg.disable_z_branch
     with pytest.raises(SettingsError, match=r"no ablation 'no_gates'.*did you mean 'no_gate'"):
         settings.ablation("no_gates")
-    tree["ablations"]["task"] = "denoise"
-    with pytest.raises(SettingsError, match=r"ablations.task: no task 'denoise'"):
-        load(tmp_path, tree)
+    assert settings.ablation("whole").title == "the whole"
 
 
 def test_settings_round_trip_through_json() -> None:

@@ -20,12 +20,13 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.parametrize("profile", ["smoke", "laptop"])
 def test_every_stage_but_the_book_is_in_one_job(profile: str) -> None:
     pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-    names = pipeline["vars"][0]
-    expected = set()
-    for stage, what in pipeline["stages"].items():
-        (variable,) = what.get("matrix", {"": ""}).values()
-        items = names.get(variable.strip("${}"), [""])
-        expected |= {f"{stage}@{item}".removesuffix("@") for item in items}
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    keys = {"${tasks}": params["tasks"], "${ablations.variants}": params["ablations"]["variants"]}
+    expected = {
+        f"{stage}@{key}".removesuffix("@")
+        for stage, what in pipeline["stages"].items()
+        for key in keys.get(what.get("foreach"), [""])
+    }
     jobs = reproduce.jobs(load_settings(ROOT / "params.yaml", profile))
     stages = [stage for job in jobs for stage in job.stages]
     assert set(stages) == expected - {"book"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -198,9 +197,10 @@ class _Layers:
         if self.published:
             layers += [_group(layer.get("published"), self.source) for layer in layers]
         layers += [self.own_families.get(str(family), {}), self.own_tasks.get(task, {})]
-        return {
-            key: value for key, value in reduce(merge, layers, {}).items() if key != "published"
-        }
+        changes: dict[str, Any] = {}
+        for layer in layers:
+            changes = merge(changes, layer)
+        return {key: value for key, value in changes.items() if key != "published"}
 
     def complete(self, task: str) -> dict[str, Any]:
         """Return all settings of one task."""

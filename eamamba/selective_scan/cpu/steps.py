@@ -68,7 +68,7 @@ class GradientRows(NamedTuple):
     B: Memory  # (CHUNK, width)
     C: Memory  # (CHUNK, width)
     u: Memory  # (CHUNK, c), of Δ u until `finish_gradients`
-    delta: Memory  # (CHUNK, c), of Δ through the decays, over ln 2, until then
+    delta: Memory  # (CHUNK, c), of Δ through the decays, divided by ln 2, until then
 
 
 class Tile(NamedTuple):
@@ -237,7 +237,7 @@ def scan_adjoints(
 
     ``grad_state`` is the gradient that later chunks send back to the state, replaced by
     what this chunk sends back. Adds to the gradients of A, of B and C, of Δ u, and of Δ
-    through the decays (over ln 2).
+    through the decays (divided by ln 2).
     """
     grad_h = _load_registers(grad_state, tile.first, J)
     grad_A_sums = _load_registers(grad_A, tile.first, J)

@@ -1,4 +1,4 @@
-"""Where the project's files are; the only place that names folders."""
+"""Locations of the project's files; the only place that names folders."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def project_root() -> Path:
 
 
 def dataset(place: str) -> Path:
-    """Return where a data set of the settings lies.
+    """Return the location of a data set named in the settings.
 
-    ``data/NAME`` is ``NAME`` in the folder that ``EAMAMBA_DATA`` names, if it is set; any other
-    relative path starts at the project's folder.
+    If ``EAMAMBA_DATA`` is set, ``data/NAME`` means ``NAME`` in that folder. Any other relative
+    path starts at the project's folder.
     """
     path, elsewhere = Path(place), os.environ.get("EAMAMBA_DATA")
     if elsewhere and path.parts[:1] == ("data",):

@@ -1,4 +1,4 @@
-"""Tables and a figure of the ablation studies."""
+"""Tables and a figure for the ablation studies."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NAMES = {
     "seed_1": "EAMamba, second seed",
     "seed_2": "EAMamba, third seed",
 }
-"""What tables call a variant."""
+"""Names of the variants in tables."""
 _REPORTED = {
     ("module", "baseline_2dssm"): "baseline 2DSSM",
     ("module", "multi_head"): "+ multi-head selective scan",
@@ -41,28 +41,28 @@ _REPORTED = {
 
 
 def name(variant: str) -> str:
-    """Return what tables call a variant."""
+    """Return the name of a variant in tables."""
     return NAMES.get(variant, variant.replace("_", " "))
 
 
 def variant_rows(
     metrics: Mapping[str, Metrics], complexity: Mapping[str, pd.DataFrame]
 ) -> pd.DataFrame:
-    """Lay out what was measured of every variant.
+    """Collect the measurements of all variants in one table.
 
     Parameters
     ----------
     metrics : mapping
-        Variant and its ``metrics.json``; the first benchmark counts.
+        Variant and its ``metrics.json``, of which the first benchmark is used.
     complexity : mapping
-        Variant and its ``complexity.csv``: size (the profile, then ``paper``), parameters,
+        Variant and its ``complexity.csv``: size (first the profile, then ``paper``), parameters,
         gflops.
 
     Returns
     -------
     DataFrame
-        One row per variant, named by the index: parameters and gflops as trained,
-        parameters_paper and gflops_paper, and ``psnr_db`` of every condition under its name.
+        One row per variant, which the index names: parameters and gflops as trained,
+        parameters_paper and gflops_paper, and for each condition a column with its ``psnr_db``.
     """
     rows: dict[str, dict[str, Any]] = {}
     for variant, measured in metrics.items():
@@ -83,7 +83,7 @@ def study_table(rows: pd.DataFrame, variants: Sequence[str], base: str) -> pd.Da
         What `variant_rows` returns.
     variants : sequence of str
     base : str
-        The variant that differences are taken to.
+        The variant to which the others are compared.
     """
     part = rows.loc[list(variants)]
     conditions = [column for column in rows if column not in _COSTS]
@@ -107,7 +107,7 @@ _COSTS = ("parameters", "gflops", "parameters_paper", "gflops_paper")
 
 
 def reported_table(paper: pd.DataFrame, study: str, variants: Sequence[str]) -> pd.DataFrame | None:
-    """Return what the paper prints for the variants of a study; None if it prints nothing.
+    """Return the paper's scores for the variants of a study; None if it reports none.
 
     Parameters
     ----------

@@ -40,9 +40,7 @@ def restore(
     ],
     output: Annotated[
         str,
-        typer.Option(
-            "--output", "-o", metavar="OUT", help="A file for one photo, otherwise a folder."
-        ),
+        typer.Option("--output", "-o", metavar="OUT", help="A file for one photo, or a folder."),
     ],
     task: Annotated[
         str | None, typer.Option("--task", "-t", help="What to restore, such as denoise_gaussian.")
@@ -50,8 +48,7 @@ def restore(
     weights: WeightsOption = None,
     profile: ProfileOption = None,
     self_ensemble: Annotated[
-        bool,
-        typer.Option("--self-ensemble", help="Average over 4 flips: better but 4 times slower."),
+        bool, typer.Option("--self-ensemble", help="Average over 4 flips: better, 4 times slower.")
     ] = False,
     tile: Annotated[
         int | None,

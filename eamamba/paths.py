@@ -1,4 +1,4 @@
-"""Where the project's files are; the only place that names folders."""
+"""Locations of the project's files; the only place that names folders."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def project_root() -> Path:
 
 
 def dataset(place: str) -> Path:
-    """Return where a data set of the settings lies.
+    """Return the location of a data set named in the settings.
 
-    ``data/NAME`` is ``NAME`` in the folder that ``EAMAMBA_DATA`` names, if it is set; any other
-    relative path starts at the project's folder. DVC runs queued experiments in a copy of the
-    repository inside its ``.dvc``, which lacks what git ignores: that is found in the original.
+    If ``EAMAMBA_DATA`` is set, ``data/NAME`` means ``NAME`` in that folder. Any other relative
+    path starts at the project's folder. DVC runs queued experiments in a copy of the repository
+    inside ``.dvc``, which lacks what git ignores: that is taken from the original repository.
     """
     path, elsewhere = Path(place), os.environ.get("EAMAMBA_DATA")
     if elsewhere and path.parts[:1] == ("data",):

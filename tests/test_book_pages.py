@@ -72,7 +72,7 @@ def test_pages_bring_tables_and_figures_for_the_text(tmp_path: Path) -> None:
     assert "| EAMamba | counted here | 25.3 | 100.0 |" in headline
     assert "CC0" in (pages / "photographs" / "credits.md").read_text(encoding="utf-8")
     scores = (pages / "denoise_gaussian" / "all_scores.md").read_text(encoding="utf-8")
-    assert "| CBSD68 | EAMamba, weights of the package | measured here |" in scores
+    assert "| CBSD68 | EAMamba, weights in the package | measured here |" in scores
     assert scores.count("| held-out photographs |") == 2, "other crops of the same stay out"
     assert "training.learning_rate" in (pages / "denoise_gaussian" / "settings.md").read_text()
 
@@ -85,7 +85,7 @@ def test_every_task_gets_its_section_with_its_protocol(tmp_path: Path) -> None:
         assert chosen.evaluation.protocol.name in section
         assert f"results/{task}/all_scores.md" in section
         assert not re.search(r"\b(TASK|TITLE|PROFILE|PROTOCOL|SOURCES)\b", section)
-        printed = "The paper prints no figures here" not in section
+        printed = "The paper reports no scores for this task" not in section
         assert printed == (task in set(PAPER["task"]))
 
 

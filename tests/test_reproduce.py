@@ -72,7 +72,7 @@ def test_scores_are_compared_with_the_largest_deviation_named() -> None:
     text = reproduce.comparison(changed)
     assert "| derain | held-out.all.psnr_db | 30.0 | 29.5 | -0.5 |" in text
     assert "ssim" not in text
-    assert "1 of 3 scores are exactly the committed ones" in text
+    assert "1 of 3 scores are the same as committed" in text
     assert text.endswith("Largest deviation: -0.5 (derain, held-out.all.psnr_db)")
     nothing = reproduce.comparison({"results/smoke/derain/metrics.json": {"a": {"new": 1.0}}})
     assert "no committed scores" in nothing

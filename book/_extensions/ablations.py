@@ -1,4 +1,4 @@
-"""Tables and a figure of the ablation studies."""
+"""Tables and a figure for the ablation studies."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def variant_rows(
     complexity: Mapping[str, pd.DataFrame],
     titles: Mapping[str, str],
 ) -> pd.DataFrame:
-    """Lay out what was measured of every variant.
+    """Collect the measurements of all variants in one table.
 
     Parameters
     ----------
     metrics : mapping
-        Variant and its ``metrics.json``; the first benchmark counts.
+        Variant and its ``metrics.json``, of which the first benchmark is used.
     complexity : mapping
-        Variant and its ``complexity.csv``: size (the profile, then ``paper``), parameters,
+        Variant and its ``complexity.csv``: size (first the profile, then ``paper``), parameters,
         gflops.
     titles : mapping
         Variant and what tables call it.
@@ -68,7 +68,7 @@ def study_table(rows: pd.DataFrame, variants: Sequence[str], base: str) -> pd.Da
         What `variant_rows` returns.
     variants : sequence of str
     base : str
-        The variant that differences are taken to.
+        The variant to which the others are compared.
     """
     part = rows.loc[list(variants)]
     conditions = [column for column in rows if column not in _NO_SCORES]

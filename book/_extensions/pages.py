@@ -1,4 +1,4 @@
-"""What the book includes: the results of one profile, tables in Markdown, figures for its text."""
+"""What the book includes: results of one profile, Markdown tables, and numbers for its text."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ from eamamba.report.tables import (
 
 PACKAGE_PROFILE = "pretrained"
 SECTION = Path("book") / "_templates" / "task.md"
-"""What every task's chapter shows of it; TASK, TITLE and PROFILE stand for what they say."""
-# Large, or of the machine: no page shows them.
+"""The section on one task; TASK, TITLE, PROFILE and others are placeholders."""
+# Large or specific to the machine, and not shown on any page.
 LEFT_OUT = ("*.safetensors", "*.pt", ".gitignore")
 
 
 class ResultsError(EAMambaError, RuntimeError):
-    """Results that a page shows are not there."""
+    """Results that a page shows are missing."""
 
 
 def write_pages(root: Path, target: Path) -> dict[str, str]:
@@ -55,13 +55,13 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     root : Path
         The project's folder, with ``params.yaml``, ``results/``, ``data/paper/`` and ``book/``.
     target : Path
-        Folder to make anew: what the pipeline wrote for the profile, and beside it tables and
-        sections in Markdown, and the figures that compare tasks or variants.
+        Folder to replace with a copy of the profile's results, plus tables and sections in
+        Markdown and the figures that compare tasks or variants.
 
     Returns
     -------
     dict of str
-        Figures for running text, ready to print.
+        Numbers for the text, ready to print.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     figures |= processor(measured)
     for name, table in speed_tables(measured).items():
         _write(target / "benchmarks" / f"{name}.md", table)
-    photographs = pd.read_csv(target / next(iter(settings.tasks)) / "data.csv")  # as every task's
+    photographs = pd.read_csv(target / next(iter(settings.tasks)) / "data.csv")  # same for all
     _write(target / "photographs" / "credits.md", photograph_table(photographs))
     for task, chosen in settings.tasks.items():
         figures |= {
@@ -124,7 +124,7 @@ def _write_complexity(root: Path, folder: Path, profile: str) -> dict[str, str]:
 
 
 def _write_task(root: Path, target: Path, settings: TaskSettings) -> dict[str, str]:
-    """Write the section of a task's chapter and its tables; return its figures for the text."""
+    """Write the section and the tables of a task; return its numbers for the text."""
     folder, task = target / settings.task, settings.task
     metrics = _metrics(folder)
     everything = settings.model_dump(mode="json", exclude={"task", "profile", "title", "chapter"})
@@ -133,8 +133,8 @@ def _write_task(root: Path, target: Path, settings: TaskSettings) -> dict[str, s
     measured = _with_package(root, settings, metrics)
     _write(folder / "all_scores.md", score_table(measured, paper, task))
     note = {
-        True: f"*{MEASURED}*: our weights and our evaluation. *{REPORTED}*: the full-size network.",
-        False: f"*{MEASURED}*: our weights and our evaluation. The paper prints no figures here.",
+        True: f"*{MEASURED}*: our weights and evaluation. *{REPORTED}*: the full-size network.",
+        False: f"*{MEASURED}*: with our weights. The paper reports no scores for this task.",
     }[task in set(paper["task"])]
     words = {"PROTOCOL": settings.evaluation.protocol.name, "SOURCES": note}
     words |= {"TASK": task, "TITLE": settings.title, "PROFILE": settings.profile}
@@ -152,19 +152,19 @@ def _metrics(folder: Path) -> Metrics:
 
 
 def _with_package(root: Path, settings: TaskSettings, own: Metrics) -> dict[str, Metrics]:
-    """Return the scores of the profile's weights and of those that the package carries."""
+    """Return the scores of the profile's weights and of those in the package."""
     measured = {f"{settings.profile} profile": own}
     package = root / "results" / PACKAGE_PROFILE / settings.task
     if settings.profile != PACKAGE_PROFILE and (package / "metrics.json").is_file():
-        # Profiles cut their own crops of bundled photographs: only benchmarks are the same.
+        # Profiles crop the bundled photographs differently: only benchmarks are comparable.
         theirs = {name: part for name, part in _metrics(package).items() if name not in own}
         if theirs:
-            measured["weights of the package"] = theirs
+            measured["weights in the package"] = theirs
     return measured
 
 
 def _scores(metrics: Metrics) -> dict[str, str]:
-    """Return the mean scores of the first benchmark: by noise level, or those of `middle`."""
+    """Return the mean scores of the first benchmark, by condition and for `middle`."""
     table = first_benchmark(scores(metrics))
     chosen = middle(table["condition"].tolist())
     figures = {"images": str(table["images"].max())}
@@ -181,7 +181,7 @@ def _scores(metrics: Metrics) -> dict[str, str]:
 
 
 def _write_glance(root: Path, target: Path, settings: Settings) -> None:
-    """Write the tables and the figure that have all tasks."""
+    """Write the tables and the figure that cover all tasks."""
     measured = {task: _metrics(target / task) for task in settings.tasks}
     protocols = {name: task.evaluation.protocol.name for name, task in settings.tasks.items()}
     titles = {name: task.title for name, task in settings.tasks.items()}
@@ -189,8 +189,8 @@ def _write_glance(root: Path, target: Path, settings: Settings) -> None:
     _write(target / "glance.md", glance_table(rows, protocols))
     save(gains(rows, f"{settings.profile} profile"), target / "glance.png")
     cards = [
-        f":::{{grid-item-card}} {title}\n![{title}: input, restored, truth, and mean "
-        f"scores](results/{task}/summary.jpg)\n:::\n"
+        f":::{{grid-item-card}} {title}\n![{title}: input, restored, ground truth, "
+        f"and mean scores](results/{task}/summary.jpg)\n:::\n"
         for task, title in titles.items()
     ]
     text = "\n".join(["::::{grid} 1 1 2 2", *cards, "::::"])
@@ -202,7 +202,7 @@ def _write_glance(root: Path, target: Path, settings: Settings) -> None:
 
 
 def _write_ablations(root: Path, folder: Path, settings: Settings) -> None:
-    """Write the table of every study, the paper's beside it, and the figure of all variants."""
+    """Write the tables of every study, ours and the paper's, and the figure of all variants."""
     paper = pd.read_csv(root / "data" / "paper" / "ablations.csv")
     variants = list(settings.ablations)
     complexity = {name: pd.read_csv(folder / name / "complexity.csv") for name in variants}

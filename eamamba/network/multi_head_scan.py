@@ -37,7 +37,7 @@ from eamamba.selective_scan import Backend, selective_scan
 
 
 class CausalConv1d(nn.Conv1d):
-    """Depthwise convolution over the raster sequence; sees no later pixel."""
+    """Depthwise convolution over the raster sequence that sees no later pixel."""
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__(channels, channels, kernel, padding=kernel - 1, groups=channels)
@@ -99,7 +99,7 @@ class MultiHeadScan(nn.Module):
 
     def _initialise_scan(self) -> None:
         """Start A at −1 to −N and Δ log-uniform in [1e-3, 1e-1] (Gu and Dao 2023, section 3.6)."""
-        if self.A_logs.is_meta:  # PyTorch would import its compiler to compute no values at all
+        if self.A_logs.is_meta:  # PyTorch would import its compiler just to compute no values
             return
         for weight in self.x_proj_weight:
             nn.init.kaiming_uniform_(weight, a=math.sqrt(5))  # nn.Linear's default
@@ -124,10 +124,10 @@ class MultiHeadScan(nn.Module):
         return in_pieces(self._gate, y.view(batch, height, width, self.d_inner), x)
 
     def _gate(self, y: Map, x: Map) -> Map:
-        """Normalise what was scanned, weight it by the input and project it back."""
+        """Normalise the scan's output, multiply it by the gate and project it back."""
         y = self.out_norm(y)
         if not self.settings.disable_z_branch:
-            # a product of its own: a slice of one wide product would have to be copied
+            # a separate product, because a slice of one wide product would have to be copied
             y = y * F.silu(F.linear(x, self.in_proj.weight[self.d_inner :]))
         return self.out_proj(y)
 
@@ -139,7 +139,7 @@ class MultiHeadScan(nn.Module):
     def _scan(
         self, u: Float[Tensor, "b l heads d"], order: Int[Tensor, "k l"]
     ) -> Float[Tensor, "b l k d"]:
-        """Project every pixel to Δ, B, C and scan; ``u`` has one head when heads share it."""
+        """Project every pixel to Δ, B, C and scan; ``u`` has one head if all heads share it."""
         K, _, D = self.x_proj_weight.shape
         N = self.settings.d_state
         u = u.expand(-1, -1, K, -1)  # a view: heads that share their channels are not copied
@@ -150,8 +150,8 @@ class MultiHeadScan(nn.Module):
     def _project(self, u: Float[Tensor, "b l k d"]) -> Float[Tensor, "b l k p"]:
         """Return Δ (before the softplus), B and C of every pixel and head, side by side.
 
-        The low-rank Δ projection is multiplied out into a D×D one where that costs no
-        more (D ≤ 2R, as in the paper's model), so that one matrix product gives all.
+        The low-rank Δ projection is expanded to a D×D one where that costs no more (D ≤ 2R, as
+        in the paper's model), so that a single matrix product computes everything.
         """
         batch, length, K, D = u.shape
         R = self.dt_rank

@@ -1,7 +1,7 @@
-"""Results to tables and figures: reads files, draws, and needs no torch.
+"""Turn results into tables and figures, without torch.
 
-`scores` and `tables` turn what was measured into what a reader compares, `photographs` and
-`charts` draw with one style (``style.mplstyle``).
+`scores` and `tables` turn measurements into tables for readers; `photographs` and `charts` draw
+figures in one style (``style.mplstyle``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Restore one image: pad, tile, ensemble, crop."""
+"""Restore one image: pad, tile, self-ensemble, crop."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 
 
 class RestoreError(EAMambaError, ValueError):
-    """An image cannot be restored as asked; one line says why and what to do."""
+    """An image cannot be restored as requested; the message says why and what to do."""
 
 
 class Restorer(Protocol):
-    """What `restore` needs of a network: a call, and two facts about sizes."""
+    """What `restore` needs from a network: a call and two facts about sizes."""
 
     @property
     def size_multiple(self) -> int:
-        """H and W must be multiples of it."""
+        """H and W must be multiples of this."""
 
     @property
     def upscale(self) -> int:
-        """How many times higher and wider the output is."""
+        """Scale factor between the output and the input."""
 
     def __call__(self, image: Tensor, /) -> Tensor:
         """Return (batch, c', H·upscale, W·upscale) for (batch, c, H, W)."""
@@ -55,7 +55,7 @@ def restore(
 ) -> Float[Tensor, "*batch c2 h2 w2"]:
     """Return the restored image.
 
-    The image is reflected to the right and the bottom up to a multiple of
+    The image is padded by reflection at the right and bottom to a multiple of
     ``model.size_multiple``, restored without gradients, and cropped.
 
     Parameters
@@ -65,32 +65,32 @@ def restore(
     image : Tensor (c, H, W) or (batch, c, H, W), floating, in [0, 1]
         On any device; any H and W from 1.
     self_ensemble : {False, True, 0, 4, 8}
-        Average over 4 flips (True is 4), or over these and their transposes (8). It costs
-        as many times the time, and no more memory.
+        Average over 4 flips (True means 4), or over these and their transposes (8). This takes 4
+        or 8 times as long but no more memory.
     tile : int, "auto" or None
-        Side of the square tiles that the image is cut into, in pixels of the input, rounded
-        down to a multiple of ``model.size_multiple``, from twice that. None: the image as a whole.
-        "auto": as a whole if the free memory allows it, else the largest tiles that it does;
-        a network without ``settings`` gets no tiles. Figures to be compared need a fixed
-        choice: the network sees further than a tile, so tiles change its output slightly.
+        Side of the square tiles in input pixels, at least twice ``model.size_multiple`` and
+        rounded down to a multiple of it. None restores the image as a whole. "auto" does so if
+        the free memory allows it and otherwise uses the largest tiles that fit; a network
+        without ``settings`` is never tiled. To compare scores, fix this choice: the network sees
+        further than a tile, so tiling changes its output slightly.
     overlap : int, optional
-        Pixels that neighbouring tiles share at least, blended smoothly; 32 if not given, or a
-        quarter of a tile below 128.
+        Minimum number of pixels that neighbouring tiles share, blended smoothly. By default 32,
+        or a quarter of the tile if that is less.
     clip : bool
         Clip the output to [0, 1].
     progress : callable, optional
-        Called with (calls of the network done, calls in all).
+        Called with (finished calls of the network, total calls).
 
     Returns
     -------
     Tensor (c', H·s, W·s) or (batch, c', H·s, W·s)
-        With s = ``model.upscale``; of the type and on the device of ``image``.
+        With s = ``model.upscale``, and the dtype and device of ``image``.
 
     Raises
     ------
     RestoreError
-        If the image is no floating tensor of that shape or is empty, the tiles or the
-        ensemble make no sense, or the memory does not suffice.
+        If the image is empty or not a floating-point tensor of that shape, the tile or
+        self-ensemble option is invalid, or there is not enough memory.
     """
     _check(image)
     batch = image if image.dim() == 4 else image[None]
@@ -113,7 +113,7 @@ def restore(
             f"choose smaller tiles, such as {max(side // 2, 64)}"
         ) from None
     cropped = output[..., : height * model.upscale, : width * model.upscale]
-    # made outside inference mode, so that the result can take part in a loss
+    # made outside inference mode, so that the result can be used in a loss
     result = cropped.clamp(0, 1) if clip else cropped.clone()
     return result if image.dim() == 4 else result[0]
 
@@ -127,16 +127,16 @@ def restore_photo(
     overlap: int | None = None,
     progress: Progress | None = None,
 ) -> Photo:
-    """Return the photograph restored, with the depth, profile and EXIF data of its file.
+    """Return the restored photograph, with the bit depth, profile and EXIF data of its file.
 
-    A gray photograph is restored as three equal channels, whose mean is written. The
-    transparency is kept; super-resolution enlarges it with the cubic kernel.
+    A grayscale photograph is restored as three equal channels, whose mean is written.
+    Transparency is kept; super-resolution enlarges it with the bicubic kernel.
     The parameters are those of `restore`.
 
     Raises
     ------
     RestoreError
-        As `restore`, or if the network takes anything but three channels.
+        As for `restore`, or if the network does not take three channels.
     """
     channels = getattr(getattr(model, "settings", None), "inp_channels", 3)
     if channels != 3:
@@ -154,7 +154,7 @@ def restore_photo(
 
 
 class _Counted:
-    """Calls the network where its weights are, and reports each call."""
+    """Calls the network on the device of its weights and reports each call."""
 
     def __init__(self, model: Restorer, total: int, progress: Progress | None) -> None:
         self.model, self.total, self.progress = model, total, progress
@@ -172,7 +172,7 @@ class _Counted:
 
 
 def _ensemble(model: _Counted, part: Tensor, members: int) -> Tensor:
-    """Average over flips, then over flips of the transpose, as a running mean."""
+    """Average over flips, then over flips of the transposed image, as a running mean."""
     if members == 1:
         return model(part)
     mean: Tensor | None = None
@@ -181,14 +181,14 @@ def _ensemble(model: _Counted, part: Tensor, members: int) -> Tensor:
         seen = part.flip(flips)
         restored = model(seen.mT if transposed else seen)
         restored = (restored.mT if transposed else restored).flip(flips)
-        # a running mean returns equal members unchanged, to the last bit
+        # a running mean leaves equal members unchanged to the last bit
         mean = restored if mean is None else mean + (restored - mean) / (member + 1)
     assert mean is not None
     return mean
 
 
 def _tiling(model: Restorer, padded: Tensor, tile: Tile, overlap: int | None) -> tuple[int, int]:
-    """Return the side of a tile and what neighbours share, in pixels of the input."""
+    """Return the tile size and the overlap of neighbours, in input pixels."""
     multiple, whole = model.size_multiple, max(padded.shape[-2:])
     if tile == "auto":
         tile = fitting_tile(model, padded)

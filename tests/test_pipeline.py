@@ -12,7 +12,10 @@ from typing import Any
 
 import nbformat
 import pytest
+import toc
 import yaml
+
+from eamamba.config import load_settings
 
 ROOT = Path(__file__).parents[1]
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
@@ -70,10 +73,23 @@ def test_a_task_is_named_in_few_places(name: str) -> None:
     assert len([line for line in lines if re.search(rf"\b{name}\b", line)]) <= 3
 
 
-def test_every_task_has_a_chapter() -> None:
-    text = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "book").glob("*.md"))
-    sections = re.findall(r"```\{include\} results/(\w+)/section.md", text)
-    assert sorted(sections) == sorted(TASKS)
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_has_a_chapter(name: str) -> None:
+    chapter = ROOT / "book" / "tasks" / f"{PARAMS['tasks'][name]['chapter']}.md"
+    sections = f"```{{include}} /results/{name}/section.md"
+    assert chapter.read_text(encoding="utf-8").count(sections) == 1
+
+
+def test_every_executed_notebook_is_a_page_of_the_contents() -> None:
+    written = (ROOT / "book" / "_toc.yml").read_text(encoding="utf-8")
+    assert written == toc.toc(load_settings(ROOT / "params.yaml", "laptop")), "run make book"
+    made = {
+        STAGES[stage]["cmd"].split()[2].replace("${key}", key).replace("${profile}/", "")
+        for stage in BY_NOTEBOOK
+        for key in OF[stage] or [""]
+    }
+    listed = {f"{page}.ipynb" for page in re.findall(r"file: (results/\S+)", written)}
+    assert listed == made
 
 
 @pytest.mark.parametrize("stage", list(STAGES))
@@ -168,11 +184,11 @@ def test_stage_depends_on_the_modules_of_its_notebook(stage: str) -> None:
 
 def test_book_depends_on_every_page() -> None:
     pages = {p.relative_to(ROOT).as_posix() for p in (ROOT / "book").glob("*.*")}
-    assert pages <= set(paths_of("book", "deps"))
+    assert pages - {"book/_toc.yml"} <= set(paths_of("book", "deps"))
 
 
 def test_pages_hold_no_scores_typed_by_hand() -> None:
-    for page in (ROOT / "book").glob("*.md"):
+    for page in (ROOT / "book").rglob("*.md"):
         text = page.read_text(encoding="utf-8")
         typed = re.findall(r"\d+[.,]\d+\s*(?:dB|M\b|GFLOPs|%)", text)
         assert not typed, f"{page.name}: {typed}"

@@ -33,7 +33,6 @@ from eamamba.report.tables import (
     headline_table,
     markdown,
     photograph_table,
-    settings_table,
 )
 
 PACKAGE_PROFILE = "pretrained"
@@ -72,8 +71,8 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     settings = load_settings(root / "params.yaml", profile)
     source = root / "results" / profile
     stages = ["profiling/complexity.csv", "scan_orders/all_around.png", "photographs/training.jpg"]
-    stages += [f"{task}/metrics.json" for task in settings.tasks]
-    stages += [f"ablations/{variant}/metrics.json" for variant in settings.ablations]
+    folders = [*settings.tasks, *(f"ablations/{variant}" for variant in settings.ablations)]
+    stages += [f"{name}/{file}" for name in folders for file in ("settings.yaml", "metrics.json")]
     missing = [stage for stage in stages if not (source / stage).is_file()]
     if missing:
         raise ResultsError(f"{source} lacks {', '.join(missing)}; run the pipeline: dvc repro")
@@ -127,8 +126,6 @@ def _write_task(root: Path, target: Path, settings: TaskSettings) -> dict[str, s
     """Write the section and the tables of a task; return its numbers for the text."""
     folder, task = target / settings.task, settings.task
     metrics = _metrics(folder)
-    everything = settings.model_dump(mode="json", exclude={"task", "profile", "title", "chapter"})
-    _write(folder / "settings.md", settings_table(everything))
     paper = pd.read_csv(root / "data" / "paper" / "paper_results.csv")
     measured = _with_package(root, settings, metrics)
     _write(folder / "all_scores.md", score_table(measured, paper, task))
@@ -215,8 +212,6 @@ def _write_ablations(root: Path, folder: Path, settings: Settings) -> None:
         reported = reported_table(paper, study, {name: titles[name] for name in names})
         if reported is not None:
             _write(folder / f"{study}_reported.md", reported)
-    recipe = settings.ablations[base].model_dump(mode="json", include={"model", "training"})
-    _write(folder / "settings.md", settings_table(recipe))
     conditions = scores(_metrics(folder / base))["condition"].tolist()
     save(psnr_by_cost(rows, middle(conditions)), folder / "psnr_by_cost.png")
 

@@ -1,6 +1,6 @@
 """Write ``book/_toc.yml``: the fixed pages, and those of every task and variant of params.yaml.
 
-    python book/_extensions/toc.py
+python book/_extensions/toc.py
 """
 
 from __future__ import annotations

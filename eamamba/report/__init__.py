@@ -38,7 +38,6 @@ from eamamba.report.tables import (
     headline_table,
     markdown,
     photograph_table,
-    settings_table,
 )
 
 __all__ = [
@@ -65,7 +64,6 @@ __all__ = [
     "scan_paths",
     "score_table",
     "scores",
-    "settings_table",
     "summary",
     "training_curve",
 ]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 
 from eamamba.report.scores import REPORTED
@@ -90,31 +87,6 @@ def photograph_table(manifest: pd.DataFrame) -> pd.DataFrame:
             "By, licence": credit,
         }
     )
-
-
-def settings_table(settings: Mapping[str, Any]) -> pd.DataFrame:
-    """Flatten nested settings into rows of name and value."""
-    rows: list[dict[str, str]] = []
-    waiting = list(settings.items())
-    while waiting:
-        name, value = waiting.pop(0)
-        if isinstance(value, Mapping):
-            waiting = [(f"{name}.{key}", inner) for key, inner in value.items()] + waiting
-        else:
-            rows.append({"Setting": f"`{name}`", "Value": _in_words(value)})
-    return pd.DataFrame(rows)
-
-
-def _in_words(value: Any) -> str:
-    """Format a setting without Python's brackets and quotes."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_in_words(inner)}" for key, inner in value.items())
-    if isinstance(value, list | tuple):
-        separator = "; " if any(isinstance(inner, Mapping) for inner in value) else ", "
-        return separator.join(_in_words(inner) for inner in value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "–" if value is None else str(value)
 
 
 def formatted(table: pd.DataFrame, columns: dict[str, tuple[str, str]]) -> pd.DataFrame:

@@ -5,7 +5,7 @@
 Plain papermill only warns of a parameter that the notebook does not have; here it is an
 error. What a notebook writes to standard error (progress bars) goes to the terminal and not
 into the executed notebook, which also carries no times, versions or random identifiers: two
-runs give the same bytes. So that they do on any number of cores, a notebook computes with one
+runs give the same bytes. Its results go beside its executed copy. So that they do on any number of cores, a notebook computes with one
 thread, unless OMP_NUM_THREADS says otherwise; the cores are for other tasks.
 """
 
@@ -65,6 +65,7 @@ def main() -> None:
     arguments = parser.parse_args()
     parameters = dict(arguments.p)
     check_parameters(arguments.notebook, parameters)
+    os.environ["EAMAMBA_OUTPUT"] = str(arguments.executed.resolve().parent)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")
     logging.getLogger("papermill").setLevel(logging.WARNING)

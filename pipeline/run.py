@@ -5,8 +5,9 @@
 Plain papermill only warns of a parameter that the notebook does not have; here it is an
 error. What a notebook writes to standard error (progress bars) goes to the terminal and not
 into the executed notebook, which also carries no times, versions or random identifiers: two
-runs give the same bytes. Its results go beside its executed copy. So that they do on any number of cores, a notebook computes with one
-thread, unless OMP_NUM_THREADS says otherwise; the cores are for other tasks.
+runs give the same bytes. So that they do on any number of cores, a notebook computes with one
+thread, unless OMP_NUM_THREADS says otherwise; the cores are for other tasks. What it writes goes
+beside its executed copy.
 """
 
 from __future__ import annotations

@@ -60,7 +60,26 @@ def run_alone(name: str, **parameters: str) -> nbformat.NotebookNode:
 
 
 def test_every_stage_notebook_is_tried_below() -> None:
-    assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == {*WRITES}
+    assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == {*WRITES, "tour"}
+
+
+@pytest.mark.slow
+def test_the_tour_runs_and_shows_what_it_promises(project: Path) -> None:
+    cells = run_alone("tour").cells
+    shown = {cell.id: out for cell in cells if cell.cell_type == "code" for out in cell.outputs}
+    kinds = {name: list(out["data"])[-1] for name, out in shown.items() if "data" in out}
+    assert kinds == {
+        "restore": "text/html",
+        "truth": "image/png",
+        "scan": "text/html",
+        "trail": "image/png",
+        "heads": "image/png",
+        "field": "image/png",
+    }
+    words = shown["operator"]["text"].split(": ")
+    assert words[0] == "largest difference"
+    assert float(words[1]) < 1e-5
+    assert not (project / "results").exists(), "the tour writes nothing"
 
 
 @pytest.mark.slow

@@ -32,6 +32,7 @@ from eamamba.report.scores import (
     score_table,
     scores,
 )
+from eamamba.report.sliders import before_after, scan_slider
 from eamamba.report.tables import (
     HEADLINE,
     complexity_table,
@@ -42,6 +43,7 @@ from eamamba.report.tables import (
 
 __all__ = [
     "HEADLINE",
+    "before_after",
     "comparison",
     "complexity_by_kind",
     "complexity_by_size",
@@ -62,6 +64,7 @@ __all__ = [
     "receptive_field",
     "save",
     "scan_paths",
+    "scan_slider",
     "score_table",
     "scores",
     "summary",

@@ -21,7 +21,7 @@ NOTEBOOKS = ROOT / "notebooks"
 TASK = "denoise_gaussian"
 WRITES = {
     "ablation": ("ablations/all_around", {"complexity.csv", "model.safetensors", "training.csv"}),
-    "data": (TASK, {"data.csv", "degradation.jpg"}),
+    "data": (TASK, {"training_images.csv", "test_images.csv", "degradation.jpg"}),
     "evaluate": (TASK, {"metrics.json", "scores.md", "summary.jpg", "training_curve.png"}),
     "photographs": ("photographs", {"held_out.jpg", "training.jpg"}),
     "profiling": ("profiling", {"complexity.csv", "complexity_by_kind.png"}),

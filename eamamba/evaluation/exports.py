@@ -45,8 +45,10 @@ class Export:
         image.parent.mkdir(parents=True, exist_ok=True)
         write_image(image, restored)
 
-    def close(self) -> None:
-        """Write what can be written only as a whole."""
+    def close(self, *, whole: bool = True) -> None:
+        """Write what can be written only as a whole, if all images were added."""
+        if not whole:
+            return
         import scipy.io  # for MATLAB files only: it is slow to load
 
         for benchmark, blocks in self._blocks.items():

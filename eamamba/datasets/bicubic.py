@@ -123,6 +123,6 @@ def _in_one_folder(root: Path, scale: Scale, strict: bool) -> PairedImages:
         for kind in ("LR", "HR")
     )
     if others := len(files) - len(low) - len(high):
-        notes.append(f"{folder}: skipped {others} images of other names")
+        notes.append(f"{folder}: skipped {others} image(s) of other names")
     pairs = _matched(low, high, scale, problems)
     return PairedImages(root, pairs, problems, notes=notes, strict=strict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +92,7 @@ def evaluate(
     export : Path, optional
         Folder for the restored images, as `Export` writes them.
     progress : bool
-        Show a progress bar on standard error.
+        Show a progress bar on standard error, and what cannot be measured as soon as it is met.
 
     Returns
     -------
@@ -118,7 +119,7 @@ def evaluate(
     reuse_large_blocks()
     _check_fit(model, settings)
     written = None if export is None else Export(export, settings.data.layout)
-    table = _Table(settings)
+    table = _Table(settings, progress)
     for case in tqdm(cases(settings, table.fail), f"{settings.task}: images", disable=not progress):
         try:
             example = _restored(model, settings, case)
@@ -140,9 +141,10 @@ def evaluate(
 
 
 class _Table:
-    """What is measured and what cannot be, image by image."""
+    """What is measured and what cannot be, image by image; the latter is said at once if asked."""
 
-    def __init__(self, settings: TaskSettings) -> None:
+    def __init__(self, settings: TaskSettings, say: bool) -> None:
+        self.say = say
         self.rows: list[dict[str, Any]] = []
         self.failures: dict[tuple[str, str], str] = {}
         self.scores: dict[str, dict[str, list[Scores]]] = {
@@ -160,6 +162,8 @@ class _Table:
         where = {"benchmark": benchmark, "image": image, "condition": condition}
         self.rows.append(where | {"problem": problem})
         self.failures[benchmark, image] = problem
+        if self.say:  # a test may take hours, and this may be worth stopping it
+            tqdm.write(f"note: {benchmark} {image}".rstrip() + f": {problem}", file=sys.stderr)
 
     def csv(self) -> str:
         table = pd.DataFrame(self.rows)

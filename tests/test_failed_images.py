@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,20 @@ def test_tiny_photographs_are_named_under_every_degradation(kind: str, tmp_path:
         evaluate(Enlarge(scale), settings, tmp_path, progress=False)
     for means in json.loads((tmp_path / "metrics.json").read_text())["Own"].values():
         assert means["images"] == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text there")
+def test_a_name_that_is_no_text_does_not_end_an_evaluation(tmp_path: Path) -> None:
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for name in ("a\udcff.png", "b\udcff.png"):
+        write_image(folder / name, picture())
+    damage(folder / "b\udcff.png")
+    settings = task("denoise_gaussian", benchmarks={"Own": str(folder)})
+    with pytest.raises(EvaluationError, match="1 of 2 "):
+        evaluate(Enlarge(), settings, tmp_path, progress=False)
+    table = pd.read_csv(tmp_path / "per_image.csv")
+    assert table["image"].tolist() == [*["a\\udcff.png"] * 3, "b\\udcff.png"]
 
 
 def test_a_missing_benchmark_does_not_end_the_others(tmp_path: Path) -> None:

@@ -129,7 +129,8 @@ def evaluate(
         table.add(case, example.scores)
         if written:
             written.add(case, example.restored)
-    write_atomically(output / "per_image.csv", table.csv().encode())
+    # names of files need not be valid text
+    write_atomically(output / "per_image.csv", table.csv().encode(errors="backslashreplace"))
     metrics = table.metrics()
     text = json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_atomically(output / "metrics.json", text.encode())

@@ -17,6 +17,7 @@ from eamamba.cli.choices import (
     SettingsOption,
     WeightsOption,
     choose_device,
+    name_other_task,
     project_settings,
 )
 from eamamba.config import EAMambaSettings
@@ -80,14 +81,22 @@ def evaluate(
 
     chosen = project_settings(profile, settings).task(task)
     folder = output or paths.results(chosen.profile, task)
-    model = _load(weights or f"{chosen.profile}/{task}", device)
-    metrics = evaluation.evaluate(model, chosen, folder, export=export)
+    model = _load(weights or f"{chosen.profile}/{task}", device, task)
+    failed: evaluation.EvaluationError | None = None
+    try:
+        metrics = evaluation.evaluate(model, chosen, folder, export=export)
+    except evaluation.EvaluationError as error:
+        if not error.metrics:
+            raise
+        metrics, failed = error.metrics, error
     typer.echo(chosen.evaluation.protocol.name)
     for benchmark, conditions in metrics.items():
         for condition, means in conditions.items():
             shown = (f"{name} {'-' if v is None else f'{v:.4g}'}" for name, v in means.items())
             typer.echo(f"{benchmark}, {condition}: {', '.join(shown)}")
     typer.echo(f"written to {folder / 'metrics.json'} and per_image.csv")
+    if failed:
+        raise failed
 
 
 def profile(
@@ -136,7 +145,7 @@ def erf(
     if output.suffix.lower() != ".png":
         raise CommandError(f"{output}: expected a file ending in .png")
     chosen = project_settings(profile, settings).task(task)
-    model = _load(weights or f"{chosen.profile}/{task}", device)
+    model = _load(weights or f"{chosen.profile}/{task}", device, task)
     images = receptive_field.network_inputs(chosen)
     fields = {
         name: receptive_field.effective_receptive_field(model, images, name).numpy()
@@ -145,7 +154,9 @@ def erf(
     typer.echo(f"written to {report.save(report.receptive_field(fields), output)}")
 
 
-def _load(weights: str, device: str) -> Network:
-    from eamamba.checkpoint import load_model
+def _load(weights: str, device: str, task: str) -> Network:
+    from eamamba.checkpoint import find_weights, load_model
 
-    return load_model(weights, choose_device(device))
+    file = find_weights(weights)
+    name_other_task(file, task)
+    return load_model(file, choose_device(device))

@@ -21,6 +21,9 @@ Progress = Callable[[int, int], None]
 Tile = int | Literal["auto"] | None
 SelfEnsemble = bool | Literal[0, 4, 8]
 OVERLAP = 32
+# What tells other kinds of images: noise takes no pixel as far above 1, and no usual picture has
+# as many channels.
+_BRIGHTEST, _MOST_CHANNELS = 4.0, 16
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 
 
@@ -89,10 +92,10 @@ def restore(
     Raises
     ------
     RestoreError
-        If the image is no floating tensor of that shape or is empty, the tiles or the
-        ensemble make no sense, or the memory does not suffice.
+        If the image is no floating tensor of that shape, is empty or not in [0, 1] by far, the
+        tiles or the ensemble make no sense, or the memory does not suffice.
     """
-    _check(image)
+    _check(model, image)
     batch = image if image.dim() == 4 else image[None]
     height, width = batch.shape[-2:]
     members = _members(self_ensemble)
@@ -213,13 +216,34 @@ def _members(self_ensemble: SelfEnsemble) -> int:
     return members
 
 
-def _check(image: Tensor) -> None:
-    if image.dim() not in (3, 4) or math.prod(image.shape) == 0:
+def _check(model: Restorer, image: object) -> None:
+    """Name what is commonly given in the place of (c, h, w) in [0, 1]."""
+    if not isinstance(image, Tensor):
+        kind = type(image).__name__
+        raise RestoreError(f"expected an image as a floating tensor (c, h, w), got {kind}")
+    shape = tuple(image.shape)
+    if len(shape) not in (3, 4) or math.prod(shape) == 0:
+        raise RestoreError(f"expected an image (c, h, w) or (batch, c, h, w), got shape {shape}")
+    channels = getattr(getattr(model, "settings", None), "inp_channels", None)
+    misplaced = shape[-1] == channels if channels else shape[-1] in (1, 3, 4)
+    if misplaced and (shape[-3] != channels if channels else shape[-3] > _MOST_CHANNELS):
+        order = "2, 0, 1" if len(shape) == 3 else "0, 3, 1, 2"
         raise RestoreError(
-            f"expected an image (c, H, W) or (batch, c, H, W), got shape {tuple(image.shape)}"
+            f"got shape {shape}, which looks like (h, w, c); expected (c, h, w), such as "
+            f"image.permute({order})"
         )
+    if channels and shape[-3] != channels:
+        raise RestoreError(f"this network takes {channels} channels, got shape {shape}")
     if not image.is_floating_point():
-        raise RestoreError(f"expected a floating image in [0, 1], got {image.dtype}")
+        hint = ", such as image / 255" if image.dtype == torch.uint8 else ""
+        raise RestoreError(f"expected a floating image in [0, 1]{hint}, got {image.dtype}")
+    highest = float(image.max())
+    if highest > _BRIGHTEST:
+        white = 255 if highest < 256 else 65535
+        raise RestoreError(
+            f"expected values in [0, 1], got up to {highest:g}; an image from 0 to {white} needs "
+            f"image / {white}"
+        )
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -8,9 +8,11 @@ import struct
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from image_files import random_samples, saved, tiff
 from PIL import Image, ImageOps
 
@@ -95,7 +97,7 @@ def test_deep_tiff_files_are_read_exactly(tmp_path: Path, name: str) -> None:
     assert (photo.alpha is not None) is (channels in (2, 4))
     if photo.alpha is not None:
         np.testing.assert_allclose(photo.alpha[0] * 65535, expected[..., -1], atol=0.01)
-    assert bool(photo.notes) is ("float" in name or "double" in name)
+    assert bool(photo.notes) is name.startswith(("float", "double", "bigtiff"))
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -174,6 +176,8 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "float NaN": (lambda: tiff(np.full((4, 4), np.nan, np.float32), "minisblack"), "nan"),
     "CMYK 16": (cmyk16, "SEPARATED with 16 bits; convert it to RGB"),
     "Lab 16": (lambda: tiff(RGB, "cielab"), "CIELAB with 16 bits"),
+    "inks": (lambda: tiff(RGBA.astype(np.uint8), "separated", planarconfig="contig",
+                          extratags=[(332, "H", 1, 2, True)]), "other inks than CMYK"),
     "raw": (lambda: tiff(GRAY[..., 0], 32803), "CFA"),
     "extra": (lambda: tiff(RGBA, extrasamples=["unspecified"]), "4 channels, expected 3"),
     "extras": (lambda: tiff(random_samples(9, 9, 6)), "6 channels, expected 3"),
@@ -245,6 +249,33 @@ def test_orientation_of_tiff_files(tmp_path: Path, kind: str, orientation: int) 
         content = tiff(samples, extratags=[(274, "H", 1, orientation, True)])
     photo = read(tmp_path, content)
     np.testing.assert_allclose(photo.rgb.permute(1, 2, 0) * 255, expected, atol=0.01)
+
+
+@pytest.mark.parametrize("kind", ["deep", "shallow"])
+@pytest.mark.parametrize("first", [False, True])
+def test_a_thumbnail_is_no_page(tmp_path: Path, kind: str, first: bool) -> None:
+    subfile_types = [int(is_thumbnail) for is_thumbnail in (first, not first)]
+    buffer = io.BytesIO()
+    if kind == "deep":
+        expected = RGB.astype(int)
+        with tifffile.TiffWriter(buffer) as file:
+            for number in subfile_types:
+                part = RGB[::4, ::4] if number else RGB
+                file.write(part, photometric="rgb", subfiletype=number, metadata=None)
+    else:
+        whole = COLOURS_8.quantize(16)
+        expected = np.asarray(whole.convert("RGB")).astype(int) * 257
+        pages = [whole.resize((9, 6)) if number else whole for number in subfile_types]
+        pages[1].encoderinfo = {"tiffinfo": {254: subfile_types[1]}}
+        options: dict[str, Any] = {"tiffinfo": {254: subfile_types[0]}, "compression": "tiff_lzw"}
+        pages[0].save(buffer, "TIFF", save_all=True, append_images=pages[1:], **options)
+    photo = read(tmp_path, buffer.getvalue())
+    np.testing.assert_allclose(photo.rgb.permute(1, 2, 0) * 65535, expected, atol=0.01)
+
+
+def test_a_raw_photograph_is_refused(tmp_path: Path) -> None:
+    content = tiff(np.asarray(COLOURS_8), subfiletype=1)
+    assert "a raw photograph?" in refusal(tmp_path, content)
 
 
 def exif_of(orientation: int) -> Image.Exif:

@@ -83,8 +83,7 @@ def restore(
         file = choose_weights(task, weights, profile)
         model = load_model(file, choose_device(device))
         typer.echo(f"weights: {file}")
-        side: Tile = "auto" if tile is None else tile
-        succeeded = [_try_one(model, job, self_ensemble, side) for job in jobs]
+        succeeded = [_try_one(model, job, self_ensemble, tile or "auto") for job in jobs]
         if all(succeeded) and not failures:
             return
     raise typer.Exit(2)

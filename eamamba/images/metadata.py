@@ -112,12 +112,11 @@ def _entries(file: bytearray) -> Iterator[tuple[int, int]]:
         yield struct.unpack_from(order + "H", file, place)[0], place
 
 
-def read_tiff_exif(content: bytes) -> tuple[bytes | None, int]:
-    """Return the EXIF block of a TIFF file, without pixel layout, and the orientation."""
+def read_tiff_exif(content: bytes) -> bytes | None:
+    """Return the EXIF block of a TIFF file, without pixel layout and orientation."""
     try:
         exif = Image.Exif()
         exif.load(content)
-        orientation = exif.get(ExifTags.Base.Orientation, 1)
         photo = Image.Exif()
         for tag in DESCRIPTIVE_TAGS & exif.keys():
             # descriptions of tifffile and ImageJ are of the pixels of this one file
@@ -127,9 +126,9 @@ def read_tiff_exif(content: bytes) -> tuple[bytes | None, int]:
                 photo[tag] = text.encode("latin-1") if isinstance(text, str) else text
         for pointer, directory in exif_directories(exif).items():
             photo[pointer] = directory
-        return (photo.tobytes() if photo else None), orientation
+        return photo.tobytes() if photo else None
     except Exception:  # damaged metadata: the pixels are still good
-        return None, 1
+        return None
 
 
 def exif_directories(exif: Image.Exif) -> dict[int, dict[int, Any]]:

@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
 
 # Values of tags, from TIFF 6.0 and its supplements.
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
-_COLOUR_CHANNELS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, 3: 1, 5: 4, 6: 3, 8: 3}
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED, _YCBCR, _LAB = 0, 1, 2, 3, 5, 6, 8
+_COLOUR_CHANNELS = {
+    **{_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _PALETTE: 1},
+    **{_RGB: 3, _SEPARATED: 4, _YCBCR: 3, _LAB: 3},
+}
+_INK_SET_TAG, _CMYK = 332, 1
 _UNSIGNED, _FLOATING = 1, 3
 _PREMULTIPLIED, _ALPHA = 1, 2
 _PLANES = 2
@@ -51,16 +55,18 @@ def decode_tiff(content: bytes) -> Decoded:
         plain = bits >= 8 and page.photometric <= _RGB
         samples = _tifffile_samples(page) if plain else None
         if samples is None and bits <= 8:
-            return _decode_with_pillow(content, about)
+            return _decode_with_pillow(page, content, about)
         if samples is None:
             samples = _decode_with_opencv(page, content, extra)
-    white = {"f": 1.0}.get(samples.dtype.kind, 2.0**bits - 1)
-    notes: tuple[str, ...] = ()
-    if samples.dtype.kind == "f":
+    is_float = samples.dtype.kind == "f"
+    if is_float:
         _check_range(samples)
-        notes = ("floating-point samples kept with 16 bits",)
+    white = 1.0 if is_float else 2.0**bits - 1
+    notes: tuple[str, ...] = ("floating-point samples kept with 16 bits",) if is_float else ()
+    if file.is_bigtiff:  # which Pillow cannot read EXIF data of
+        notes += ("BigTIFF without its EXIF data",)
     samples = _straightened(samples, white, extra, page.photometric == _WHITE_IS_ZERO)
-    return Decoded(samples, white, max(8, min(bits, 16)), about, notes=notes)
+    return Decoded(samples, white, min(bits, 16), about, notes=notes)
 
 
 def _only_page(file: TiffFile) -> TiffPage:
@@ -86,7 +92,9 @@ def _check_layout(page: TiffPage) -> tuple[int, int]:
     (bits,), (kind,) = depths, kinds
     known = bits in range(1, 9) or bits == 16
     if not (known if kind == _UNSIGNED else kind == _FLOATING and bits in (16, 32, 64)):
-        name = {_UNSIGNED: "unsigned", 2: "signed", _FLOATING: "floating"}.get(kind, "complex")
+        name = {_UNSIGNED: "unsigned", 2: "signed", _FLOATING: "floating", 4: "untyped"}.get(
+            kind, "complex"
+        )
         raise ImageError(
             f"{bits}-bit {name} samples; expected unsigned with up to 8 or with 16 bits, or "
             "floating from 0 to 1; convert it first"
@@ -96,6 +104,8 @@ def _check_layout(page: TiffPage) -> tuple[int, int]:
     if colour not in _COLOUR_CHANNELS or (deep and colour > _RGB):
         name = getattr(page.photometric, "name", str(colour))
         raise ImageError(f"TIFF in the colours {name} with {bits} bits; convert it to RGB first")
+    if colour == _SEPARATED and _tag(page, _INK_SET_TAG, _CMYK) != _CMYK:
+        raise ImageError("TIFF in other inks than CMYK; convert it to RGB first")
     channels = _COLOUR_CHANNELS[colour]
     spare = page.samplesperpixel - channels
     # some programs do not say what a fourth channel is; it is transparency then
@@ -116,7 +126,6 @@ def _check_whole(page: TiffPage, size: int) -> None:
 
 
 def _read_metadata(page: TiffPage, content: bytes) -> Metadata:
-    exif, orientation = read_tiff_exif(content)
     xmp = _tag(page, _XMP_TAG, None)
     unit = _tag(page, 296, _INCH)
     dpi = None
@@ -125,9 +134,9 @@ def _read_metadata(page: TiffPage, content: bytes) -> Metadata:
         x, y = (_tag(page, tag, (0, 1)) for tag in (282, 283))
         dpi = usable_dpi(*(per_inch * part[0] / (part[1] or 1) for part in (x, y)))
     return Metadata(
-        orientation,
+        _tag(page, _ORIENTATION_TAG, 1),
         _tag(page, _PROFILE_TAG, None),
-        exif,
+        read_tiff_exif(content),
         upright_xmp(xmp.encode() if isinstance(xmp, str) else xmp),
         dpi,
     )
@@ -136,7 +145,7 @@ def _read_metadata(page: TiffPage, content: bytes) -> Metadata:
 def _tifffile_samples(page: TiffPage) -> np.ndarray | None:
     """Return (H, W, channels) as they stand in the file, or None if a codec is missing."""
     try:
-        samples = page.asarray()
+        samples = page.asarray(maxworkers=1)
     except (ImportError, ValueError) as error:
         if isinstance(error, ValueError) and "imagecodecs" not in str(error):
             raise
@@ -147,8 +156,9 @@ def _tifffile_samples(page: TiffPage) -> np.ndarray | None:
     return samples.reshape(shape)
 
 
-def _decode_with_pillow(content: bytes, about: Metadata) -> Decoded:
+def _decode_with_pillow(page: TiffPage, content: bytes, about: Metadata) -> Decoded:
     image = open_with_pillow(content, "TIFF")
+    image.seek(page.index)
     image.load()  # which turns the picture of a TIFF file upright
     return decode_8_bit(image, dataclasses.replace(about, orientation=1))
 
@@ -159,7 +169,7 @@ def _decode_with_opencv(page: TiffPage, content: bytes, extra: int) -> np.ndarra
     chunky = page.planarconfig != _PLANES or page.samplesperpixel == 1
     plain_alpha = not extra or (extra == _ALPHA and page.photometric == _RGB)
     samples = None
-    if page.compression == _LZW and simple and chunky and plain_alpha:
+    if page.compression == _LZW and page.index == 0 and simple and chunky and plain_alpha:
         samples = _opencv_samples(page, content)
     if samples is None:
         predictor = " and predictor 3" if page.predictor == _FLOATING_PREDICTOR else ""

@@ -238,3 +238,12 @@ def test_what_cannot_be_held_is_told_before_the_work(
         status, _, errors = run("restore", "clear.png", "-w", weights, "-o", place, "--overwrite")
         assert status == 2
         assert "cannot write the file (Permission denied)" in one_error(errors)
+
+
+@pytest.mark.usefixtures("weights")
+def test_warnings_of_pillow_are_not_shown(
+    run: Run, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture(project / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 9 * 12 - 1)
+    assert run("restore", "a.png", *DENOISE, "out.png")[0::2] == (0, "")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from image_files import SRGB_PROFILE, camera_exif, gray_profile, png, png_chunk, saved
+from image_files import SRGB_PROFILE, camera_exif, gray_profile, png, png_chunk, saved, tiff
 from PIL import ExifTags, Image
 
 from eamamba.images import ImageError, Photo, check_place, check_target, read_photo, write_photo
@@ -75,6 +75,25 @@ def test_the_thumbnail_of_the_picture_as_it_was_is_left_out(tmp_path: Path) -> N
     exif = Image.Exif()
     exif.load(read_photo(tmp_path / "a.jpg").exif or b"")
     assert not exif.get_ifd(ExifTags.IFD.IFD1)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG", "TIFF", "TIFF 16", "TIFF LZW"])
+def test_orientation_in_xmp_alone_is_followed_once(tmp_path: Path, kind: str) -> None:
+    image = Image.new("RGB", (6, 4))
+    tag = [(700, "B", len(XMP), XMP, True)]
+    packet = png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP)
+    makers = {
+        "PNG": lambda: png([bytes(18)] * 4, 6, 8, 2, packet),
+        "TIFF": lambda: tiff(np.zeros((4, 6, 3), np.uint8), extratags=tag),
+        "TIFF 16": lambda: tiff(np.zeros((4, 6, 3), np.uint16), extratags=tag),
+        "TIFF LZW": lambda: saved(image, "TIFF", compression="tiff_lzw", tiffinfo={700: XMP}),
+    }
+    path = tmp_path / "photo"
+    path.write_bytes(makers.get(kind, lambda: saved(image, kind, xmp=XMP))())
+    photo = read_photo(path)
+    assert photo.rgb.shape == (3, 6, 4)
+    write_photo(tmp_path / "again.png", photo)
+    assert read_photo(tmp_path / "again.png").rgb.shape == (3, 6, 4)
 
 
 def test_pixels_per_centimetre(tmp_path: Path) -> None:

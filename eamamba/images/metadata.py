@@ -30,7 +30,7 @@ DESCRIPTIVE_TAGS = frozenset(
     }
 )
 _XMP_ORIENTATION = re.compile(
-    rb"""\s*tiff:Orientation\s*=\s*(["'])\d\1|<tiff:Orientation>\s*\d\s*</tiff:Orientation>"""
+    rb"""\s*tiff:Orientation\s*=\s*["'](\d)["']|<tiff:Orientation>\s*(\d)\s*</tiff:Orientation>"""
 )
 # Colour spaces of ICC profiles (bytes 16 to 20) that cannot describe a picture of such channels.
 _MISFITS = {False: (b"GRAY", b"CMYK", b"Lab "), True: (b"CMYK", b"Lab ")}
@@ -146,6 +146,12 @@ def exif_directories(exif: Image.Exif) -> dict[int, dict[int, Any]]:
 def upright_xmp(packet: bytes | None) -> bytes | None:
     """Return an XMP packet without its orientation, which readers may follow a second time."""
     return _XMP_ORIENTATION.sub(b"", packet) if packet else None
+
+
+def xmp_orientation(packet: bytes | None) -> int:
+    """Return the orientation that an XMP packet gives; 1 if it gives none."""
+    found = _XMP_ORIENTATION.search(packet or b"")
+    return int(found[1] or found[2]) if found else 1
 
 
 def usable_dpi(x: float, y: float) -> tuple[float, float] | None:

@@ -12,7 +12,13 @@ import numpy as np
 
 from eamamba.images.colours import SEVERAL_PICTURES, check_size, decode_8_bit, open_with_pillow
 from eamamba.images.decoded import Decoded
-from eamamba.images.metadata import Metadata, read_tiff_exif, upright_xmp, usable_dpi
+from eamamba.images.metadata import (
+    Metadata,
+    read_tiff_exif,
+    upright_xmp,
+    usable_dpi,
+    xmp_orientation,
+)
 from eamamba.images.photo import ImageError
 
 if TYPE_CHECKING:
@@ -126,7 +132,8 @@ def _check_whole(page: TiffPage, size: int) -> None:
 
 
 def _read_metadata(page: TiffPage, content: bytes) -> Metadata:
-    xmp = _tag(page, _XMP_TAG, None)
+    packet = _tag(page, _XMP_TAG, None)
+    xmp = packet.encode() if isinstance(packet, str) else packet
     unit = _tag(page, 296, _INCH)
     dpi = None
     if unit in (_INCH, _CENTIMETRE):
@@ -134,10 +141,10 @@ def _read_metadata(page: TiffPage, content: bytes) -> Metadata:
         x, y = (_tag(page, tag, (0, 1)) for tag in (282, 283))
         dpi = usable_dpi(*(per_inch * part[0] / (part[1] or 1) for part in (x, y)))
     return Metadata(
-        _tag(page, _ORIENTATION_TAG, 1),
+        _tag(page, _ORIENTATION_TAG, xmp_orientation(xmp)),
         _tag(page, _PROFILE_TAG, None),
         read_tiff_exif(content),
-        upright_xmp(xmp.encode() if isinstance(xmp, str) else xmp),
+        upright_xmp(xmp),
         dpi,
     )
 

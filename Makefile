@@ -1,4 +1,4 @@
-# Thin on purpose: every target is one or two plain commands, listed in README.md too.
+# Thin on purpose: every target is one or two plain commands, also listed in README.md.
 SHELL := bash
 PYTHON ?= python3
 VENV := .venv
@@ -14,8 +14,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
-# The stamp holds what the environment was made from, so a changed lock installs again.
-setup: ## create .venv from requirements.lock (and again when that changes)
+# The stamp records what was installed, so a changed lock file triggers a new install.
+setup: ## create .venv from requirements.lock, and update it when that changes
 	@cat requirements.lock pyproject.toml | cmp -s - $(STAMP) || $(MAKE) --no-print-directory install
 
 install:
@@ -28,29 +28,29 @@ install:
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@cat requirements.lock pyproject.toml > $(STAMP)
 
-reproduce: setup ## run the pipeline on all cores: every table, figure and the book
+reproduce: setup ## run the pipeline on all cores: all tables, all figures, the book
 	$(BIN)/python pipeline/reproduce.py
 	@echo "The book: book/_build/html/index.html"
 
-smoke: setup ## run the pipeline with tiny settings, in a clone of the last commit
+smoke: setup ## try the pipeline with tiny settings, in a clone of the last commit
 	scripts/smoke
 
 test: setup ## run the tests
 	$(BIN)/python -m pytest
 
-book: setup ## build the book from the results at hand
+book: setup ## build the book from the existing results
 	dvc repro --single-item --force book
 	@echo "The book: book/_build/html/index.html"
 
-check: setup ## lint, formatting, types
+check: setup ## check linting, formatting and types
 	ruff check .
 	ruff format --check .
 	mypy
 
 BENCHMARKS := scan_cpu network_cpu growth_cpu operators_cpu large_image_cpu scan_gpu network_gpu
-benchmark: setup ## measure this machine (and its GPU); writes results/benchmarks/
+benchmark: setup ## measure this machine and its GPU; writes to results/benchmarks/
 	@for name in $(BENCHMARKS); do echo "$$name"; \
 	  $(BIN)/python benchmarks/$$name.py --csv results/benchmarks/$$name.csv || exit 1; done
 
-lock: ## resolve requirements.lock and environment.yml anew from pyproject.toml
+lock: ## update requirements.lock and environment.yml from pyproject.toml
 	scripts/lock

@@ -1,8 +1,8 @@
-"""A selective scan in plain PyTorch, as fast as eager operations make it: for comparison.
+"""A selective scan in plain PyTorch, as fast as eager operations allow, for comparison.
 
-All chunks of the sequence take their steps at the same time. A first pass starts every
-chunk from 0 and gives what it adds to the state; the states at the borders then follow
-one after the other, and a second pass starts from them and gives y.
+All chunks of the sequence are stepped through in parallel. A first pass starts every chunk from 0
+and computes its contribution to the state. The states at the chunk borders then follow one by one,
+and a second pass starts from them and computes y.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def chunked_scan(
     visits = order.long().T  # (L, K)
 
     def steps(x: Tensor) -> tuple[Tensor, ...]:
-        """Bring (batch, L, K, ·) into visiting order: one (batch, chunks, K, ·) per step."""
+        """Rearrange (batch, L, K, ·) into visiting order: one (batch, chunks, K, ·) per step."""
         x = x[:, visits, heads]
         return x.view(x.shape[0], -1, chunk, *x.shape[2:]).unbind(2)
 
@@ -49,7 +49,7 @@ def _run(
     h: Tensor,
     C: tuple[Tensor, ...] = (),
 ) -> tuple[Tensor, list[Tensor]]:
-    """Return the last state of every chunk and, where C is given, y of every step."""
+    """Return the last state of each chunk and, if C is given, y of each step."""
     y = []
     for t, (Δ, x, B) in enumerate(sequence):
         h = torch.exp(Δ[..., None] * A) * h + x[..., None] * B[..., None, :]

@@ -1,4 +1,4 @@
-"""Timing on a processor and writing the measurements, for the scripts beside this one."""
+"""CPU timing and writing of measurements, shared by the benchmark scripts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 
 
 def best_seconds(function: Callable[[], object], repeats: int) -> float:
-    """Return the shortest of ``repeats`` runs after one to warm up.
+    """Return the shortest of ``repeats`` runs after a warm-up run.
 
-    On one thread it is the processor time, which other programs hardly disturb.
+    On one thread, this is CPU time, which other programs hardly affect.
     """
     clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
     function()
@@ -27,25 +27,28 @@ def best_seconds(function: Callable[[], object], repeats: int) -> float:
 
 
 def mm_gmacs_per_second() -> float:
-    """Return the rate of a large float32 matrix product, in 1e9 multiply-adds per second."""
+    """Return the throughput of a large float32 matrix product, in 1e9 multiply-adds per second."""
     a, b = torch.rand(4096, 1024), torch.rand(1024, 4096)
     return 4096 * 4096 * 1024 / best_seconds(lambda: a @ b, 8) / 1e9
 
 
 def copy_gbytes_per_second() -> float:
-    """Return the rate of a copy too large for any cache: 1e9 bytes read and written per second."""
+    """Return the bandwidth of a copy too large for any cache, in 1e9 bytes per second.
+
+    Bytes read and bytes written both count.
+    """
     source = torch.rand(2**26)
     target = torch.empty_like(source)
     return 2 * source.nbytes / best_seconds(lambda: target.copy_(source), 8) / 1e9
 
 
 def write(table: pd.DataFrame, path: str, digits: int = 5) -> None:
-    """Write a table of measurements as CSV, with the name of the processor in every row."""
+    """Write a table of measurements as CSV, with the name of the CPU in every row."""
     table.assign(processor=_processor()).to_csv(path, index=False, float_format=f"%.{digits}g")
 
 
 def _processor() -> str:
-    described = Path("/proc/cpuinfo")  # Linux; elsewhere Python knows a name
+    described = Path("/proc/cpuinfo")  # on Linux; elsewhere, ask Python
     lines = described.read_text(encoding="utf-8").splitlines() if described.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()

@@ -1,4 +1,4 @@
-"""Timing on a CUDA device, for the scripts beside this one."""
+"""Timing on a CUDA device, shared by the benchmark scripts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Call = Callable[[], object]
 
 
 def device_ms(calls: Sequence[Call], seconds: float = 0.1) -> float:
-    """Return the milliseconds of one call on the device alone: the median replay of a graph.
+    """Return the device time of one call in milliseconds: the median over replays of a graph.
 
-    All calls are captured in one graph, so the gaps between launches are small; give
-    several on different data where one call's data would stay in the cache.
+    All calls are captured in one graph, so the gaps between launches are small. Pass several calls
+    on different data if the data of one call would stay in the cache.
     """
-    for call in calls:  # compiles, and fills caches of the libraries
+    for call in calls:  # compiles kernels and fills library caches
         call()
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
@@ -30,7 +30,7 @@ def device_ms(calls: Sequence[Call], seconds: float = 0.1) -> float:
 
 
 def eager_ms(calls: Sequence[Call], seconds: float = 0.1) -> float:
-    """Return the milliseconds of one call as Python issues it, launches included."""
+    """Return the milliseconds of one call as issued by Python, including launches."""
 
     def all_calls() -> None:
         for call in calls:
@@ -56,7 +56,7 @@ def _elapsed_ms(functions: Sequence[Call]) -> list[float]:
 
 
 def peak_megabytes(call: Call) -> float:
-    """Return the memory that a call needs beyond what was allocated before it, in 1e6 bytes."""
+    """Return the memory that a call needs beyond what is already allocated, in 1e6 bytes."""
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
@@ -66,7 +66,7 @@ def peak_megabytes(call: Call) -> float:
 
 
 def copy_gigabytes_per_second() -> float:
-    """Measure a large copy on the device, in 1e9 bytes read plus written per second."""
+    """Return the bandwidth of a large device copy, in 1e9 bytes (read + write) per second."""
     source = torch.randn(2**28, device="cuda")
     target = torch.empty_like(source)
     milliseconds = device_ms([lambda: target.copy_(source)])

@@ -1,10 +1,10 @@
-"""Time and memory on a processor: pixels, blocks, batch, heads, threads, precision, layout.
+"""CPU time and memory against pixels, blocks, batch, heads, threads, precision and layout.
 
-Each case runs in a process of its own, so that its peak memory is its own too; times are the
-shortest of several (on one thread: processor time), and ratios are taken within one study.
-"paper" and "light" are the paper's two networks, "nano" is a small U-Net. The permuting layout is
-what a scan without an order needs: pixels are rearranged for each head, projected and scanned in
-that order, and put back.
+Each case runs in a separate process, so that its peak memory can be measured. Times are the
+shortest of several runs (CPU time on one thread), and ratios are computed within one study. "paper"
+and "light" are the paper's two networks, "nano" is a small U-Net. The permuting layout is what a
+scan without an order needs: pixels are rearranged for each head, projected and scanned in that
+order, and put back.
 
     python benchmarks/growth_cpu.py --csv results/benchmarks/growth_cpu.csv
 """
@@ -53,8 +53,8 @@ class Case:
     precision: str = "float32"
     layout: str = "ordered"
     training: bool = False
-    recomputed: float = 0.0  # share of the blocks that the backward pass computes again
-    level: int = 0  # of the U-Net, whose first block is measured; 0: the whole network
+    recomputed: float = 0.0  # share of the blocks that the backward pass recomputes
+    level: int = 0  # U-Net level whose first block is measured; 0: the whole network
 
 
 def cases() -> Iterator[Case]:
@@ -83,7 +83,7 @@ def cases() -> Iterator[Case]:
 
 
 def measure(case: Case) -> dict[str, float]:
-    """Time one case in this process."""
+    """Measure one case in this process."""
     reuse_large_blocks()
     torch.manual_seed(0)
     if case.threads:
@@ -104,7 +104,7 @@ def measure(case: Case) -> dict[str, float]:
 
 
 def _subject(case: Case) -> tuple[nn.Module, Tensor]:
-    """Return the network or the block that the case is about, and an input for it."""
+    """Return the network or block to measure, and an input for it."""
     model = _network(case)
     if not case.level:
         return model, torch.rand(case.batch, 3, case.side, case.side)
@@ -126,7 +126,7 @@ def _network(case: Case) -> Network:
 
 
 def permuting_scan(self: MultiHeadScan, u: Tensor, order: Tensor) -> Tensor:
-    """Scan as `MultiHeadScan._scan` does, by rearranging the pixels for every head."""
+    """Scan like `MultiHeadScan._scan`, but rearrange the pixels for every head."""
     K, _, D = self.x_proj_weight.shape
     N = self.settings.d_state
     visited, heads = order.T.long(), torch.arange(K)
@@ -141,11 +141,13 @@ def permuting_scan(self: MultiHeadScan, u: Tensor, order: Tensor) -> Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--csv", help="write the table here")
-    parser.add_argument("--study", help="this one only")
+    parser.add_argument("--study", help="run only this study")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.study and options.csv:
-        parser.error("--study with --csv would leave out the other studies; give one of them")
+        parser.error(
+            "--study with --csv would leave the other studies out of the file; give only one"
+        )
     if options.one:
         print(json.dumps(measure(Case(**json.loads(options.one)))))
         return

@@ -1,7 +1,7 @@
-"""Tables of how time and memory grow.
+"""Tables of how time and memory scale.
 
-Every function takes what ``benchmarks/growth_cpu.py`` measured (``growth_cpu.csv``: seconds and
-MiB) and returns text cells, ready to print.
+Every function takes the measurements of ``benchmarks/growth_cpu.py`` (``growth_cpu.csv``: seconds
+and MiB) and returns text cells, ready to print.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import pandas as pd
 from eamamba.report.tables import formatted
 
 _LARGE = 128
-"""Side from which on the cost of starting operators no longer counts."""
-# study of growth_cpu.csv -> what changes in it
+"""Image side from which on the cost of launching operators is negligible."""
+# study in growth_cpu.csv -> the column that varies
 _STUDIES = {
     "batch": "batch",
     "heads": "heads",
@@ -25,7 +25,7 @@ _STUDIES = {
 
 
 def sizes(table: pd.DataFrame) -> pd.DataFrame:
-    """Return time and memory of each network at each size of its image."""
+    """Return time and memory of each network at each image size."""
     wide = _pixels(table)
     wide["ns_per_pixel"] = 1e9 * wide["seconds_forward"] / wide["side"] ** 2
     columns = {
@@ -41,7 +41,7 @@ def sizes(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def exponents(table: pd.DataFrame) -> pd.DataFrame:
-    """Fit seconds = a · pixels^exponent to the larger sizes: 1 is linear."""
+    """Fit seconds = a · pixels^exponent to the larger sizes; an exponent of 1 is linear."""
     rows = []
     for network, part in _pixels(table).groupby("network", sort=False):
         large = part[part["side"] >= _LARGE]
@@ -73,7 +73,7 @@ def blocks(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def ratios(table: pd.DataFrame) -> pd.DataFrame:
-    """Compare the cases of each study with its first."""
+    """Compare the cases of each study with its first case."""
     rows = []
     for study, column in _STUDIES.items():
         for training, part in table[table["study"] == study].groupby("training"):
@@ -107,7 +107,7 @@ def ratios(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _passes(table: pd.DataFrame, study: str, index: list[str]) -> pd.DataFrame:
-    """Put forward pass and training step of one study's cases side by side."""
+    """Put the forward passes and training steps of one study side by side."""
     kept = table[table["study"] == study]
     wide = kept.pivot(index=index, columns="training")
     wide.columns = [f"{name}_{'training' if step else 'forward'}" for name, step in wide.columns]

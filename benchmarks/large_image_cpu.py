@@ -1,6 +1,6 @@
-"""Restoring large photographs: memory, time, and what tiles and bfloat16 change.
+"""Restoration of large photographs: memory, time, and the effect of tiles and bfloat16.
 
-With the denoising weights of the package, on noise of sigma 25. The scores are RGB PSNR.
+Uses the denoising weights in the package on noise with sigma 25. Scores are RGB PSNR.
 
     python benchmarks/large_image_cpu.py --csv results/benchmarks/large_image_cpu.csv
 """
@@ -33,7 +33,7 @@ TILE = 512
 
 
 def photograph(height: int, width: int) -> Tensor:
-    """Return a held-out photograph, repeated in mirror image up to the size."""
+    """Return a held-out photograph, extended to the given size by mirroring."""
     image = bundled_photographs("held_out")["coffee"]
     while image.shape[1] < height or image.shape[2] < width:
         axis = 1 if image.shape[1] < height else 2
@@ -42,7 +42,7 @@ def photograph(height: int, width: int) -> Tensor:
 
 
 def whole_photo() -> dict[str, Any]:
-    """Restore a 12-megapixel file with the command line, in a process of its own."""
+    """Restore a 12-megapixel file with the command line, in a separate process."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "photo.png"), Path(folder, "restored.png")
         clean = photograph(HEIGHT, WIDTH)
@@ -58,7 +58,7 @@ def whole_photo() -> dict[str, Any]:
 
 
 def choices(side: int) -> list[dict[str, Any]]:
-    """Compare tiles and bfloat16 with the untiled result in float32."""
+    """Compare tiles and bfloat16 with the untiled float32 result."""
     model = load_model("denoise_gaussian")
     clean = photograph(side, side)
     noisy = add_protocol_noise(clean, 8, sigma_255=25)
@@ -89,7 +89,7 @@ def choices(side: int) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--csv", help="write the table here")
-    parser.add_argument("--side", type=int, default=768, help="of the picture for the comparisons")
+    parser.add_argument("--side", type=int, default=768, help="image side for the comparisons")
     options = parser.parse_args()
     table = pd.DataFrame([whole_photo(), *choices(options.side)])
     print(table.to_string(index=False))

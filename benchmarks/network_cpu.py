@@ -1,7 +1,7 @@
-"""The whole paper-size network on the processor, against its matrix-multiply floor.
+"""The paper-size network on the CPU, compared with its matrix multiplication floor.
 
-The floor is the time that the network's matrix products and convolutions alone would
-take at this machine's own ``torch.mm`` rate, measured in the same run.
+The floor is the time that the network's matrix products and convolutions alone would take at this
+machine's own ``torch.mm`` throughput, measured in the same run.
 
     python benchmarks/network_cpu.py --csv results/benchmarks/network_cpu.csv
 """
@@ -24,7 +24,7 @@ from eamamba.profiling import profile
 
 
 def measure(size: int, repeats: int, training: bool) -> dict[str, float]:
-    """Time forward (and a training step) at ``size``² in this process."""
+    """Time a forward pass (and a training step) at ``size``² pixels in this process."""
     reuse_large_blocks()
     torch.manual_seed(0)
     settings = EAMambaSettings()
@@ -53,12 +53,12 @@ def measure(size: int, repeats: int, training: bool) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure each size in a process of its own, so that none finds the memory of another."""
+    """Measure each size in a separate process, so that none reuses the memory of another."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256])
     parser.add_argument("--repeats", type=int, default=6)
     parser.add_argument(
-        "--no-training", dest="training", action="store_false", help="time forward passes only"
+        "--no-training", dest="training", action="store_false", help="time only forward passes"
     )
     parser.add_argument("--csv", help="write the table here")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)

@@ -1,9 +1,9 @@
-"""The paper-size network on a CUDA device: our scan against mamba_ssm with its gathers.
+"""The paper-size network on a CUDA device: our scan compared with mamba_ssm and its gathers.
 
-Forward passes, and training steps (L1 loss, backward pass, AdamW), with TF32 products: issued
-eagerly, launches included, and captured: forward passes as one CUDA graph, training steps with
-the network's two passes as graphs, as `eamamba train` does it. The peak is of what PyTorch had
-allocated, weights included.
+Times forward passes and training steps (L1 loss, backward pass, AdamW) with TF32 products, both
+eager (including launches) and captured: forward passes as one CUDA graph, training steps with the
+network's two passes as graphs, like `eamamba train`. The peak is the memory allocated by PyTorch,
+including weights.
 
     python benchmarks/network_gpu.py --csv results/benchmarks/network_gpu.csv
 """
@@ -28,7 +28,7 @@ IMAGES = [(1, 128), (1, 256), (1, 512), (1, 1024), (8, 128), (8, 256)]
 
 
 class Passes(nn.Module):
-    """A network in a module of its own: capturing replaces the module's forward pass."""
+    """A wrapper around a network, because capturing replaces the module's forward pass."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Passes(nn.Module):
 
 
 def measure(model: EAMamba, batch: int, side: int, training: bool) -> dict[str, float]:
-    """Time one kind of step; NaN where it does not fit in the device's memory."""
+    """Time one kind of step; NaN if it does not fit into device memory."""
     image, target = torch.rand(2, batch, 3, side, side, device="cuda")
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
     network: nn.Module = model
@@ -68,7 +68,7 @@ def measure(model: EAMamba, batch: int, side: int, training: bool) -> dict[str, 
         else:
             row["captured_ms"] = device_ms([forward], seconds=0.5)
     except torch.OutOfMemoryError:
-        pass  # the row says so: not a number
+        pass  # the row keeps its NaN
     optimizer.zero_grad()
     torch.cuda.empty_cache()
     return row
@@ -76,11 +76,11 @@ def measure(model: EAMamba, batch: int, side: int, training: bool) -> dict[str, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--csv", type=Path, help="write all figures there")
-    parser.add_argument("--quick", action="store_true", help="256×256, batch 1, only")
+    parser.add_argument("--csv", type=Path, help="write all measurements to this file")
+    parser.add_argument("--quick", action="store_true", help="only 256×256 pixels at batch size 1")
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
-        print("needs a CUDA device: nothing measured")
+        print("no CUDA device: nothing measured")
         return
     torch.set_float32_matmul_precision("high")
     torch.manual_seed(0)

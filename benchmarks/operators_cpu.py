@@ -1,8 +1,9 @@
-"""Where the paper-size network spends its time on a processor, operator by operator.
+"""Where the paper-size network spends its time on a CPU, operator by operator.
 
-A forward pass at 256×256, a training step (forward and backward) at 128×128. Each operator is
-timed by the clock as PyTorch dispatches it. (PyTorch's profiler keeps records among the network's
-buffers, which then no longer fit where they were: it measures page faults.)
+Measures a forward pass at 256×256 and a training step (forward and backward) at 128×128. Each
+operator is timed by wall clock as PyTorch dispatches it. (PyTorch's profiler allocates records
+between the network's buffers, which then no longer fit into their old places, so it would mostly
+measure page faults.)
 
     python benchmarks/operators_cpu.py --csv results/benchmarks/operators_cpu.csv
 """
@@ -25,7 +26,7 @@ from eamamba.network import EAMamba
 
 
 class Clock(TorchDispatchMode):
-    """Adds up the calls and the seconds of every operator while it is entered."""
+    """Count the calls and add up the seconds of every operator while active."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +45,7 @@ class Clock(TorchDispatchMode):
 
 
 def shares(model: EAMamba, side: int, training: bool, repeats: int) -> pd.DataFrame:
-    """Return every operator's share of the time of a forward pass or a training step."""
+    """Return each operator's share of the time of a forward pass or a training step."""
     image = torch.rand(1, 3, side, side)
 
     def step() -> None:

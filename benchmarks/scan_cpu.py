@@ -1,10 +1,10 @@
-"""The selective scan's CPU backend against matrix products, a plain loop and chunked PyTorch.
+"""The selective scan's CPU backend compared with matrix products, a plain loop and chunked PyTorch.
 
-All figures come from one run, every time is the shortest of several. On one thread it is
-the processor time, which other programs hardly disturb; on several it is the time by the
-clock, and means little on a busy machine. "Paper-size network" means the 41 scans of the
-paper's model at 256×256. A multiply-add counts as one operation; the share of the copy
-bandwidth counts every value read or written once.
+All numbers come from one run, and every time is the shortest of several. On one thread, times are
+CPU time, which other programs hardly affect; on several threads, they are wall-clock time, which
+means little on a busy machine. "Paper-size network" means the 41 scans of the paper's model at
+256×256. A multiply-add counts as one operation. The share of the copy bandwidth counts every value
+read or written once.
 
     python benchmarks/scan_cpu.py --csv results/benchmarks/scan_cpu.csv
 """
@@ -29,12 +29,12 @@ from eamamba.selective_scan import selective_scan
 HEADS, STATES = 8, 16
 # image side, channels per head, scans of that size in the paper's model
 PAPER_SCANS = [(256, 8, 4), (256, 16, 6), (128, 16, 12), (64, 32, 12), (32, 64, 7)]
-PRODUCTS_GMACS = 121.0  # matrix products and convolutions of that model
+PRODUCTS_GMACS = 121.0  # matrix products and convolutions of this model
 LOOP_SIDE = 24  # the plain loop is timed on a smaller image
 
 
 def make_inputs(side: int, channels: int, pattern: str) -> list[Tensor]:
-    """Return inputs as the network makes them: Δ, B and C are views into one buffer."""
+    """Return inputs laid out as in the network: Δ, B and C are views into one buffer."""
     rng = torch.Generator().manual_seed(0)
     length = side * side
     buffer = torch.randn(HEADS, 1, length, channels + 2 * STATES, generator=rng)
@@ -46,7 +46,7 @@ def make_inputs(side: int, channels: int, pattern: str) -> list[Tensor]:
 
 
 def timed(scan: Callable[..., Tensor], inputs: list[Tensor], repeats: int, training: bool) -> float:
-    """Return the seconds of a forward pass, or of forward and backward."""
+    """Return the seconds of a forward pass, or of a forward and a backward pass."""
     if not training:
         with torch.inference_mode():
             return best_seconds(lambda: scan(*inputs), repeats)
@@ -66,7 +66,7 @@ def loop(*inputs: Tensor) -> Tensor:
 
 
 def paper_network(repeats: int) -> list[dict[str, Any]]:
-    """Return a row per shape, pattern and number of threads, and their sums."""
+    """Return one row for each shape, pattern and number of threads, and their sums."""
     rows = []
     threads = torch.get_num_threads()
     for count in sorted({1, threads}):
@@ -110,7 +110,7 @@ def _row(
 
 
 def comparisons(repeats: int) -> list[dict[str, Any]]:
-    """Return how many times faster the kernels are than PyTorch at 256×256.
+    """Return how many times faster than PyTorch the kernels are at 256×256.
 
     On a busy machine the rows with several threads flatter the kernels: eager PyTorch waits
     for its slowest thread after each of thousands of small operations.

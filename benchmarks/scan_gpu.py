@@ -1,12 +1,12 @@
-"""The selective scan on a CUDA device: the Triton backend against mamba_ssm with its gathers.
+"""The selective scan on a CUDA device: the Triton backend compared with mamba_ssm and its gathers.
 
-Shapes are those of the paper's network at several image sizes. Times are of the device
-alone (graph replays over inputs that do not fit in the cache together) and of eager calls.
-The share is of the device's own copy bandwidth, for the fewest bytes any scan must move:
-each input read once, each output written once.
+Shapes are those of the paper's network at several image sizes. Times are device time (graph replays
+over inputs that do not fit into the cache together) and the time of eager calls. Shares are
+relative to the device's own copy bandwidth, for the minimum traffic of any scan: each input read
+once, each output written once.
 
     python benchmarks/scan_gpu.py --csv results/benchmarks/scan_gpu.csv
-    python benchmarks/scan_gpu.py --sweep      # which cut of the work is fastest here
+    python benchmarks/scan_gpu.py --sweep      # find the fastest work split
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from eamamba.selective_scan.triton import Config, Tile
 
 K, N = 8, 16
 BACKENDS = {"triton": triton, "mamba_ssm": mamba_ssm}
-# channels of the feature map, and by how much its sides are smaller than the image's
+# channels of the feature map, and the factor by which it is smaller than the image
 LEVELS = [(64, 1), (128, 1), (128, 2), (256, 4), (512, 8)]
 
 
@@ -45,7 +45,7 @@ class Shape(NamedTuple):
         return (self.side // self.divisor) ** 2
 
     def floats(self, training: bool) -> int:
-        """Count what a forward pass, or with it the backward pass, must read and write."""
+        """Count the floats that a forward pass (in training, both passes) must read and write."""
         D = self.channels // K
         forward = 3 * D + 2 * N  # u, delta, y; B, C
         backward = 5 * D + 4 * N  # u, delta, grad_y and two gradients; B, C and theirs
@@ -60,13 +60,13 @@ class Inputs(NamedTuple):
 
 
 def draw(shape: Shape, seed: int) -> Inputs:
-    """Draw inputs laid out as the network lays them out."""
+    """Draw inputs laid out as in the network."""
     rng = torch.Generator("cuda").manual_seed(seed)
     D, L = shape.channels // K, shape.length
     normal = partial(torch.randn, generator=rng, device="cuda")
     projected = normal(K, shape.batch, L, D + 2 * N).permute(1, 2, 0, 3)
     delta, B, C = projected.split((D, N, N), -1)
-    delta.sub_(4)  # steps about 0.02, as after training
+    delta.sub_(4)  # step sizes of about 0.02, as after training
     A = -torch.arange(1.0, N + 1, device="cuda").expand(K, D, N).contiguous()
     u, grad_y = (normal(shape.batch, L, K, D) for _ in range(2))
     side = shape.side // shape.divisor
@@ -75,7 +75,7 @@ def draw(shape: Shape, seed: int) -> Inputs:
 
 
 def sets(shape: Shape) -> list[Inputs]:
-    """Draw so many inputs that they do not fit in the cache together."""
+    """Draw enough inputs that they do not fit into the cache together."""
     cache = 3 * torch.cuda.get_device_properties(0).L2_cache_size
     count = -(-cache // (4 * shape.floats(training=False)))
     return [draw(shape, seed) for seed in range(count)]
@@ -91,7 +91,7 @@ def training(backend: str, x: Inputs) -> None:
 
 
 def measure(shape: Shape, backends: list[str], bandwidth: float) -> Iterator[dict[str, object]]:
-    """Time every backend on one shape, forward alone and with the backward pass."""
+    """Time every backend on one shape, with and without the backward pass."""
     inputs = sets(shape)
     for backend, pass_ in product(backends, (forward, training)):
         calls = [partial(pass_, backend, x) for x in inputs]
@@ -110,7 +110,7 @@ def measure(shape: Shape, backends: list[str], bandwidth: float) -> Iterator[dic
 
 
 def compare(quick: bool, csv: Path | None) -> None:
-    """Measure all shapes, print a table and write the CSV."""
+    """Measure all shapes, print a table and write the CSV file."""
     missing = mamba_ssm.available()
     backends = ["triton"] if missing else ["triton", "mamba_ssm"]
     bandwidth = copy_gigabytes_per_second()
@@ -139,7 +139,7 @@ def compare(quick: bool, csv: Path | None) -> None:
 
 
 def sweep() -> None:
-    """Time every sensible cut on one shape per number of channels; print the best as a table."""
+    """Time every sensible split on one shape per number of channels; print the best as a table."""
     for channels, divisor in ((64, 1), (128, 1), (256, 4), (512, 8)):
         D = channels // K
         inputs = [sets(Shape(batch, 256, channels, divisor)) for batch in (1, 8)]
@@ -151,7 +151,7 @@ def sweep() -> None:
 
 
 def _cuts(D: int, backward: bool) -> Iterator[Config]:
-    """Yield the cuts whose tiles fit in the registers of a program's threads."""
+    """Yield the splits whose tiles fit into the registers of a program's threads."""
     for steps, warps in product((4, 8), sorted({max(1, D // 16), D // 8})):
         if steps * D * N // (32 * warps) > (32 if backward else 64):
             continue
@@ -162,7 +162,7 @@ def _cuts(D: int, backward: bool) -> Iterator[Config]:
 
 
 def _best(D: int, inputs: list[list[Inputs]], backward: bool) -> Config:
-    """Return the cut that is fastest in one pass over batch sizes; print the first few."""
+    """Return the split that is fastest over all batch sizes in one pass; print the first few."""
     times: dict[Config, tuple[float, ...]] = {}
     for cut in _cuts(D, backward):
         triton.CONFIGS[D] = cut
@@ -190,12 +190,12 @@ def _pass_ms(inputs: list[Inputs], backward: bool) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--csv", type=Path, help="write all figures there")
-    parser.add_argument("--quick", action="store_true", help="two image sizes only")
-    parser.add_argument("--sweep", action="store_true", help="look for the best cuts instead")
+    parser.add_argument("--csv", type=Path, help="write all measurements to this file")
+    parser.add_argument("--quick", action="store_true", help="measure only two image sizes")
+    parser.add_argument("--sweep", action="store_true", help="search for the best splits instead")
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
-        print("needs a CUDA device: nothing measured")
+        print("no CUDA device: nothing measured")
         return
     if arguments.sweep:
         sweep()

@@ -1,4 +1,4 @@
-"""Tables of the speed chapter, from the CSV files that the scripts of this folder write."""
+"""Tables for the book's chapter on speed, from the CSV files written by the benchmark scripts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def speed_tables(folder: Path) -> dict[str, pd.DataFrame]:
     Returns
     -------
     dict of DataFrame
-        By name; text cells.
+        Tables by name, with text cells.
     """
     makers = {
         "scan_cpu": ("scan_cpu", _scan_cpu),
@@ -49,7 +49,7 @@ def speed_tables(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def processor(folder: Path) -> dict[str, str]:
-    """Return name and threads of the processor that was measured, if one was, for running text."""
+    """Return name and threads of the measured CPU, if any, for use in the text."""
     source = folder / "network_cpu.csv"
     if not source.is_file():
         return {}
@@ -58,12 +58,12 @@ def processor(folder: Path) -> dict[str, str]:
 
 
 def _scan_cpu(table: pd.DataFrame) -> pd.DataFrame:
-    """Put the orders side by side: reading through an order shall cost next to nothing."""
+    """Put the orders side by side: reading through an order should cost next to nothing."""
     table["scan"] = table["scan"].str.replace("x", "×")
     table[["forward_over_mm_floor", "forward_share_of_copy_bandwidth"]] *= 100
     kept = table[table["forward_updates_per_ns"].notna()]
     wide = kept.pivot(index=["threads", "scan"], columns="order")
-    # the sum over the network's scans last, sizes as the network goes through them
+    # sizes in the order of the network, then the sum over its scans
     order = kept.drop_duplicates(["threads", "scan"]).set_index(["threads", "scan"]).index
     wide = wide.reindex(order).reset_index()
     wide.columns = ["_".join(filter(None, name)) for name in wide.columns]
@@ -147,7 +147,7 @@ def _large_image(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _per_backend(table: pd.DataFrame, index: list[str], value: str) -> pd.DataFrame:
-    """Put the backends side by side for each pass, with how many times faster ours is."""
+    """Put the backends side by side for each pass, with the speed-up of ours."""
     wide = table.pivot(index=[*index, "pass"], columns="backend", values=value)
     wide = wide.reindex(columns=list(_BACKENDS)).rename(columns=_BACKENDS)
     wide["× faster"] = wide["mamba_ssm"] / wide["ours"]

@@ -3,7 +3,7 @@
 >>> import eamamba
 >>> model = eamamba.load_model("denoise_gaussian")       # doctest: +SKIP
 
-The names below are loaded on first use, so that ``import eamamba`` costs nothing.
+The names below are loaded on first use, which keeps ``import eamamba`` fast.
 """
 
 from __future__ import annotations

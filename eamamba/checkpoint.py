@@ -21,7 +21,6 @@ from torch import Tensor
 
 from eamamba import paths
 from eamamba.config import (
-    PROFILES,
     EAMambaError,
     EAMambaSettings,
     EAMambaSRSettings,
@@ -43,6 +42,10 @@ Weights = Literal["ema", "raw"]
 
 class CheckpointError(EAMambaError, ValueError):
     """A weights file is missing, damaged, hostile or for another network."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Say it in one line in Jupyter too, which calls this instead of printing a traceback."""
+        return [f"error: {self}"]
 
 
 class CheckpointWarning(UserWarning):
@@ -153,8 +156,8 @@ def find_weights(path_or_name: str | Path) -> Path:
     if "/" not in name and shipped.is_file():
         return shipped
     profile, _, task = name.partition("/")
-    if profile in PROFILES and task:
-        trained = paths.trained_model(profile, task)
+    trained = paths.trained_model(profile, task)
+    if task and trained.parents[1].is_dir():
         if trained.is_file():
             return trained
         raise CheckpointError(

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Atomic file writing."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that an interruption leaves the old one or the new one, never half.
+    """Write a file so that an interruption leaves the old or the new file, never half of one.
 
-    The content goes into a temporary file of the same folder, which then takes the place of the
-    old one.
+    The content goes to a temporary file in the same folder, which then replaces the old one.
 
     Parameters
     ----------
     path : Path
-        Its folder is created. A file that is replaced keeps its permissions; a new one, or one
-        in the place of a symbolic link, gets those that the umask leaves.
+        Its folder is created. A replaced file keeps its permissions. A new file, or one that
+        replaces a symbolic link, gets permissions according to the umask.
     content : bytes
 
     Raises
     ------
     OSError
-        If the file cannot be written, such as on a full disk. It names ``path``; a file that was
-        there stays as it was.
+        If the file cannot be written, for example on a full disk. It names ``path``; an existing
+        file stays unchanged.
     """
-    # not made from the name of the file, which may be as long as the file system allows
+    # not derived from the file name, which may be as long as the file system allows
     temporary = path.with_name(f".{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Keep the processor's large buffers instead of returning them after every layer."""
+"""Keep large CPU buffers instead of returning them to the system after every layer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import cache
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # names and values of <malloc.h>
-_NEVER = -1  # not its largest number, 2 GiB: at 1024×1024 pixels more is free between layers
+_NEVER = -1  # not the maximum, 2 GiB: at 1024×1024 pixels, more is free between layers
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Where the project's files are; the only place that names folders."""
+"""Locations of the project's files; the only place that names folders."""
 
 from __future__ import annotations
 
@@ -22,20 +22,37 @@ def project_root() -> Path:
 
 
 def dataset(place: str) -> Path:
-    """Return where a data set of the settings lies.
+    """Return the location of a data set named in the settings.
 
-    ``data/NAME`` is ``NAME`` in the folder that ``EAMAMBA_DATA`` names, if it is set; any other
-    relative path starts at the project's folder.
+    If ``EAMAMBA_DATA`` is set, ``data/NAME`` means ``NAME`` in that folder. Any other relative
+    path starts at the project's folder. DVC runs queued experiments in a copy of the repository
+    inside ``.dvc``, which lacks what git ignores: that is taken from the original repository.
     """
     path, elsewhere = Path(place), os.environ.get("EAMAMBA_DATA")
     if elsewhere and path.parts[:1] == ("data",):
         return Path(elsewhere, *path.parts[1:])
-    return project_root() / path
+    root = project_root()
+    originals = [folder.parent for folder in root.resolve().parents if folder.name == ".dvc"]
+    return next(
+        (p for p in (root / path, *(o / path for o in originals)) if p.exists()), root / path
+    )
 
 
 def results(profile: str, task: str) -> Path:
     """Return the folder of one task's results under one profile."""
     return project_root() / "results" / profile / task
+
+
+def notebook_output(profile: str, task: str) -> Path:
+    """Return the folder that a notebook writes to.
+
+    ``EAMAMBA_OUTPUT`` if set, as `pipeline/run.py` does: the folder of the executed notebook.
+    Else a scratch folder that Git ignores, so that a notebook tried out in Jupyter never
+    replaces committed results.
+    """
+    if chosen := os.environ.get("EAMAMBA_OUTPUT"):
+        return Path(chosen)
+    return results("scratch", profile) / task
 
 
 def trained_model(profile: str, task: str) -> Path:

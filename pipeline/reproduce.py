@@ -1,10 +1,10 @@
-"""Run the whole pipeline, one task per core, and compare with the committed scores.
+"""Run the whole pipeline, one task per core, and compare the scores with the committed ones.
 
     python pipeline/reproduce.py [--jobs N]
 
-Each task and each variant of the ablation study is a `dvc repro` of its own, which DVC allows as
-long as they wait for its lock; what is up to date does not run. A plain `dvc repro` does the
-same, one stage after the other.
+Each task and each variant of the ablation study is a separate `dvc repro`, which DVC allows as long
+as they wait for its lock. Stages that are up to date do not run. A plain `dvc repro` does the same,
+one stage after another.
 """
 
 from __future__ import annotations
@@ -33,13 +33,15 @@ from eamamba.training import plan
 ROOT = paths.project_root()
 LOGS = ROOT / ".dvc" / "tmp" / "logs"
 DVC = [sys.executable, "-m", "dvc", "--wait-for-lock"]
-# Only for the order of the jobs and the time left: what a notebook takes besides its training.
+PER_TASK = ("settings", "data", "train", "evaluate", "receptive_field")
+PER_VARIANT = ("variant_settings", "ablation")
+# Work of a notebook apart from training; only affects the order of jobs and the time left.
 NOTEBOOK_TERAFLOPS = 0.25
 
 
 @dataclass
 class Job:
-    """Stages that run one after the other, beside those of other jobs."""
+    """Stages that run one after another, in parallel with other jobs."""
 
     name: str
     stages: list[str]
@@ -51,16 +53,16 @@ class Job:
 
     @property
     def work(self) -> float:
-        """How long it takes, in units of 10^12 operations of a training."""
+        """The work to do, in TFLOPs of training."""
         return self.training + NOTEBOOK_TERAFLOPS * len(self.stages)
 
     @property
     def log(self) -> Path:
-        """Where the job's output goes."""
+        """The file for the job's output."""
         return LOGS / f"{self.name}.log"
 
     def start(self) -> None:
-        """Begin; progress bars go to the log."""
+        """Start the job; its progress bars go to the log."""
         self.started = time.time()
         with self.log.open("wb") as log:
             command = [*DVC, "repro", *self.stages]
@@ -69,59 +71,57 @@ class Job:
             )
 
     def stop(self) -> None:
-        """Interrupt it as Ctrl-C would: a training goes on from its last saved state."""
+        """Interrupt the job like Ctrl-C; training resumes from its last checkpoint."""
         if self.process and self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGINT)
             self.process.wait()
 
     def done(self) -> float:
-        """Return how much of the work is done, as its training's curve tells."""
+        """Return how much of the work is done, according to the training curve."""
         try:
             if self.curve is None or self.curve.stat().st_mtime < self.started:
                 return 0
             last = self.curve.read_text(encoding="utf-8").splitlines()[-1].split(",")[0]
             return self.training * int(last) / self.iterations
         except (OSError, ValueError, IndexError):
-            return 0  # just being written anew
+            return 0  # being rewritten at this moment
 
 
 def jobs(settings: Settings) -> list[Job]:
-    """Return all jobs, those that take longest first.
+    """Return all jobs, the longest first.
 
-    Before them comes a long one that scans nothing: of two cores, one compiles the kernels.
+    A long job without a scan comes before them, so that on two cores only one compiles the kernels.
     """
-    names = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["vars"][0]
     found = [Job(name, [name]) for name in ("photographs", "scan_orders")]
-    for task in names["in_pipeline"]:
-        stages = [f"{stage}@{task}" for stage in ("data", "train", "evaluate", "erf")]
+    for task, chosen in settings.tasks.items():
         folder = paths.results(settings.profile, task)
-        found.append(_training(task, stages, settings.task(task), folder))
-    for variant in names["variants"]:
+        found.append(_training(PER_TASK, task, chosen, folder))
+    for variant, chosen in settings.ablations.items():
         folder = paths.results(settings.profile, "ablations") / variant
-        stages = [f"ablation@{variant}"]
-        found.append(_training(variant, stages, settings.ablation(variant), folder))
+        found.append(_training(PER_VARIANT, variant, chosen, folder))
     return [Job("profiling", ["profiling"]), *sorted(found, key=lambda job: -job.work)]
 
 
-def _training(name: str, stages: list[str], settings: TaskSettings, folder: Path) -> Job:
+def _training(stages: tuple[str, ...], name: str, settings: TaskSettings, folder: Path) -> Job:
     training = plan(settings)["teraflops"].sum()
-    return Job(name, stages, training, folder / "training.csv", settings.training.iterations)
+    items = [f"{stage}@{name}" for stage in stages]
+    return Job(name, items, training, folder / "training.csv", settings.training.iterations)
 
 
 def outdated() -> set[str]:
-    """Return the stages that something changed for since they ran."""
+    """Return the stages that are out of date."""
     return set(_asked("status", "--json"))
 
 
 def _asked(*words: str) -> dict[str, Any]:
-    """Return what DVC answers; its complaints go to the terminal."""
+    """Return the output of a DVC command; its errors go to the terminal."""
     command = [*DVC, *words]
     answer = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(answer.stdout)
 
 
 def run(waiting: list[Job], at_once: int) -> None:
-    """Run all jobs; exit with the end of its log if one fails."""
+    """Run all jobs; if one fails, exit and show the end of its log."""
     if not waiting:
         return
     LOGS.mkdir(parents=True, exist_ok=True)
@@ -143,13 +143,13 @@ def run(waiting: list[Job], at_once: int) -> None:
                 running.remove(job)
                 if job.process and job.process.returncode:
                     bar.close()
-                    sys.exit(f"{_tail(job.log)}\nerror: {job.name} failed; all of it: {job.log}")
+                    sys.exit(f"{_tail(job.log)}\nerror: {job.name} failed; full log: {job.log}")
                 finished, count = finished + job.work, count + 1
                 minutes, seconds = divmod(round(time.time() - job.started), 60)
                 bar.write(f"{count:3} of {total}: {job.name}, {minutes} min {seconds:02} s")
             bar.set_description_str(" and ".join(job.name for job in running), refresh=False)
             done = finished + sum(job.done() for job in running)
-            shown = done if done > bar.total / 50 else 0  # no guess from next to nothing
+            shown = done if done > bar.total / 50 else 0  # too early for an estimate
             bar.update(shown - bar.n)
     finally:
         bar.close()
@@ -162,12 +162,12 @@ def _tail(log: Path, lines: int = 30) -> str:
 
 
 def changes() -> dict[str, Any]:
-    """Return every score of the last commit and of this folder, as DVC tells them."""
+    """Return all scores in the last commit and in this folder, from DVC."""
     return _asked("metrics", "diff", "--all", "--json", "HEAD")
 
 
 def comparison(changed: dict[str, Any]) -> str:
-    """Return committed and reproduced PSNR as a table, and the largest deviation of any score."""
+    """Return a table of committed and reproduced PSNR, and the largest deviation of any score."""
     rows = [
         {"Of": Path(file).parent.name, "Score": name, "Committed": one["old"], "Now": one["new"]}
         for file, scores in changed.items()
@@ -175,35 +175,35 @@ def comparison(changed: dict[str, Any]) -> str:
         if isinstance(one.get("old"), float) and isinstance(one.get("new"), float)
     ]
     if not rows:
-        return "There are no committed scores of this profile to compare with."
+        return "There are no committed scores for this profile to compare with."
     table = pd.DataFrame(rows).sort_values(["Of", "Score"], ignore_index=True)
     table["Deviation"] = table["Now"] - table["Committed"]
     furthest = table.loc[table["Deviation"].abs().idxmax()]
     return (
         f"{markdown(table[table['Score'].str.endswith('.psnr_db')])}\n"
-        f"{(table['Deviation'] == 0).sum()} of {len(table)} scores are exactly the committed ones. "
+        f"{(table['Deviation'] == 0).sum()} of {len(table)} scores are the same as committed. "
         f"Largest deviation: {furthest['Deviation']:g} ({furthest['Of']}, {furthest['Score']})"
     )
 
 
 def main() -> None:
-    """Run what is not up to date, then the book, then compare."""
+    """Run what is out of date, build the book, then compare the scores."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="default: one per core")
     at_once = max(1, parser.parse_args().jobs)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the jobs too, as Ctrl-C does
-    # The stages say `python`: this one.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the jobs too, like Ctrl-C
+    # The stages call `python`, which should be this one.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     profile = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["profile"]
     settings = load_settings(ROOT / "params.yaml", profile)  # as DVC reads it
     try:
-        with ThreadPoolExecutor() as pool:  # DVC in its own process, meanwhile
+        with ThreadPoolExecutor() as pool:  # DVC works in its own process meanwhile
             stale, planned = pool.submit(outdated), jobs(settings)
         run([job for job in planned if stale.result().intersection(job.stages)], at_once)
         subprocess.run([*DVC, "repro"], cwd=ROOT, check=True)
         print(comparison(changes()))
     except KeyboardInterrupt:
-        sys.exit("\ninterrupted; run again to go on")
+        sys.exit("\ninterrupted; run it again to resume")
     except subprocess.CalledProcessError as error:
         sys.exit(error.returncode)
 

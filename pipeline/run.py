@@ -1,12 +1,12 @@
-"""Run a notebook for the pipeline: papermill, made strict and reproducible.
+"""Run a notebook for the pipeline with papermill, made strict and reproducible.
 
     python pipeline/run.py IN.ipynb OUT.ipynb [-p NAME VALUE]...
 
-Plain papermill only warns of a parameter that the notebook does not have; here it is an
-error. What a notebook writes to standard error (progress bars) goes to the terminal and not
-into the executed notebook, which also carries no times, versions or random identifiers: two
-runs give the same bytes. So that they do on any number of cores, a notebook computes with one
-thread, unless OMP_NUM_THREADS says otherwise; the cores are for other tasks.
+Plain papermill only warns about a parameter that the notebook does not have; here it is an error.
+Standard error (progress bars) goes to the terminal and not into the executed notebook, which also
+contains no times, versions or random identifiers, so two runs give the same bytes. To make this
+hold on any number of cores, a notebook computes on one thread unless OMP_NUM_THREADS says
+otherwise; the other cores are free for other tasks. Its files go next to its executed copy.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import nbformat
 from eamamba.files import write_atomically
 
 with warnings.catch_warnings():
-    warnings.filterwarnings("ignore", message="IProgress not found")  # text bars are meant here
+    warnings.filterwarnings("ignore", message="IProgress not found")  # text bars are intended here
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
@@ -31,7 +31,7 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
 def check_parameters(notebook: Path, given: dict[str, str]) -> None:
-    """Exit with a message if the notebook does not take exactly the given parameters."""
+    """Exit with a message unless the notebook takes exactly the given parameters."""
     known = set(papermill.inspect_notebook(notebook))
     wrong, missing = sorted(given.keys() - known), sorted(known - given.keys())
     if wrong or missing:
@@ -42,7 +42,7 @@ def check_parameters(notebook: Path, given: dict[str, str]) -> None:
 
 
 def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Drop what differs between runs of the same notebook with the same results."""
+    """Remove what differs between runs of the same notebook with the same results."""
     notebook.metadata = nbformat.from_dict(
         {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     )
@@ -60,11 +60,12 @@ def main() -> None:
     """Run one notebook; exit 1 with its traceback if a cell fails."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebook", type=Path, help="notebook to run")
-    parser.add_argument("executed", type=Path, help="where its executed copy goes")
+    parser.add_argument("executed", type=Path, help="path of the executed copy")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     arguments = parser.parse_args()
     parameters = dict(arguments.p)
     check_parameters(arguments.notebook, parameters)
+    os.environ["EAMAMBA_OUTPUT"] = str(arguments.executed.resolve().parent)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")
     logging.getLogger("papermill").setLevel(logging.WARNING)
@@ -83,7 +84,7 @@ def main() -> None:
     except PapermillExecutionError as error:
         sys.exit(f"{error}\nerror: {arguments.notebook}: {error.ename}: {error.evalue}")
     except KeyboardInterrupt:
-        sys.exit("\ninterrupted; a training goes on from its last saved state when run again")
+        sys.exit("\ninterrupted; run it again to resume training from its last checkpoint")
     write_atomically(arguments.executed, f"{nbformat.writes(normalise(executed))}\n".encode())
 
 

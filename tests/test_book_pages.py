@@ -11,7 +11,7 @@ import pytest
 from pages import ResultsError, write_pages
 from results_by_hand import PAPER, ROOT, counted, means
 
-from eamamba.config import load_settings
+from eamamba.config import load_settings, resolved
 
 
 def test_pages_say_which_stage_is_missing(tmp_path: Path) -> None:
@@ -35,6 +35,7 @@ def write_results(root: Path) -> None:
         measured = test if task == "denoise_gaussian" else {"all": means(2)}
         text = json.dumps({"held-out photographs": measured})
         (results / task / "metrics.json").write_text(text)
+        (results / task / "settings.yaml").write_text(resolved(chosen.task(task)))
     costs = pd.DataFrame(
         {"size": ["laptop", "paper"], "parameters": [2e6, 25e6], "gflops": [3, 99]}
     )
@@ -44,6 +45,7 @@ def write_results(root: Path) -> None:
         costs.to_csv(folder / "complexity.csv", index=False)
         own = {name: means(part["gain_db"] - number) for name, part in test.items()}
         (folder / "metrics.json").write_text(json.dumps({"held-out photographs": own}))
+        (folder / "settings.yaml").write_text(resolved(chosen.ablation(variant)))
     for name in ("profiling", "scan_orders", "photographs"):
         (results / name).mkdir(parents=True)
     counted().to_csv(results / "profiling" / "complexity.csv", index=False)
@@ -72,9 +74,9 @@ def test_pages_bring_tables_and_figures_for_the_text(tmp_path: Path) -> None:
     assert "| EAMamba | counted here | 25.3 | 100.0 |" in headline
     assert "CC0" in (pages / "photographs" / "credits.md").read_text(encoding="utf-8")
     scores = (pages / "denoise_gaussian" / "all_scores.md").read_text(encoding="utf-8")
-    assert "| CBSD68 | EAMamba, weights of the package | measured here |" in scores
+    assert "| CBSD68 | EAMamba, weights in the package | measured here |" in scores
     assert scores.count("| held-out photographs |") == 2, "other crops of the same stay out"
-    assert "training.learning_rate" in (pages / "denoise_gaussian" / "settings.md").read_text()
+    assert "learning_rate" in (pages / "denoise_gaussian" / "settings.yaml").read_text()
 
 
 def test_every_task_gets_its_section_with_its_protocol(tmp_path: Path) -> None:
@@ -85,7 +87,7 @@ def test_every_task_gets_its_section_with_its_protocol(tmp_path: Path) -> None:
         assert chosen.evaluation.protocol.name in section
         assert f"results/{task}/all_scores.md" in section
         assert not re.search(r"\b(TASK|TITLE|PROFILE|PROTOCOL|SOURCES)\b", section)
-        printed = "The paper prints no figures here" not in section
+        printed = "The paper reports no scores for this task" not in section
         assert printed == (task in set(PAPER["task"]))
 
 

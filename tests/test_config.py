@@ -8,50 +8,24 @@ from typing import Any
 
 import pytest
 import yaml
+from settings_files import MINIMAL, load
 
 from eamamba.config import (
-    PROFILES,
     EAMambaError,
     EAMambaSettings,
     EAMambaSRSettings,
-    MambaSettings,
     SettingsError,
     TaskSettings,
     load_settings,
-    merge,
     validate,
 )
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
-MINIMAL: dict[str, Any] = {
-    "profile": "smoke",
-    "profiles": {
-        "smoke": {
-            "model": {"dim": 16, "mamba_cfg": {"d_state": 4}},
-            "data": {"benchmarks": {"Kodak24": "data/Kodak24"}},
-            "training": {"stages": [{"patch": 32, "batch": 1, "iterations": 2}]},
-            "evaluation": {},
-            "tasks": {
-                "denoise_gaussian": None,
-                "derain": {
-                    "model": {"mamba_cfg": {"scan_count": 4}},
-                    "data": {"benchmarks": {"Rain100L": "data/Rain100L"}},
-                },
-            },
-        },
-    },
-}
 
 
 @pytest.fixture(autouse=True)
 def _no_profile_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EAMAMBA_PROFILE", raising=False)
-
-
-def load(tmp_path: Path, content: object, profile: str | None = None) -> Any:
-    path = tmp_path / "params.yaml"
-    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
-    return load_settings(path, profile)
 
 
 def changed(*path: Any, to: object) -> dict[str, Any]:
@@ -64,7 +38,7 @@ def changed(*path: Any, to: object) -> dict[str, Any]:
     return tree
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("profile", yaml.safe_load(PARAMS.read_text())["profiles"])
 def test_every_profile_of_the_project_is_valid(profile: str) -> None:
     settings = load_settings(PARAMS, profile)
     assert settings.profile == profile
@@ -76,81 +50,6 @@ def test_paper_profile_is_the_published_model() -> None:
     assert load_settings(PARAMS, "paper").task("denoise_gaussian").model == EAMambaSettings()
 
 
-def test_tasks_differ_from_their_profile_in_what_they_say(tmp_path: Path) -> None:
-    settings = load(tmp_path, MINIMAL)
-    plain, other = settings.task("denoise_gaussian"), settings.task("derain")
-    assert plain.model == EAMambaSettings(dim=16, mamba_cfg=MambaSettings(d_state=4))
-    assert other.model.mamba_cfg == MambaSettings(d_state=4, scan_count=4)
-    assert other.data.benchmarks == {"Rain100L": "data/Rain100L"}  # replaced, not added to
-    assert other.training == plain.training
-
-
-def test_profile_is_chosen_by_argument_then_environment_then_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tree = copy.deepcopy(MINIMAL)
-    for name in ("laptop", "paper"):
-        tree["profiles"][name] = tree["profiles"]["smoke"]
-    assert load(tmp_path, tree).profile == "smoke"
-    monkeypatch.setenv("EAMAMBA_PROFILE", "laptop")
-    assert load(tmp_path, tree).profile == "laptop"
-    assert load(tmp_path, tree, "paper").profile == "paper"
-
-
-def test_a_task_says_once_what_it_is(tmp_path: Path) -> None:
-    tree = copy.deepcopy(MINIMAL)
-    tree["tasks"] = {
-        "denoise_gaussian": {"model": {"dim": 32, "mamba_cfg": {"scan_count": 4}}},
-        "derain": {"data": {"degradation": "rain"}, "evaluation": {"protocol": {"colour": "y"}}},
-    }
-    settings = load(tmp_path, tree)
-    plain, other = settings.task("denoise_gaussian"), settings.task("derain")
-    expected = EAMambaSettings(dim=32, mamba_cfg=MambaSettings(d_state=4, scan_count=4))
-    assert plain.model == expected  # the task over the profile's shared settings
-    assert other.data.degradation == "rain"
-    assert other.evaluation.protocol.name == "Y PSNR and SSIM"
-    tree["profiles"]["smoke"]["tasks"]["denoise_gaussian"] = {"model": {"dim": 24}}
-    expected = expected.model_copy(update={"dim": 24})
-    assert load(tmp_path, tree).task("denoise_gaussian").model == expected
-    del tree["profiles"]["smoke"]["tasks"]["derain"]
-    assert list(load(tmp_path, tree).tasks) == ["denoise_gaussian"]
-
-
-def test_another_architecture_takes_nothing_from_the_first(tmp_path: Path) -> None:
-    tree = copy.deepcopy(MINIMAL)
-    light = {"model": {"architecture": "eamambasr"}, "data": {"degradation": "bicubic_x2"}}
-    tree["tasks"] = {"denoise_gaussian": {}, "derain": light}
-    tree["profiles"]["smoke"]["tasks"]["derain"] = {"model": {"num_blocks": [1]}}
-    model = load(tmp_path, tree).task("derain").model
-    assert model == EAMambaSRSettings(num_blocks=(1,))
-
-
-def test_ablations_change_one_task(tmp_path: Path) -> None:
-    tree = copy.deepcopy(MINIMAL)
-    tree["ablations"] = {
-        "task": "denoise_gaussian",
-        "variants": {
-            "whole": {},
-            "no_gate": {"model": {"mamba_cfg": {"disable_z_branch": True}}},
-        },
-    }
-    assert load(tmp_path, tree).ablations == {}
-    tree["profiles"]["smoke"]["ablations"] = {"training": {"learning_rate": 1.0e-2}}
-    settings = load(tmp_path, tree)
-    plain = settings.task("denoise_gaussian")
-    for name in ("whole", "no_gate"):
-        variant = settings.ablation(name)
-        assert variant.training.learning_rate == 1e-2
-        assert variant.training.stages == plain.training.stages
-    assert settings.ablation("whole").model == plain.model
-    assert settings.ablation("no_gate").model.mamba_cfg.disable_z_branch
-    with pytest.raises(SettingsError, match=r"no ablation 'no_gates'.*did you mean 'no_gate'"):
-        settings.ablation("no_gates")
-    tree["ablations"]["task"] = "denoise"
-    with pytest.raises(SettingsError, match=r"ablations.task: no task 'denoise'"):
-        load(tmp_path, tree)
-
-
 def test_settings_round_trip_through_json() -> None:
     task = load_settings(PARAMS, "laptop").task("denoise_gaussian")
     assert TaskSettings.model_validate_json(task.model_dump_json()) == task
@@ -159,12 +58,6 @@ def test_settings_round_trip_through_json() -> None:
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         EAMambaSettings().dim = 3  # type: ignore[misc]
-
-
-def test_merge_leaves_its_arguments_alone() -> None:
-    base, changes = {"a": {"b": 1, "c": 2}}, {"a": {"b": 3}}
-    assert merge(base, changes) == {"a": {"b": 3, "c": 2}}
-    assert (base, changes) == ({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
 
 
 def test_unread_spelling_is_an_error_with_the_right_one(tmp_path: Path) -> None:

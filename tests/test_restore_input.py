@@ -70,9 +70,9 @@ def test_other_ranges_are_named(white: int, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (torch.zeros(3, 8, 8, dtype=torch.uint8), r"image / 255, got torch.uint8"),
+        (torch.zeros(3, 8, 8, dtype=torch.uint8), r"got torch.uint8 \(use image / 255\)"),
         (torch.zeros(3, 8, 8, dtype=torch.complex64), "got torch.complex64"),
-        (np.zeros((3, 8, 8), np.float32), r"floating tensor \(c, h, w\), got ndarray"),
+        (np.zeros((3, 8, 8), np.float32), r"floating-point tensor \(c, h, w\), got ndarray"),
     ],
 )
 def test_other_kinds_are_named(image: Tensor, message: str) -> None:

@@ -131,7 +131,7 @@ def compiled(name: str, options: dict[str, int]) -> str:
     types = dict.fromkeys(kernel.arg_names, "*fp32")
     types |= {x: "i32" for x in kernels.SIZES + kernels.STRIDES if x in types}
     types |= {"order": "*i32"} if "order" in types else {}
-    known = {"D": 8, "N": 16, "BD": 8, "PN": 16, "UNIT": 4} | options
+    known = {"D": 8, "N": 16, "BLOCK_D": 8, "BLOCK_N": 16, "UNIT": 4} | options
     constants = {(i,): known[x] for i, x in enumerate(types) if x in known}
     types |= {x: "constexpr" for x in types if x in known}
     aligned = {(i,): [["tt.divisibility", 16]] for i, x in enumerate(types.values()) if x[0] == "*"}

@@ -1,4 +1,4 @@
-"""Tables and a figure of the ablation studies."""
+"""Tables and a figure for the ablation studies."""
 
 from __future__ import annotations
 
@@ -11,24 +11,6 @@ from matplotlib.figure import Figure
 from eamamba.report.drawing import FLOP_NOTE, OURS, styled
 from eamamba.report.scores import Metrics, condition_label, first_benchmark, scores, signed
 
-NAMES = {
-    "all_around": "EAMamba",
-    "baseline_2dssm": "2DSSM baseline",
-    "multi_head": "multi-head, raster only",
-    "zigzag": "raster + zigzag",
-    "zorder": "raster + Z-order",
-    "hilbert": "raster + Hilbert",
-    "heads_1": "1 head",
-    "heads_2": "2 heads",
-    "heads_4": "4 heads",
-    "ffn": "FFN mixer",
-    "gdfn": "GDFN mixer",
-    "cca": "channel attention mixer",
-    "no_gate": "no gate",
-    "seed_1": "EAMamba, second seed",
-    "seed_2": "EAMamba, third seed",
-}
-"""What tables call a variant."""
 _REPORTED = {
     ("module", "baseline_2dssm"): "baseline 2DSSM",
     ("module", "multi_head"): "+ multi-head selective scan",
@@ -40,28 +22,27 @@ _REPORTED = {
 """Study and variant -> the row of ``data/paper/ablations.csv``."""
 
 
-def name(variant: str) -> str:
-    """Return what tables call a variant."""
-    return NAMES.get(variant, variant.replace("_", " "))
-
-
 def variant_rows(
-    metrics: Mapping[str, Metrics], complexity: Mapping[str, pd.DataFrame]
+    metrics: Mapping[str, Metrics],
+    complexity: Mapping[str, pd.DataFrame],
+    titles: Mapping[str, str],
 ) -> pd.DataFrame:
-    """Lay out what was measured of every variant.
+    """Collect the measurements of all variants in one table.
 
     Parameters
     ----------
     metrics : mapping
-        Variant and its ``metrics.json``; the first benchmark counts.
+        Variant and its ``metrics.json``, of which the first benchmark is used.
     complexity : mapping
-        Variant and its ``complexity.csv``: size (the profile, then ``paper``), parameters,
+        Variant and its ``complexity.csv``: size (first the profile, then ``paper``), parameters,
         gflops.
+    titles : mapping
+        Variant and what tables call it.
 
     Returns
     -------
     DataFrame
-        One row per variant, named by the index: parameters and gflops as trained,
+        One row per variant, named by the index: title, parameters and gflops as trained,
         parameters_paper and gflops_paper, and ``psnr_db`` of every condition under its name.
     """
     rows: dict[str, dict[str, Any]] = {}
@@ -70,7 +51,11 @@ def variant_rows(
         own, paper = (complexity[variant].iloc[place] for place in (0, 1))
         costs = {"parameters": own["parameters"], "gflops": own["gflops"]}
         costs |= {"parameters_paper": paper["parameters"], "gflops_paper": paper["gflops"]}
-        rows[variant] = costs | dict(zip(table["condition"], table["psnr_db"], strict=True))
+        rows[variant] = (
+            {"title": titles[variant]}
+            | costs
+            | dict(zip(table["condition"], table["psnr_db"], strict=True))
+        )
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -83,12 +68,12 @@ def study_table(rows: pd.DataFrame, variants: Sequence[str], base: str) -> pd.Da
         What `variant_rows` returns.
     variants : sequence of str
     base : str
-        The variant that differences are taken to.
+        The variant to which the others are compared.
     """
     part = rows.loc[list(variants)]
-    conditions = [column for column in rows if column not in _COSTS]
+    conditions = [column for column in rows if column not in _NO_SCORES]
     columns: dict[str, Any] = {
-        "Variant": [name(variant) for variant in part.index],
+        "Variant": part["title"],
         "Parameters, M": (part["parameters"] / 1e6).map("{:.3f}".format),
         "GFLOPs": part["gflops"].map("{:.2f}".format),
         "Paper's size: parameters, M": (part["parameters_paper"] / 1e6).map("{:.1f}".format),
@@ -103,27 +88,32 @@ def study_table(rows: pd.DataFrame, variants: Sequence[str], base: str) -> pd.Da
     return pd.DataFrame(columns)
 
 
-_COSTS = ("parameters", "gflops", "parameters_paper", "gflops_paper")
+_NO_SCORES = ("title", "parameters", "gflops", "parameters_paper", "gflops_paper")
 
 
-def reported_table(paper: pd.DataFrame, study: str, variants: Sequence[str]) -> pd.DataFrame | None:
+def reported_table(
+    paper: pd.DataFrame, study: str, titles: Mapping[str, str]
+) -> pd.DataFrame | None:
     """Return what the paper prints for the variants of a study; None if it prints nothing.
 
     Parameters
     ----------
     paper : DataFrame
         ``data/paper/ablations.csv``: study, variant, benchmark, psnr_db.
+    study : str
+    titles : mapping
+        Variant and what tables call it.
     """
     part = paper[paper["study"] == study]
     rows = []
-    for variant in variants:
+    for variant, title in titles.items():
         printed = part[part["variant"] == _REPORTED.get((study, variant))]
         if not printed.empty:
             values = zip(printed["benchmark"], printed["psnr_db"], strict=True)
             shown = {
                 f"PSNR on {on.replace('sigma', 'σ = ')}, dB": f"{value:.2f}" for on, value in values
             }
-            rows.append({"Variant": name(variant)} | shown)
+            rows.append({"Variant": title} | shown)
     return pd.DataFrame(rows).fillna("–") if rows else None
 
 
@@ -149,6 +139,6 @@ def psnr_by_cost(rows: pd.DataFrame, condition: str) -> Figure:
         axes.axvline(rows[column].iloc[0], color="#BBBBBB", linewidth=0.8, linestyle=":")
         axes.set_xlabel(label)
         axes.margins(x=0.12)
-    left.set_yticks(height, [name(variant) for variant in rows.index])
+    left.set_yticks(height, rows["title"])
     left.set_ylim(-0.6, len(rows) - 0.4)
     return figure

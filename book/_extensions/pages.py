@@ -1,4 +1,4 @@
-"""What the book includes: the results of one profile, tables in Markdown, figures for its text."""
+"""What the book includes: results of one profile, Markdown tables, and numbers for its text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from eamamba.report.scores import (
     score_table,
     scores,
     signed,
-    title,
 )
 from eamamba.report.tables import (
     HEADLINE,
@@ -34,18 +33,17 @@ from eamamba.report.tables import (
     headline_table,
     markdown,
     photograph_table,
-    settings_table,
 )
 
 PACKAGE_PROFILE = "pretrained"
 SECTION = Path("book") / "_templates" / "task.md"
-"""What every task's chapter shows of it; TASK, TITLE and PROFILE stand for what they say."""
-# Large, or of the machine: no page shows them.
+"""The section on one task; TASK, TITLE, PROFILE and others are placeholders."""
+# Large or specific to the machine, and not shown on any page.
 LEFT_OUT = ("*.safetensors", "*.pt", ".gitignore")
 
 
 class ResultsError(EAMambaError, RuntimeError):
-    """Results that a page shows are not there."""
+    """Results that a page shows are missing."""
 
 
 def write_pages(root: Path, target: Path) -> dict[str, str]:
@@ -56,13 +54,13 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     root : Path
         The project's folder, with ``params.yaml``, ``results/``, ``data/paper/`` and ``book/``.
     target : Path
-        Folder to make anew: what the pipeline wrote for the profile, and beside it tables and
-        sections in Markdown, and the figures that compare tasks or variants.
+        Folder to replace with a copy of the profile's results, plus tables and sections in
+        Markdown and the figures that compare tasks or variants.
 
     Returns
     -------
     dict of str
-        Figures for running text, ready to print.
+        Numbers for the text, ready to print.
 
     Raises
     ------
@@ -73,8 +71,8 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     settings = load_settings(root / "params.yaml", profile)
     source = root / "results" / profile
     stages = ["profiling/complexity.csv", "scan_orders/all_around.png", "photographs/training.jpg"]
-    stages += [f"{task}/metrics.json" for task in settings.tasks]
-    stages += [f"ablations/{variant}/metrics.json" for variant in settings.ablations]
+    folders = [*settings.tasks, *(f"ablations/{variant}" for variant in settings.ablations)]
+    stages += [f"{name}/{file}" for name in folders for file in ("settings.yaml", "metrics.json")]
     missing = [stage for stage in stages if not (source / stage).is_file()]
     if missing:
         raise ResultsError(f"{source} lacks {', '.join(missing)}; run the pipeline: dvc repro")
@@ -86,7 +84,7 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     figures |= processor(measured)
     for name, table in speed_tables(measured).items():
         _write(target / "benchmarks" / f"{name}.md", table)
-    photographs = pd.read_csv(target / next(iter(settings.tasks)) / "data.csv")  # as every task's
+    photographs = pd.read_csv(target / next(iter(settings.tasks)) / "data.csv")  # same for all
     _write(target / "photographs" / "credits.md", photograph_table(photographs))
     for task, chosen in settings.tasks.items():
         figures |= {
@@ -125,20 +123,18 @@ def _write_complexity(root: Path, folder: Path, profile: str) -> dict[str, str]:
 
 
 def _write_task(root: Path, target: Path, settings: TaskSettings) -> dict[str, str]:
-    """Write the section of a task's chapter and its tables; return its figures for the text."""
+    """Write the section and the tables of a task; return its numbers for the text."""
     folder, task = target / settings.task, settings.task
     metrics = _metrics(folder)
-    everything = settings.model_dump(mode="json", exclude={"task", "profile"})
-    _write(folder / "settings.md", settings_table(everything))
     paper = pd.read_csv(root / "data" / "paper" / "paper_results.csv")
     measured = _with_package(root, settings, metrics)
     _write(folder / "all_scores.md", score_table(measured, paper, task))
     note = {
-        True: f"*{MEASURED}*: our weights and our evaluation. *{REPORTED}*: the full-size network.",
-        False: f"*{MEASURED}*: our weights and our evaluation. The paper prints no figures here.",
+        True: f"*{MEASURED}*: our weights and evaluation. *{REPORTED}*: the full-size network.",
+        False: f"*{MEASURED}*: with our weights. The paper reports no scores for this task.",
     }[task in set(paper["task"])]
     words = {"PROTOCOL": settings.evaluation.protocol.name, "SOURCES": note}
-    words |= {"TASK": task, "TITLE": title(task), "PROFILE": settings.profile}
+    words |= {"TASK": task, "TITLE": settings.title, "PROFILE": settings.profile}
     text = (root / SECTION).read_text(encoding="utf-8")
     for word, value in words.items():
         text = text.replace(word, value)
@@ -153,19 +149,19 @@ def _metrics(folder: Path) -> Metrics:
 
 
 def _with_package(root: Path, settings: TaskSettings, own: Metrics) -> dict[str, Metrics]:
-    """Return the scores of the profile's weights and of those that the package carries."""
+    """Return the scores of the profile's weights and of those in the package."""
     measured = {f"{settings.profile} profile": own}
     package = root / "results" / PACKAGE_PROFILE / settings.task
     if settings.profile != PACKAGE_PROFILE and (package / "metrics.json").is_file():
-        # Profiles cut their own crops of bundled photographs: only benchmarks are the same.
+        # Profiles crop the bundled photographs differently: only benchmarks are comparable.
         theirs = {name: part for name, part in _metrics(package).items() if name not in own}
         if theirs:
-            measured["weights of the package"] = theirs
+            measured["weights in the package"] = theirs
     return measured
 
 
 def _scores(metrics: Metrics) -> dict[str, str]:
-    """Return the mean scores of the first benchmark: by noise level, or those of `middle`."""
+    """Return the mean scores of the first benchmark, by condition and for `middle`."""
     table = first_benchmark(scores(metrics))
     chosen = middle(table["condition"].tolist())
     figures = {"images": str(table["images"].max())}
@@ -182,39 +178,40 @@ def _scores(metrics: Metrics) -> dict[str, str]:
 
 
 def _write_glance(root: Path, target: Path, settings: Settings) -> None:
-    """Write the tables and the figure that have all tasks."""
+    """Write the tables and the figure that cover all tasks."""
     measured = {task: _metrics(target / task) for task in settings.tasks}
     protocols = {name: task.evaluation.protocol.name for name, task in settings.tasks.items()}
-    rows = glance(measured)
+    titles = {name: task.title for name, task in settings.tasks.items()}
+    rows = glance(measured, titles)
     _write(target / "glance.md", glance_table(rows, protocols))
     save(gains(rows, f"{settings.profile} profile"), target / "glance.png")
     cards = [
-        f":::{{grid-item-card}} {title(task)}\n![{title(task)}: input, restored, truth, and mean "
-        f"scores](results/{task}/summary.jpg)\n:::\n"
-        for task in settings.tasks
+        f":::{{grid-item-card}} {title}\n![{title}: input, restored, ground truth, "
+        f"and mean scores](results/{task}/summary.jpg)\n:::\n"
+        for task, title in titles.items()
     ]
     text = "\n".join(["::::{grid} 1 1 2 2", *cards, "::::"])
     (target / "gallery.md").write_text(text, encoding="utf-8")
     paper = pd.read_csv(root / "data" / "paper" / "paper_results.csv")
     order = {task: place for place, task in enumerate(settings.tasks)}
     paper = paper.sort_values("task", key=lambda names: names.map(order), kind="stable")
-    _write(target / "paper.md", paper_table(paper, protocols))
+    _write(target / "paper.md", paper_table(paper, titles, protocols))
 
 
 def _write_ablations(root: Path, folder: Path, settings: Settings) -> None:
-    """Write the table of every study, the paper's beside it, and the figure of all variants."""
+    """Write the tables of every study, ours and the paper's, and the figure of all variants."""
     paper = pd.read_csv(root / "data" / "paper" / "ablations.csv")
     variants = list(settings.ablations)
     complexity = {name: pd.read_csv(folder / name / "complexity.csv") for name in variants}
-    rows = variant_rows({name: _metrics(folder / name) for name in variants}, complexity)
+    titles = {name: variant.title for name, variant in settings.ablations.items()}
+    metrics = {name: _metrics(folder / name) for name in variants}
+    rows = variant_rows(metrics, complexity, titles)
     base = variants[0]
     for study, names in settings.studies.items():
         _write(folder / f"{study}.md", study_table(rows, names, base))
-        reported = reported_table(paper, study, names)
+        reported = reported_table(paper, study, {name: titles[name] for name in names})
         if reported is not None:
             _write(folder / f"{study}_reported.md", reported)
-    recipe = settings.ablations[base].model_dump(mode="json", include={"model", "training"})
-    _write(folder / "settings.md", settings_table(recipe))
     conditions = scores(_metrics(folder / base))["condition"].tolist()
     save(psnr_by_cost(rows, middle(conditions)), folder / "psnr_by_cost.png")
 

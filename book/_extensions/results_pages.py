@@ -1,4 +1,4 @@
-"""Sphinx extension: results of the chosen profile go in, and nothing is loaded from the network."""
+"""Sphinx extension that adds the results of the chosen profile and keeps the pages offline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sphinx.errors import SphinxError
 
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parents[1]
-# The book shows the results of this checkout, so it uses the code of this checkout.
+# The book shows the results of this checkout, so it uses its code, too.
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(FOLDER)]
 
 from pages import write_pages  # noqa: E402
@@ -22,12 +22,12 @@ LOADS = re.compile(
 
 
 def bring(app: Any, config: Any) -> None:
-    """Fill ``book/results`` and hand the figures for running text to MyST."""
+    """Fill ``book/results`` and pass the numbers for the text to MyST."""
     config.myst_substitutions = write_pages(ROOT, Path(app.srcdir) / "results")
 
 
 def check_offline(app: Any, exception: Exception | None) -> None:
-    """Fail if a page loads anything from elsewhere."""
+    """Fail if a page loads anything from the network."""
     if exception is not None or app.builder.format != "html":
         return
     for page in sorted(Path(app.outdir).rglob("*.html")):
@@ -36,7 +36,7 @@ def check_offline(app: Any, exception: Exception | None) -> None:
 
 
 def setup(app: Any) -> dict[str, bool]:
-    """Register; `bring` before the table of contents looks for its files (priority 900)."""
+    """Register the hooks; `bring` runs before the table of contents looks for files (900)."""
     app.connect("config-inited", bring, priority=100)
     app.connect("build-finished", check_offline)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

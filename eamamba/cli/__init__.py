@@ -1,7 +1,7 @@
 """The command line: ``eamamba restore | train | evaluate | profile | erf | data``.
 
-Commands import what they need when they run, so that ``eamamba --help`` is quick. Whatever a
-user can mend ends in one line on standard error and exit status 2.
+Commands import what they need when they run, which keeps ``eamamba --help`` fast. An error that the
+user can fix is reported as one line on standard error, with exit status 2.
 """
 
 from __future__ import annotations

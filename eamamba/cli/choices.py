@@ -1,4 +1,4 @@
-"""What several commands let the user choose: settings, weights, device."""
+"""Options shared by several commands: settings, weights, device."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ if TYPE_CHECKING:
 
 ProfileOption = Annotated[
     str | None,
-    typer.Option("--profile", "-p", help="Profile of params.yaml. Default: the file's own choice."),
+    typer.Option("--profile", "-p", help="Profile in params.yaml. Default: the one it selects."),
 ]
 SettingsOption = Annotated[
     Path | None,
-    typer.Option("--settings", help="Settings file. Default: params.yaml of the project."),
+    typer.Option("--settings", help="Settings file. Default: the project's params.yaml."),
 ]
 WeightsOption = Annotated[
     str | None,
-    typer.Option("--weights", "-w", help="Weights file: .safetensors, or a released .pth."),
+    typer.Option("--weights", "-w", help="Weights file: .safetensors or a released .pth."),
 ]
 DeviceOption = Annotated[
-    str, typer.Option("--device", help="cpu, cuda, cuda:1 …; auto: a GPU if there is one.")
+    str, typer.Option("--device", help="cpu, cuda, cuda:1 … or auto: a GPU if available.")
 ]
 
 
 class CommandError(EAMambaError):
-    """The command line asks for something that cannot be done."""
+    """The command line asks for something impossible."""
 
 
 def project_settings(profile: str | None, path: Path | None = None) -> Settings:
-    """Return one profile of the project's settings, or of another file's."""
+    """Return one profile from the project's settings, or from another file."""
     return load_settings(path or paths.project_root() / "params.yaml", profile)
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of a name, checked to exist.
+    """Return the device with this name, after checking that it exists.
 
     Raises
     ------
     CommandError
-        No such device here.
+        If this machine has no such device.
     """
     import torch
 
@@ -62,15 +62,15 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_weights(task: str | None, weights: str | None, profile: str | None) -> Path:
-    """Return the weights file that the options mean.
+    """Return the weights file selected by the options.
 
-    ``--weights`` names it; else ``--task`` means the weights in the package, and those that the
-    pipeline trained if a profile is named or the package has none for that task.
+    ``--weights`` names it. Otherwise ``--task`` selects the weights in the package, or those that
+    the pipeline trained if a profile is given or the package has none for the task.
 
     Raises
     ------
     EAMambaError
-        Neither is given, no such task, or no weights for it yet.
+        If neither is given, the task does not exist, or it has no weights yet.
     """
     from eamamba.checkpoint import find_weights
 

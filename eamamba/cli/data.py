@@ -1,4 +1,4 @@
-"""``eamamba data check``: which data sets of a task are on this machine."""
+"""``eamamba data check``: find a task's data sets on this machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import typer
 from eamamba.cli.choices import CommandError, ProfileOption, SettingsOption, project_settings
 from eamamba.cli.experiments import TaskArgument
 
-data = typer.Typer(help="Look at the data sets of a task.", no_args_is_help=True)
+data = typer.Typer(help="Inspect the data sets of a task.", no_args_is_help=True)
 
 
 @data.callback()
@@ -21,10 +21,10 @@ def check(
     profile: ProfileOption = None,
     settings: SettingsOption = None,
 ) -> None:
-    """Say what is found of each data set, what is wrong with it, and where it is from.
+    """Report which data sets are here, what is wrong with them, and where to get them.
 
-    Folders ``data/NAME`` are looked for in the folder that the variable EAMAMBA_DATA names,
-    or in the project's. Nothing is downloaded.
+    ``data/NAME`` is looked up in the folder named by the variable EAMAMBA_DATA, or else in the
+    project's folder. Nothing is downloaded.
     """
     from eamamba.datasets import check as check_sets
 

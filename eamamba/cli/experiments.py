@@ -24,7 +24,7 @@ from eamamba.config import EAMambaSettings
 if TYPE_CHECKING:
     from eamamba.network import Network
 
-TaskArgument = Annotated[str, typer.Argument(help="Task of params.yaml, such as denoise_gaussian.")]
+TaskArgument = Annotated[str, typer.Argument(help="Task in params.yaml, such as denoise_gaussian.")]
 OutputOption = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="Folder for results. Default: results/PROFILE/TASK."),
@@ -38,25 +38,23 @@ def train(
     device: DeviceOption = "auto",
     output: OutputOption = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what the training sees and needs, and stop.")
+        bool, typer.Option("--dry-run", help="Show the stages, cost and missing data, then stop.")
     ] = False,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Do not go on from an interrupted training.")
-    ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of resuming.")] = False,
 ) -> None:
-    """Train one task; an interrupted training goes on where it was last saved."""
+    """Train one task; an interrupted training resumes from its last checkpoint."""
     from eamamba import training
 
     chosen = project_settings(profile, settings).task(task)
     if dry_run:
         stages = training.plan(chosen)
         typer.echo(stages.to_string(float_format="{:.4g}".format))
-        typer.echo(f"{chosen.training.iterations:,} iterations in all")
-        typer.echo(f"{stages['teraflops'].sum():,.4g} TFLOPs in all (one multiply-add = 1 FLOP)")
+        typer.echo(f"{chosen.training.iterations:,} iterations in total")
+        typer.echo(f"{stages['teraflops'].sum():,.4g} TFLOPs in total (one multiply-add = 1 FLOP)")
         place = str(choose_device(device))
         hours = training.measured_hours(chosen, place)
         shown = f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
-        typer.echo(f"about {shown} hours on {place}, by a few timed steps")
+        typer.echo(f"about {shown} hours on {place}, estimated from a few timed steps")
         for line in training.missing(chosen):
             typer.echo(f"missing: {line}")
         return
@@ -74,10 +72,10 @@ def evaluate(
     output: OutputOption = None,
     export: Annotated[
         Path | None,
-        typer.Option("--export", help="Folder for the restored images; SIDD: Idenoised.mat."),
+        typer.Option("--export", help="Folder for restored images (SIDD: Idenoised.mat)."),
     ] = None,
 ) -> None:
-    """Measure one task on its benchmarks: per_image.csv and metrics.json."""
+    """Score one task on its benchmarks; writes per_image.csv and metrics.json."""
     from eamamba import evaluation
 
     chosen = project_settings(profile, settings).task(task)
@@ -127,7 +125,7 @@ def erf(
     settings: SettingsOption = None,
     weights: WeightsOption = None,
     position: Annotated[
-        list[str] | None, typer.Option(help="centre, top left …; repeat it for several.")
+        list[str] | None, typer.Option(help="centre, top left …; repeat for several.")
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:

@@ -1,4 +1,4 @@
-"""The program: its commands, and what becomes of errors."""
+"""The program: its commands and its error handling."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from eamamba import __version__
 from eamamba.cli.data import data
 from eamamba.cli.experiments import erf, evaluate, profile, train
 from eamamba.cli.restoring import restore
+from eamamba.cli.settings import settings
 from eamamba.config import EAMambaError
 
 app = typer.Typer(
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (restore, train, evaluate, profile, erf):
+for command in (restore, train, evaluate, profile, erf, settings):
     app.command()(command)
 app.add_typer(data, name="data")
 
@@ -50,21 +51,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str, optional
-        The arguments after the program's name; those of the process by default.
+        The arguments after the program's name; by default, those of the process.
 
     Returns
     -------
     int
-        0; 2 after an error that a user can mend, said in one line; 130 when interrupted.
+        0; 2 after an error that the user can fix, reported in one line; 130 if interrupted.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # names of files need not be valid text
+            stream.reconfigure(errors="replace")  # file names need not be valid text
     with warnings.catch_warnings():
         warnings.showwarning = _note
         status = _run(argv)
     if status == 130:
-        typer.echo("interrupted; the files already written are whole", err=True)
+        typer.echo("interrupted; the files already written are complete", err=True)
     return status
 
 

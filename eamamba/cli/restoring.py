@@ -36,7 +36,7 @@ _OTHER_IMAGES = (".dng", ".exr", ".hdr", ".heic", ".heif", ".jp2", ".jxl", ".psd
 
 @dataclass(frozen=True)
 class Job:
-    """One photograph: where it is read and where its restoration is written."""
+    """One photograph: where to read it and where to write the restored version."""
 
     source: Path
     target: Path
@@ -44,11 +44,11 @@ class Job:
 
 def restore(
     photos: Annotated[
-        list[str], typer.Argument(metavar="PHOTO", help="Image files, or folders of them.")
+        list[str], typer.Argument(metavar="PHOTO", help="Image files or folders of images.")
     ],
     output: Annotated[
         str,
-        typer.Option("--output", "-o", metavar="OUT", help="A file for one photo, else a folder."),
+        typer.Option("--output", "-o", metavar="OUT", help="A file for one photo, or a folder."),
     ],
     task: Annotated[
         str | None, typer.Option("--task", "-t", help="What to restore, such as denoise_gaussian.")
@@ -60,7 +60,7 @@ def restore(
     ] = False,
     tile: Annotated[
         int | None,
-        typer.Option(min=16, help="Side of tiles in pixels. Default: as large as memory allows."),
+        typer.Option(min=16, help="Tile size in pixels. Default: as large as memory allows."),
     ] = None,
     device: DeviceOption = "auto",
     overwrite: Annotated[
@@ -69,8 +69,8 @@ def restore(
 ) -> None:
     """Restore photographs.
 
-    Depth, gray, transparency and colour profile of a file are kept. One that cannot be read
-    does not stop the others.
+    Bit depth, grayscale, transparency and colour profile are kept. A file that cannot be read does
+    not stop the others.
     """
     # Pillow warns of odd metadata and large sizes; neither hinders reading the pixels.
     warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -92,21 +92,21 @@ def restore(
 def plan_jobs(
     photos: list[str], output: str, overwrite: bool
 ) -> tuple[list[Job], list[EAMambaError]]:
-    """Return what to read and where to write it, and an error for each folder without images.
+    """Return what to read and where to write it, plus an error for each folder without images.
 
     Parameters
     ----------
     photos : list of str
         Files and folders.
     output : str
-        The file to write for a single file; else a folder, which gets files of the same names.
+        The file to write for a single photo; otherwise a folder, for files with the same names.
     overwrite : bool
         Whether an output may replace an input.
 
     Raises
     ------
     CommandError
-        If outputs would replace inputs or each other, or ``output`` cannot be what it must be.
+        If outputs would replace inputs or each other, or ``output`` is unsuitable.
     """
     from eamamba.images import ImageError, check_place, list_images
 
@@ -160,7 +160,7 @@ def _output_name(source: Path) -> str:
 
     if source.suffix.lower() in WRITABLE_SUFFIXES:
         return source.name
-    return f"{source.stem}.png"  # of a format that can be read but not written
+    return f"{source.stem}.png"  # a format that can be read but not written
 
 
 def _check_targets(jobs: list[Job], overwrite: bool) -> None:
@@ -181,19 +181,19 @@ def _check_targets(jobs: list[Job], overwrite: bool) -> None:
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    """Return the same for two names of one file."""
+    """Return the same value for two names of one file."""
     status = path.stat()
     return status.st_dev, status.st_ino
 
 
 def _try_one(model: Restorer, job: Job, self_ensemble: bool, tile: Tile) -> bool:
-    """Restore one photograph, and say in one line what came of it."""
+    """Restore one photograph and report the outcome in one line."""
     try:
         typer.echo(_restore_one(model, job, self_ensemble, tile))
     except EAMambaError as error:
         typer.echo(f"error: {_naming(job.source, str(error))}", err=True)
     except MemoryError:
-        typer.echo(f"error: {job.source}: not enough memory to hold the picture", err=True)
+        typer.echo(f"error: {job.source}: not enough memory to hold the image", err=True)
     except OSError as error:
         reason = f"{error.filename or job.target}: {error.strerror or error}"
         typer.echo(f"error: {_naming(job.source, reason)}", err=True)
@@ -238,7 +238,7 @@ def _check_replacement(job: Job, photo: Photo) -> None:
 
 @contextmanager
 def _progress_bar(name: str) -> Iterator[Progress | None]:
-    """Show the calls of the network done, on a terminal only."""
+    """Show progress in calls of the network, only on a terminal."""
     if not sys.stderr.isatty():
         yield None
         return

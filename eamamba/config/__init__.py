@@ -5,9 +5,16 @@ An unknown key is an error that names the nearest known one.
 
 from __future__ import annotations
 
-from eamamba.config.data import BUNDLED, DataSettings, DegradationName, LayoutName, Pool
+from eamamba.config.data import (
+    BUNDLED,
+    DEGRADATION_KINDS,
+    DataSettings,
+    DegradationKind,
+    LayoutName,
+    Pool,
+)
 from eamamba.config.errors import EAMambaError, SettingsError
-from eamamba.config.loading import load_settings, merge, validate
+from eamamba.config.loading import load_settings, merge, resolved, validate
 from eamamba.config.model import (
     ChannelMixer,
     EAMambaSettings,
@@ -18,9 +25,7 @@ from eamamba.config.model import (
     Strict,
 )
 from eamamba.config.task import (
-    PROFILES,
     EvaluationSettings,
-    ProfileName,
     ProtocolSettings,
     Settings,
     Stage,
@@ -30,10 +35,10 @@ from eamamba.config.task import (
 
 __all__ = [
     "BUNDLED",
-    "PROFILES",
+    "DEGRADATION_KINDS",
     "ChannelMixer",
     "DataSettings",
-    "DegradationName",
+    "DegradationKind",
     "EAMambaError",
     "EAMambaSRSettings",
     "EAMambaSettings",
@@ -42,7 +47,6 @@ __all__ = [
     "MambaSettings",
     "ModelSettings",
     "Pool",
-    "ProfileName",
     "ProtocolSettings",
     "ScanPattern",
     "Settings",
@@ -53,5 +57,6 @@ __all__ = [
     "TrainingSettings",
     "load_settings",
     "merge",
+    "resolved",
     "validate",
 ]

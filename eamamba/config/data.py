@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from eamamba.config.errors import did_you_mean
 from eamamba.config.model import Strict
 
 BUNDLED = "bundled"
-DegradationName = Literal[
-    "gaussian_noise",
-    "sensor_noise",
-    "motion_blur",
-    "defocus_blur",
-    "dual_pixel_defocus",
-    "indoor_haze",
-    "outdoor_haze",
-    "low_resolution_camera_x2",
-    "low_resolution_camera_x3",
-    "low_resolution_camera_x4",
-    "rain",
-    "bicubic_x2",
-    "bicubic_x3",
-    "bicubic_x4",
-]
+
+
+class DegradationKind(NamedTuple):
+    """What a degradation does to the shape of an image, and who adds it in a test."""
+
+    scale: int = 1  # how many times it shrinks the sides
+    channels: int = 3  # of the degraded image
+    added_by_test: bool = False  # at several known strengths, instead of once for each image
+
+
+DEGRADATION_KINDS = {
+    "gaussian_noise": DegradationKind(added_by_test=True),
+    "sensor_noise": DegradationKind(),
+    "motion_blur": DegradationKind(),
+    "defocus_blur": DegradationKind(),
+    "dual_pixel_defocus": DegradationKind(channels=6),
+    "indoor_haze": DegradationKind(),
+    "outdoor_haze": DegradationKind(),
+    "low_resolution_camera_x2": DegradationKind(),  # enlarged again
+    "low_resolution_camera_x3": DegradationKind(),
+    "low_resolution_camera_x4": DegradationKind(),
+    "rain": DegradationKind(),
+    "bicubic_x2": DegradationKind(scale=2),
+    "bicubic_x3": DegradationKind(scale=3),
+    "bicubic_x4": DegradationKind(scale=4),
+}
+"""Every degradation; `eamamba.degradations.DEGRADATIONS` has the function of each."""
 LayoutName = Literal[
     "photographs",
     "pairs",
@@ -39,6 +51,12 @@ LayoutName = Literal[
     "bicubic_x3",
     "bicubic_x4",
 ]
+
+
+def _known_degradation(name: str) -> str:
+    if name not in DEGRADATION_KINDS:
+        raise ValueError(f"no degradation {name!r}{did_you_mean(name, DEGRADATION_KINDS)}")
+    return name
 
 
 def _named(places: object) -> object:
@@ -63,7 +81,7 @@ class DataSettings(Strict):
     clean and get ``degradation``, all other layouts are pairs as their authors published them.
     """
 
-    degradation: DegradationName = "gaussian_noise"
+    degradation: Annotated[str, AfterValidator(_known_degradation)] = "gaussian_noise"
     sigma_255: tuple[float, float] = (0.0, 50.0)
     layout: LayoutName = "photographs"
     training_set: Places = Field(default={"training": BUNDLED}, min_length=1)
@@ -71,6 +89,11 @@ class DataSettings(Strict):
     held_out_size: int | None = Field(None, ge=16)
     pool: Pool | None = None
     workers: int = Field(0, ge=0)
+
+    @property
+    def kind(self) -> DegradationKind:
+        """What the degradation does to the shape of an image."""
+        return DEGRADATION_KINDS[self.degradation]
 
     @model_validator(mode="after")
     def _pairs_lie_in_one_place(self) -> DataSettings:

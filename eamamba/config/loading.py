@@ -10,11 +10,11 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from eamamba.config.errors import SettingsError, did_you_mean
-from eamamba.config.task import PROFILES, Settings
+from eamamba.config.task import Settings, TaskSettings
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
-TOP_LEVEL = ("profile", "profiles", "tasks", "ablations")
+TOP_LEVEL = ("profile", "families", "tasks", "ablations", "profiles")
 # Groups whose keys are names: other sets take their place, they do not join them.
 _REPLACED = {"benchmarks", "training_set"}
 
@@ -108,16 +108,15 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 def load_settings(path: str | Path = "params.yaml", profile: str | None = None) -> Settings:
     """Read one profile of a settings file.
 
+    A task's settings are layered, each over the one before: the profile's own groups, the task's
+    family, the task; if the profile is ``published``, what family and task say under that key;
+    last, what the profile changes of the family and of the task. A variant of the ablation study
+    is the first task with what the profile changes of all variants, and its own differences.
+
     Parameters
     ----------
     path : path
-        A YAML file with ``profile``, ``tasks``, ``ablations`` and ``profiles``. ``tasks`` says
-        what each task is, in all profiles. A profile holds the groups ``model``, ``data``,
-        ``training``, ``evaluation`` shared by its tasks, and ``tasks``: those it has, each
-        with its differences. Where they disagree, a profile's task comes first, then the task
-        itself, then the profile. ``ablations`` holds a ``task``, its ``variants``, each
-        with its differences, and ``studies``, which of them are compared; a profile that has
-        them says under ``ablations`` what all of them change.
+        A YAML file with ``profile``, ``families``, ``tasks``, ``ablations`` and ``profiles``.
     profile : str, optional
         Overrides the file's own choice (and the variable ``EAMAMBA_PROFILE``).
 
@@ -131,64 +130,94 @@ def load_settings(path: str | Path = "params.yaml", profile: str | None = None) 
     for key in sorted(tree.keys() - set(TOP_LEVEL), key=str):
         raise SettingsError(f"{source}: {key}: no such setting{did_you_mean(str(key), TOP_LEVEL)}")
     name = profile or os.environ.get("EAMAMBA_PROFILE") or str(tree.get("profile", "laptop"))
-    profiles = _group(tree.get("profiles"), f"{source}: profiles")
-    known_profiles = [p for p in PROFILES if p in profiles]
-    if name not in known_profiles:
-        raise SettingsError(
-            f"{source}: profile: no profile {name!r}{did_you_mean(name, known_profiles)}"
-        )
-    groups = dict(_group(profiles[name], f"{source}: {name}"))
-    own = _named_groups(groups.pop("tasks", None), f"{source}: tasks")
-    common = groups.pop("ablations", None)
-    changes = _with_identity(own, tree, source)
-    full = {task: _complete(name, task, groups, changes[task]) for task in changes}
-    chosen: dict[str, Any] = {"profile": name, "tasks": full}
-    if common is not None:
-        chosen |= _ablations(full, _group(common, f"{source}: ablations"), tree, source)
+    profiles = _named_groups(tree.get("profiles"), f"{source}: profiles")
+    if name not in profiles:
+        raise SettingsError(f"{source}: profile: no profile {name!r}{did_you_mean(name, profiles)}")
+    layers = _Layers(tree, name, profiles[name], source)
+    chosen = {
+        "profile": name,
+        "tasks": {task: layers.complete(task) for task in layers.tasks},
+        "ablations": layers.variants(),
+        "studies": _group(layers.ablations.get("studies"), f"{source}: ablations.studies"),
+    }
     try:
         return Settings.model_validate(chosen)
     except ValidationError as error:
+        changes = {task: layers.changes(task) for task in layers.tasks}
         raise SettingsError(_explain(Settings, source, error, changes)) from None
 
 
-def _complete(
-    profile: str, task: str, groups: dict[str, Any], changes: dict[str, Any]
-) -> dict[str, Any]:
-    """Return all settings of one task."""
-    settings = merge(groups, changes) | {"task": task, "profile": profile}
-    if isinstance(model := settings.get("model", {}), dict):
-        settings["model"] = {"architecture": "eamamba"} | model
-    return settings
+def resolved(settings: TaskSettings) -> str:
+    """Return everything that decides a task's results, as YAML.
+
+    ``data.workers`` and ``training.checkpoint_every`` are left out: they change no result.
+    """
+    idle = {"data": {"workers"}, "training": {"checkpoint_every"}}
+    values = settings.model_dump(mode="json", exclude=idle)
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None)
 
 
-def _with_identity(
-    own: dict[str, dict[str, Any]], tree: dict[str, Any], source: str
-) -> dict[str, dict[str, Any]]:
-    """Return what sets each task of a profile apart: what it is, and what the profile changes."""
-    if "tasks" not in tree:
-        return own
-    identities = _named_groups(tree["tasks"], f"{source}: tasks")
-    for task in own.keys() - identities.keys():
-        raise SettingsError(f"{source}: tasks: no task {task!r}{did_you_mean(task, identities)}")
-    return {task: merge(identities[task], changes) for task, changes in own.items()}
+class _Layers:
+    """What a settings file says of the tasks of one profile, before it is checked."""
 
+    def __init__(
+        self, tree: dict[str, Any], profile: str, groups: dict[str, Any], source: str
+    ) -> None:
+        self.profile, self.source = profile, source
+        self.groups = dict(groups)
+        self.published = self.groups.pop("published", False)
+        self.tasks = _named_groups(tree.get("tasks"), f"{source}: tasks")
+        self.families = _named_groups(tree.get("families"), f"{source}: families")
+        self.ablations = _group(tree.get("ablations"), f"{source}: ablations")
+        self.own_tasks = self._of_profile("tasks", self.tasks, "task")
+        self.own_families = self._of_profile("families", self.families, "family")
+        self.of_all_variants = self._of_profile("ablations", None, "")
 
-def _ablations(
-    tasks: dict[str, Any], common: dict[str, Any], tree: dict[str, Any], source: str
-) -> dict[str, Any]:
-    """Return every variant's settings (its task's, then what all change, then its own)."""
-    group = _group(tree.get("ablations"), f"{source}: ablations")
-    task = group.get("task")
-    if task not in tasks:
-        raise SettingsError(
-            f"{source}: ablations.task: no task {task!r}{did_you_mean(str(task), tasks)}"
-        )
-    variants = _named_groups(group.get("variants"), f"{source}: ablations.variants")
-    base = merge(tasks[task], common)
-    return {
-        "ablations": {name: merge(base, changes) for name, changes in variants.items()},
-        "studies": _group(group.get("studies"), f"{source}: ablations.studies"),
-    }
+    def _of_profile(
+        self, key: str, known: dict[str, Any] | None, what: str
+    ) -> dict[str, dict[str, Any]]:
+        """Take what the profile changes out of its groups; of what does not exist is an error."""
+        where = f"{self.source}: {key}"
+        found = self.groups.pop(key, None)
+        if known is None:
+            return _group(found, where)
+        named = _named_groups(found, where)
+        for name in named.keys() - known.keys():
+            raise SettingsError(f"{where}: no {what} {name!r}{did_you_mean(name, known)}")
+        return named
+
+    def changes(self, task: str) -> dict[str, Any]:
+        """Return what sets a task apart from the profile's own groups."""
+        identity, family = self.tasks[task], self.tasks[task].get("family")
+        if family is not None and family not in self.families:
+            known = did_you_mean(str(family), self.families)
+            raise SettingsError(f"{self.source}: tasks.{task}.family: no family {family!r}{known}")
+        shared = self.families.get(str(family), {})
+        layers = [shared, identity]
+        if self.published:
+            layers += [_group(layer.get("published"), self.source) for layer in layers]
+        layers += [self.own_families.get(str(family), {}), self.own_tasks.get(task, {})]
+        changes: dict[str, Any] = {}
+        for layer in layers:
+            changes = merge(changes, layer)
+        return {key: value for key, value in changes.items() if key != "published"}
+
+    def complete(self, task: str) -> dict[str, Any]:
+        """Return all settings of one task."""
+        settings = merge(self.groups, self.changes(task)) | {"task": task, "profile": self.profile}
+        settings.setdefault("title", task.replace("_", " "))
+        if isinstance(model := settings.get("model", {}), dict):
+            settings["model"] = {"architecture": "eamamba"} | model
+        return settings
+
+    def variants(self) -> dict[str, dict[str, Any]]:
+        """Return all settings of every variant of the ablation study."""
+        where = f"{self.source}: ablations.variants"
+        variants = _named_groups(self.ablations.get("variants"), where)
+        if not variants:
+            return {}
+        base = merge(self.complete(next(iter(self.tasks))), self.of_all_variants)
+        return {name: merge(base, changes) for name, changes in variants.items()}
 
 
 def _named_groups(value: object, where: str) -> dict[str, dict[str, Any]]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from eamamba.config.data import DataSettings
 from eamamba.config.errors import SettingsError, did_you_mean
 from eamamba.config.model import ModelSettings, Strict
-
-ProfileName = Literal["smoke", "laptop", "pretrained", "paper"]
-PROFILES: tuple[str, ...] = get_args(ProfileName)
 
 
 class Stage(Strict):
@@ -83,10 +80,17 @@ class EvaluationSettings(Strict):
 
 
 class TaskSettings(Strict):
-    """Everything one task of one profile needs."""
+    """Everything one task of one profile needs.
+
+    ``title`` is what figures and tables call it, ``chapter`` the page of the book that shows it,
+    ``family`` the group of tasks that it shares settings with.
+    """
 
     task: str
-    profile: ProfileName
+    profile: str
+    title: str
+    chapter: str | None = None
+    family: str | None = None
     model: ModelSettings
     data: DataSettings = Field(default_factory=DataSettings)
     training: TrainingSettings
@@ -99,17 +103,15 @@ class TaskSettings(Strict):
 
     @model_validator(mode="after")
     def _network_takes_what_the_data_gives(self) -> TaskSettings:
-        kind = self.data.degradation
-        shrinks = int(kind[-1]) if kind.startswith("bicubic") else 1
-        if shrinks != self.scale:
+        kind, name = self.data.kind, self.data.degradation
+        if kind.scale != self.scale:
             raise ValueError(
-                f"data.degradation {kind} shrinks images {shrinks} times, "
+                f"data.degradation {name} shrinks images {kind.scale} times, "
                 f"the model enlarges them {self.scale} times"
             )
-        channels = 6 if kind == "dual_pixel_defocus" else 3
-        if self.model.inp_channels != channels:
+        if self.model.inp_channels != kind.channels:
             raise ValueError(
-                f"data.degradation {kind} gives {channels} channels, "
+                f"data.degradation {name} gives {kind.channels} channels, "
                 f"model.inp_channels is {self.model.inp_channels}"
             )
         for stage in self.training.stages:
@@ -127,7 +129,7 @@ class Settings(Strict):
     ``ablations`` holds the variants of one task, ``studies`` which of them are compared.
     """
 
-    profile: ProfileName
+    profile: str
     tasks: dict[str, TaskSettings]
     ablations: dict[str, TaskSettings] = Field(default_factory=dict)
     studies: dict[str, tuple[str, ...]] = Field(default_factory=dict)

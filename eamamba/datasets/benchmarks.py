@@ -50,19 +50,34 @@ def benchmark_images(data: DataSettings) -> dict[str, Iterator[BenchmarkImage]]:
     return {name: _images(data, place) for name, place in data.benchmarks.items()}
 
 
-def _images(data: DataSettings, place: str) -> Iterator[BenchmarkImage]:
+def originals(data: DataSettings) -> dict[str, Iterator[tuple[str, Tensor]]]:
+    """Return name and clean image of everything in every benchmark, whole, read one at a time.
+
+    Raises
+    ------
+    DatasetError
+        If a benchmark is missing or not whole; before the first image is read.
+    """
+    return {name: _originals(data, place) for name, place in data.benchmarks.items()}
+
+
+def _originals(data: DataSettings, place: str) -> Iterator[tuple[str, Tensor]]:
     if place == BUNDLED:
-        photographs = bundled_photographs("held_out").items()
-        size = data.held_out_size
-        return _degraded(
-            [(name, centre_crop(image, size) if size else image) for name, image in photographs],
-            data,
-        )
+        return iter(bundled_photographs("held_out").items())
     folder = paths.dataset(place)
     if data.layout == "photographs":
         photos = PhotoFolder(folder, cache_bytes=0)
-        return _degraded(zip((path.name for path in photos.paths), photos, strict=True), data)
-    return _read(LAYOUTS[data.layout].test(folder))
+        return zip((path.name for path in photos.paths), photos, strict=True)
+    return ((image.name, image.clean) for image in _read(LAYOUTS[data.layout].test(folder)))
+
+
+def _images(data: DataSettings, place: str) -> Iterator[BenchmarkImage]:
+    if place != BUNDLED and data.layout != "photographs":
+        return _read(LAYOUTS[data.layout].test(paths.dataset(place)))
+    photographs = _originals(data, place)
+    if place == BUNDLED and (size := data.held_out_size):
+        photographs = ((name, centre_crop(image, size)) for name, image in photographs)
+    return _degraded(photographs, data)
 
 
 def _read(pairs: Iterable[ReadablePair]) -> Iterator[BenchmarkImage]:
@@ -78,15 +93,13 @@ def _read(pairs: Iterable[ReadablePair]) -> Iterator[BenchmarkImage]:
 def _degraded(
     photographs: Iterable[tuple[str, Tensor]], data: DataSettings
 ) -> Iterator[BenchmarkImage]:
-    kind = data.degradation
     for number, (name, clean) in enumerate(photographs):
-        if kind == "gaussian_noise":
+        if data.kind.added_by_test:
             yield BenchmarkImage(name, clean)
             continue
-        if kind.startswith("bicubic"):
-            clean = crop_to_multiple(clean, int(kind[-1]))
+        clean = crop_to_multiple(clean, data.kind.scale)
         rng = Generator().manual_seed(EVALUATION_SEED + number)
-        degraded = DEGRADATIONS[kind](clean, rng).clamp(0, 1)
+        degraded = DEGRADATIONS[data.degradation](clean, rng).clamp(0, 1)
         yield BenchmarkImage(name, clean, degraded.mul(255).round().div(255))
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from torch import Tensor
 
 from eamamba.config import BUNDLED, DataSettings
-from eamamba.datasets.benchmarks import benchmark_images
+from eamamba.datasets.benchmarks import originals
 from eamamba.datasets.bundled import BUNDLED_PHOTOGRAPHS, bundled_photographs
 from eamamba.datasets.folders import PhotoFolder
 from eamamba.datasets.training import training_pairs, training_photographs
@@ -33,10 +33,8 @@ def manifest(data: DataSettings) -> pd.DataFrame:
         A folder or an installed package does not hold its images.
     """
     rows = [_row(TRAINING, name, image) for name, image in _training_images(data)]
-    # Under the noise that a test adds itself, benchmarks give their clean images alone.
-    clean = data.model_copy(update={"degradation": "gaussian_noise", "held_out_size": None})
-    for benchmark, images in benchmark_images(clean).items():
-        rows += [_row(benchmark, image.name, image.clean) for image in images]
+    for benchmark, images in originals(data).items():
+        rows += [_row(benchmark, name, image) for name, image in images]
     bundled = {name for name, place in _places(data) if place == BUNDLED}
     return pd.DataFrame([row | _credit(row["image"], row["split"] in bundled) for row in rows])
 

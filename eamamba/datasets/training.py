@@ -58,6 +58,6 @@ def training_photographs(data: DataSettings) -> Sequence[Tensor]:
 
 
 def _degradation(data: DataSettings) -> Degradation:
-    if data.degradation == "gaussian_noise":
+    if data.kind.added_by_test:
         return partial(blind_gaussian_noise, sigmas_255=data.sigma_255)
     return DEGRADATIONS[data.degradation]

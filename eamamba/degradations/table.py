@@ -7,6 +7,7 @@ from functools import partial
 
 from torch import Generator, Tensor
 
+from eamamba.config import DEGRADATION_KINDS
 from eamamba.degradations.defocus import defocus_blur, dual_pixel_defocus
 from eamamba.degradations.motion import motion_blur
 from eamamba.degradations.noise import (
@@ -56,8 +57,7 @@ DEGRADATIONS: dict[str, Degradation] = {
 }
 """Name -> function of (clean image, generator) giving the degraded image.
 
-All keep the size, but `bicubic_*`, which shrink it, and `dual_pixel_defocus`, which gives six
-channels.
+`eamamba.config.DEGRADATION_KINDS` says of each what becomes of the image's shape.
 """
 
 
@@ -91,7 +91,7 @@ def degradation_steps(
     ValueError
         The size is no multiple of the scale of `bicubic_*`.
     """
-    if kind == "gaussian_noise":
+    if DEGRADATION_KINDS[kind].added_by_test:
         noise = evaluation_noise(*clean.shape)
         return {f"σ = {sigma:g}": clean + noise * (sigma / 255) for sigma in sigmas_255}
     steps: dict[str, Tensor] = {}

@@ -1,7 +1,7 @@
 """Test a network by the protocols of the paper's tables (paper section 4).
 
-`cases` gives the test images as the network sees them, `score` measures what comes out, as
-``evaluation.protocol`` of the settings says, `evaluate` does both for a whole test. Scores are
+`cases` yields the test images as the network sees them, `score` scores its output by the
+``evaluation.protocol`` of the settings, and `evaluate` does both for a whole test. Scores are
 averaged over images, never over pixels of different images. `receptive_field` measures which
 input pixels an output pixel depends on.
 """

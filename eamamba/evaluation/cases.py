@@ -1,4 +1,4 @@
-"""Every image of a test under every condition, as the network gets it."""
+"""Every image of a test under every condition, as the network sees it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from eamamba.degradations.resize import resize
 from eamamba.restore import pad_to_multiple
 
 PAPER_MULTIPLE = 8
-"""The published figures are of images padded to a multiple of it, whatever the network needs."""
+"""Published scores are for images padded to a multiple of this, whatever the network needs."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Case:
     benchmark, image : str
     clean : Tensor (3, H, W) in [0, 1]
     degraded : Tensor (3 or 6, h, w)
-        Padded to the right and the bottom; noise is not clipped.
+        Padded at the right and bottom; noise is not clipped.
     conditions : tuple of str
-        The means that the image counts for, such as ``sigma25``; the narrowest comes last.
+        The means that include the image, such as ``sigma25``; the narrowest comes last.
     """
 
     benchmark: str
@@ -40,21 +40,21 @@ class Case:
 
     @property
     def condition(self) -> str:
-        """The narrowest of the conditions: what ``per_image.csv`` says."""
+        """The narrowest condition, the one in ``per_image.csv``."""
         return self.conditions[-1]
 
 
 def cases(settings: TaskSettings) -> Iterator[Case]:
     """Yield the test images of a task, each under all of its conditions.
 
-    Gaussian noise is tested at every level of ``evaluation.sigmas_255`` (conditions
-    ``sigma15`` …), a benchmark of several parts as a whole and in parts (``combined`` and the
-    names of the parts), any other as a whole (``all``).
+    Gaussian noise is tested at each level in ``evaluation.sigmas_255`` (conditions ``sigma15`` …),
+    a benchmark with several parts as a whole and by part (``combined`` and the names of the
+    parts), and any other benchmark as a whole (``all``).
 
     Raises
     ------
     DatasetError
-        If a benchmark is missing or not whole; before the first case.
+        If a benchmark is missing or incomplete; raised before the first case.
     """
     for benchmark, images in benchmark_images(settings.data).items():
         for image in images:
@@ -83,14 +83,14 @@ def add_protocol_noise(clean: Tensor, multiple: int, *, sigma_255: float) -> Ten
     ----------
     clean : (C, H, W) in [0, 1]
     multiple : int
-        Pad to a multiple of it by reflection; the size decides which noise is drawn.
+        Pad to a multiple of this by reflection; the size determines which noise is drawn.
     sigma_255 : float
         Standard deviation in 8-bit units.
 
     Returns
     -------
     (C, H', W'), not clipped
-        Padded to the right and the bottom: the noise continues there, it is not reflected.
+        Padded at the right and bottom, where the noise continues instead of being reflected.
     """
     padded = pad_to_multiple(clean, multiple)
     channels, height, width = padded.shape
@@ -98,13 +98,13 @@ def add_protocol_noise(clean: Tensor, multiple: int, *, sigma_255: float) -> Ten
 
 
 def without_network(degraded: Tensor, scale: int) -> Tensor:
-    """Return what a degraded image is worth by itself: the baseline of a comparison.
+    """Return the baseline of a comparison: the degraded image without restoration.
 
     Parameters
     ----------
     degraded : (3 or 6, h, w)
     scale : int
-        How much larger the clean image is.
+        Scale factor of the clean image.
 
     Returns
     -------

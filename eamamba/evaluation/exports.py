@@ -1,4 +1,4 @@
-"""Restored images as the servers and scripts of the benchmarks take them."""
+"""Restored images in the formats that the benchmarks' servers and scripts expect."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ SIDD_VARIABLE = "Idenoised"
 
 
 class Export:
-    """Writes restored images into a folder while a test runs.
+    """Write restored images to a folder while a test runs.
 
-    PNG files of 8 bits, ``<benchmark>/<image>.png``, in a folder for each condition between
-    them if there are several; for the blocks of SIDD ``Idenoised.mat`` instead, variable
-    ``Idenoised``, float32 in [0, 1], scenes × blocks × H × W × 3.
+    Images are 8-bit PNG files, ``<benchmark>/<image>.png``, or ``<benchmark>/<level>/<image>.png``
+    if noise is tested at several levels. The blocks of SIDD go to ``Idenoised.mat`` instead, as the
+    variable ``Idenoised``: float32 in [0, 1], scenes × blocks × H × W × 3.
 
     Parameters
     ----------
     folder : Path
     layout : str
-        ``data.layout`` of the settings.
+        ``data.layout`` from the settings.
     """
 
     def __init__(self, folder: Path, layout: str) -> None:
@@ -34,7 +34,7 @@ class Export:
         self._blocks: dict[str, dict[tuple[int, int], np.ndarray]] = {}
 
     def add(self, case: Case, restored: Tensor) -> None:
-        """Take one restored image, (3, H, W) in [0, 1]."""
+        """Add one restored image, (3, H, W) in [0, 1]."""
         if self.as_blocks:
             scene, block = (int(number) - 1 for number in case.image.split("_"))
             blocks = self._blocks.setdefault(case.benchmark, {})
@@ -46,8 +46,8 @@ class Export:
         write_image(image, restored)
 
     def close(self) -> None:
-        """Write what can be written only as a whole."""
-        import scipy.io  # for MATLAB files only: it is slow to load
+        """Write what can only be written once all images are there."""
+        import scipy.io  # only for MATLAB files, because it is slow to load
 
         for benchmark, blocks in self._blocks.items():
             scenes, numbers = (max(place[axis] for place in blocks) + 1 for axis in (0, 1))

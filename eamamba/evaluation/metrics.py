@@ -1,7 +1,7 @@
-"""PSNR and the kinds of SSIM that image-restoration papers report.
+"""PSNR and the variants of SSIM that image restoration papers report.
 
-Images are (C, H, W) arrays or tensors, colours in [0, 1]. Nothing is rounded or clipped here:
-where a protocol says "on 8-bit PNG", pass the images through `round_to_8_bits` first.
+Images are (C, H, W) arrays or tensors with colours in [0, 1]. Nothing is rounded or clipped here:
+if a protocol scores 8-bit PNG files, pass the images through `round_to_8_bits` first.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from eamamba.config import EAMambaError
 Image = Tensor | np.ndarray
 
 STANDARD_CROP = 5
-"""Outer pixels left out of the mean SSIM by the usual implementations: half a window."""
+"""Outer pixels excluded from the mean SSIM by common implementations: half a window."""
 PAPER_CROP = 10
-"""Outer pixels left out in the figures of the EAMamba paper: the window's half, then 5 more."""
+"""Outer pixels excluded in the scores of the EAMamba paper: half a window plus 5."""
 
-# Wang et al. 2004: an 11x11 Gaussian window of sigma 1.5.
+# Wang et al. 2004: an 11x11 Gaussian window with sigma 1.5.
 _SIGMA = 1.5
 _TRUNCATE = 3.5
 _C1, _C2 = 0.01**2, 0.03**2
@@ -33,7 +33,7 @@ _LUMA_OFFSET = 16 / 255
 
 
 class MetricError(EAMambaError, ValueError):
-    """Two images that cannot be compared, or an image that is too small to be measured."""
+    """Two images that cannot be compared, or an image that is too small to score."""
 
 
 def _as_array(image: Image) -> np.ndarray:
@@ -76,7 +76,7 @@ def luminance(image: Image) -> np.ndarray:
     Raises
     ------
     MetricError
-        Not three channels.
+        If the image does not have three channels.
     """
     array = _as_array(image)
     if array.shape[0] != 3:
@@ -87,12 +87,12 @@ def luminance(image: Image) -> np.ndarray:
 def cut_border(image: Image, pixels: int) -> Image:
     """Return the image without its outer `pixels` rows and columns.
 
-    Super-resolution is measured without a border as wide as the scale factor.
+    Super-resolution scores exclude a border as wide as the scale factor.
 
     Raises
     ------
     MetricError
-        Nothing would be left.
+        If nothing would be left.
     """
     height, width = image.shape[-2:]
     if pixels < 0 or min(height, width) <= 2 * pixels:
@@ -103,7 +103,7 @@ def cut_border(image: Image, pixels: int) -> Image:
 
 
 def round_to_8_bits(image: Image) -> np.ndarray:
-    """Return the image as an 8-bit file holds it: clipped to [0, 1], rounded to 1/255; float64."""
+    """Return the image as stored in an 8-bit file: clipped to [0, 1], rounded to 1/255; float64."""
     return np.rint(np.clip(_as_array(image), 0, 1) * 255) / 255
 
 
@@ -122,7 +122,7 @@ def psnr(restored: Image, clean: Image) -> float:
     Raises
     ------
     MetricError
-        Unequal shapes, or not floating point.
+        If shapes differ or values are not floating point.
     """
     first, second = _as_pair(restored, clean)
     mean_squared_error = float(np.mean((first - second) ** 2))
@@ -134,20 +134,20 @@ def psnr(restored: Image, clean: Image) -> float:
 def ssim(restored: Image, clean: Image, *, crop: int = STANDARD_CROP) -> float:
     """Return the mean structural similarity of the channels.
 
-    Each channel is compared with an 11x11 Gaussian window of sigma 1.5, population covariances,
-    K1 = 0.01, K2 = 0.03 and data range 1.
+    Each channel is compared with an 11x11 Gaussian window with sigma 1.5, population covariances,
+    K1 = 0.01, K2 = 0.03 and a data range of 1.
 
     Parameters
     ----------
     restored, clean : (C, H, W) floating in [0, 1]
     crop : int
-        Outer pixels of the similarity map that the mean leaves out: `STANDARD_CROP` keeps the
-        windows that lie wholly inside the image; the paper's tables need `PAPER_CROP`.
+        Outer pixels of the similarity map that the mean excludes: `STANDARD_CROP` keeps the
+        windows that lie completely inside the image; the paper's tables need `PAPER_CROP`.
 
     Raises
     ------
     MetricError
-        Unequal shapes, not floating point, or nothing left after the crop.
+        If shapes differ, values are not floating point, or nothing is left after the crop.
 
     References
     ----------
@@ -175,11 +175,11 @@ def ssim(restored: Image, clean: Image, *, crop: int = STANDARD_CROP) -> float:
 
 
 def volume_ssim(restored: Image, clean: Image) -> float:
-    """Return the similarity of two colour images as MATLAB's ``ssim`` measures H x W x 3 arrays.
+    """Return the SSIM of two colour images as MATLAB's ``ssim`` computes it for H x W x 3 arrays.
 
-    Colour is a third spatial axis: an 11x11x11 Gaussian window of sigma 1.5 over edge-replicated
-    borders, mean over the whole map. The published figures on SIDD, GoPro and HIDE are of this
-    kind; on noisy images they exceed `ssim` by up to 0.5.
+    Colour is treated as a third spatial axis: an 11x11x11 Gaussian window with sigma 1.5,
+    replicated borders, and the mean over the whole map. The published scores on SIDD, GoPro and
+    HIDE are of this kind; on noisy images, they exceed `ssim` by up to 0.5.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def volume_ssim(restored: Image, clean: Image) -> float:
     Raises
     ------
     MetricError
-        Unequal shapes, or not floating point.
+        If shapes differ or values are not floating point.
     """
     first, second = _as_pair(restored, clean)
 

@@ -1,4 +1,4 @@
-"""Measures of the published protocols, composed as the settings say."""
+"""Scores of the published protocols, as specified in the settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Scores = dict[str, float]
 
 
 def score(image: Tensor, clean: Tensor, protocol: ProtocolSettings) -> Scores:
-    """Compare an image with the clean one.
+    """Score an image against the clean one.
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ def score(image: Tensor, clean: Tensor, protocol: ProtocolSettings) -> Scores:
     Returns
     -------
     dict
-        ``psnr_db`` and ``ssim`` as the protocol defines them; with volume SSIM also the usual
-        one, ``channel_ssim``.
+        ``psnr_db`` and ``ssim`` as the protocol defines them. Protocols with volume SSIM also get
+        the usual one, as ``channel_ssim``.
     """
     pair: list[Image] = [image, clean]
     if protocol.eight_bit:

@@ -1,4 +1,4 @@
-"""Which input pixels an output pixel depends on (paper section 4, effective receptive field)."""
+"""The effective receptive field: which input pixels affect an output pixel (paper section 4)."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ POSITIONS: dict[str, tuple[float, float]] = {
     "bottom left": (1, 0),
     "bottom right": (1, 1),
 }
-"""Position -> (row, column) of the output pixel, as shares of the height and the width."""
+"""Position -> (row, column) of the output pixel, as fractions of height and width."""
 
 
 class ReceptiveFieldError(EAMambaError, ValueError):
-    """No such position, or no images to average over."""
+    """An unknown position, or no suitable images to average over."""
 
 
 def effective_receptive_field(
     model: nn.Module, images: Iterable[Float[Tensor, "c h w"]], position: str = "centre"
 ) -> Float[Tensor, "h w"]:
-    """Return how strongly each input pixel moves one output pixel.
+    """Return how strongly each input pixel affects one output pixel.
 
     Parameters
     ----------
     model : module
         (1, c, H, W) to (1, c', H', W'), on any device.
     images : iterable of Tensor (c, H, W)
-        As the network sees them (degraded), all of one size.
+        As the network sees them (degraded), all of the same size.
     position : str
-        The output pixel, one of `POSITIONS`; of an even number of pixels, the later of the
-        two in the middle.
+        The output pixel, one of `POSITIONS`. The centre of an even number of pixels is the later
+        of the two in the middle.
 
     Returns
     -------
     Tensor (H, W) float32 on the CPU, non-negative
-        |∂ Σ_c output[c, position] / ∂ input|, summed over the input's channels and averaged
-        over the images. See `for_display`.
+        |∂ Σ_c output[c, position] / ∂ input|, summed over the input channels and averaged over the
+        images. See `for_display`.
 
     Raises
     ------
     ReceptiveFieldError
-        Unknown position, no images, or images of several sizes.
+        If the position is unknown, or there are no images or images of different sizes.
 
     References
     ----------
@@ -82,20 +82,20 @@ def _input_gradient(model: nn.Module, image: Tensor, position: str) -> Tensor:
 
 
 def for_display(field: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
-    """Return value^¼ normalised to 1, as the paper shows it; a field of zeros stays."""
+    """Return value^¼ scaled to a maximum of 1, as in the paper; zeros stay zeros."""
     root = field**0.25
     return root / root.max() if root.max() > 0 else root
 
 
 def network_inputs(settings: TaskSettings) -> list[Tensor]:
-    """Return what the receptive field of a task is averaged over.
+    """Return the images over which the receptive field of a task is averaged.
 
     Returns
     -------
     list of Tensor (c, S, S) float32
-        Centre crops of the benchmarks' images, degraded as in the test, under the middle one of
-        its noise levels if there are several; at most ``receptive_field_images``, with S =
-        ``receptive_field_size``. Smaller images are left out.
+        Centre crops of the benchmark images, degraded as in the test, with the middle noise level
+        if there are several. At most ``receptive_field_images``, with S =
+        ``receptive_field_size``; smaller images are skipped.
 
     Raises
     ------

@@ -23,24 +23,24 @@ from eamamba.restore import Restorer, restore
 
 Metrics = dict[str, dict[str, dict[str, float | int | None]]]
 
-# Significant: more than any table shows, fewer than differ between processors.
+# Significant digits: more than any table shows, few enough to agree between CPUs.
 _DIGITS = "%.6g"
 
 
 @dataclass(frozen=True)
 class Example:
-    """A test image with what was made of it, each (3, H, W) float32.
+    """A test image, degraded and restored, each (3, H, W) float32.
 
     Attributes
     ----------
     name : str
     clean : Tensor in [0, 1]
     degraded : Tensor
-        Noise is not clipped; smaller images are enlarged, dual-pixel views averaged.
+        Noise is not clipped, smaller images are enlarged, and dual-pixel views are averaged.
     restored : Tensor in [0, 1]
     scores : dict
-        Each score of the degraded image and of the restored one by the protocol of the task,
-        such as ``psnr_input_db`` and ``psnr_db``.
+        Scores of the degraded and the restored image under the protocol of the task, such as
+        ``psnr_input_db`` and ``psnr_db``.
     """
 
     name: str
@@ -62,14 +62,14 @@ def evaluate(
 
     Parameters
     ----------
-    model : EAMamba or another network that `restore` takes
+    model : EAMamba or another network that `restore` accepts
         On any device, in eval mode.
     settings : TaskSettings
-        Its benchmarks and its test protocol.
+        The benchmarks and the test protocol.
     output : Path
-        Folder for ``per_image.csv`` (benchmark, image, condition, each score of the input and
-        of the output) and ``metrics.json`` (what is returned). They hold no
-        times: the same weights on the same machine give the same bytes.
+        Folder for ``per_image.csv`` (benchmark, image, condition, scores of the input and the
+        output) and ``metrics.json`` (the returned value). They contain no times: the same weights
+        on the same machine give the same bytes.
     export : Path, optional
         Folder for the restored images, as `Export` writes them.
     progress : bool
@@ -80,19 +80,19 @@ def evaluate(
     dict
         benchmark -> condition (such as ``sigma25``; ``all``) -> means over the images:
         ``psnr_input_db``, ``psnr_db``, ``gain_db``, ``ssim_input``, ``ssim``, ``images``.
-        The input of a comparison is the degraded image, for super-resolution enlarged with
-        the bicubic kernel, for dual-pixel views their mean.
+        The input is the degraded image: for super-resolution enlarged with the bicubic kernel,
+        for dual-pixel views their mean.
 
     Raises
     ------
     DatasetError
-        If a benchmark is missing or not whole.
+        If a benchmark is missing or incomplete.
 
     Notes
     -----
-    The protocol of the paper's tables: images padded to a multiple of 8, the output clipped to
-    [0, 1] and rounded only where the protocol says so; restored whole, without tiles, unless
-    the protocol has a tile size and the image is larger.
+    This follows the paper's tables. Images are padded to a multiple of 8. The output is clipped to
+    [0, 1] and rounded only if the protocol requires it. Images are restored whole, unless the
+    protocol has a tile size and the image is larger.
     """
     reuse_large_blocks()
     written = None if export is None else Export(export, settings.data.layout)
@@ -131,9 +131,9 @@ def examples(
     ----------
     model, settings : as for `evaluate`
     condition : str, optional
-        Which condition of ``per_image.csv``, such as ``sigma25``; all of them by default.
+        A condition of ``per_image.csv``, such as ``sigma25``; by default all.
     names : collection of str, optional
-        Which images of ``per_image.csv``; all of them by default.
+        Images of ``per_image.csv``; by default all.
     """
     return [
         _restored(model, settings, case)
@@ -174,7 +174,7 @@ def _of_input(name: str) -> str:
 
 
 def _means(scores: list[Scores]) -> dict[str, float | int | None]:
-    """Average over images; None where a mean is infinite (JSON has no such number)."""
+    """Average over images; an infinite mean is None, because JSON has no infinity."""
     means = {name: math.fsum(s[name] for s in scores) / len(scores) for name in scores[0]}
     means["gain_db"] = means["psnr_db"] - means["psnr_input_db"]
     rounded = {n: float(_DIGITS % v) if math.isfinite(v) else None for n, v in means.items()}

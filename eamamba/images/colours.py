@@ -1,4 +1,4 @@
-"""Pictures that Pillow decodes with 8 bits per channel, and their way to gray or RGB."""
+"""Images that Pillow decodes with 8 bits per channel, and their conversion to gray or RGB."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def open_with_pillow(content: bytes, file_format: str) -> Image.Image:
 
 
 def check_size(width: int, height: int) -> None:
-    """Refuse what Pillow refuses, so that a few damaged bytes do not take all memory."""
+    """Refuse what Pillow refuses, so that a few damaged bytes cannot exhaust the memory."""
     limit = 2 * (Image.MAX_IMAGE_PIXELS or width * height)
     if width * height > limit:
         raise ImageError(
             f"{width}x{height} pixels exceeds limit of {limit} pixels; "
-            "cut the picture into smaller files"
+            "cut the image into smaller files"
         )
 
 
 def decode_8_bit(image: Image.Image, metadata: Metadata) -> Decoded:
-    """Return an opened picture of at most 8 bits per channel as gray or RGB.
+    """Return an opened image of at most 8 bits per channel as gray or RGB.
 
-    CMYK and Lab become sRGB, through the profile of the picture.
+    CMYK and Lab become sRGB, through the profile of the image.
 
     Raises
     ------
@@ -80,14 +80,14 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         return converted
     if image.mode == "CMYK":
         raise ImageError(
-            "CMYK without a usable colour profile, so that its colours are unknown; "
+            "CMYK without a usable colour profile, so its colours are unknown; "
             "convert it to RGB first"
         )
-    return image.convert("RGB")  # Lab says itself which colours it means
+    return image.convert("RGB")  # Lab is device-independent
 
 
 def _through(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """Return the picture in sRGB, or None if the profile is damaged or for other channels."""
+    """Return the image in sRGB, or None if the profile is damaged or for other channels."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         target = ImageCms.createProfile("sRGB")

@@ -1,4 +1,4 @@
-"""A picture as it comes out of a decoder, and how it becomes a `Photo`."""
+"""An image as a decoder returns it, and its conversion to a `Photo`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from eamamba.images.photo import Photo
 
 @dataclass(frozen=True)
 class Decoded:
-    """A picture as it comes out of a decoder.
+    """An image as a decoder returns it.
 
     Attributes
     ----------
     samples : array (H, W, 1 to 4)
-        Gray or RGB, then transparency if there is any, from 0 to `white`; not yet upright.
+        Gray or RGB, then transparency if any, from 0 to `white`; not yet upright.
     white : float
         The value of white, and of an opaque pixel.
     bits : {8, 16}
-        Depth that keeps them.
+        Bit depth that holds the samples.
     """
 
     samples: np.ndarray
@@ -35,7 +35,7 @@ class Decoded:
 
 
 def to_photo(decoded: Decoded) -> Photo:
-    """Turn a decoded picture upright and scale it to [0, 1]."""
+    """Turn a decoded image upright and scale it to [0, 1]."""
     about = decoded.metadata
     turned = _turn(decoded.samples, about.orientation).transpose(2, 0, 1)
     scaled = np.ascontiguousarray(turned).astype(np.float32) / np.float32(decoded.white)

@@ -1,4 +1,4 @@
-"""What stands in a file beside its pixels: EXIF, XMP, colour profile, pixels per inch."""
+"""What a file holds besides its pixels: EXIF, XMP, colour profile, pixels per inch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
-# EXIF data of a TIFF file stand among the tags of its pixel layout; these are of the photograph.
+# In a TIFF file, EXIF data are mixed with tags for the pixel layout; these describe the photograph.
 DESCRIPTIVE_TAGS = frozenset(
     {
         ExifTags.Base.ImageDescription,
@@ -32,13 +32,13 @@ DESCRIPTIVE_TAGS = frozenset(
 _XMP_ORIENTATION = re.compile(
     rb"""\s*tiff:Orientation\s*=\s*["'](\d)["']|<tiff:Orientation>\s*(\d)\s*</tiff:Orientation>"""
 )
-# Colour spaces of ICC profiles (bytes 16 to 20) that cannot describe a picture of such channels.
+# Colour spaces of ICC profiles (bytes 16 to 20) that do not fit RGB images (False) or gray (True).
 _MISFITS = {False: (b"GRAY", b"CMYK", b"Lab "), True: (b"CMYK", b"Lab ")}
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file says of its picture; see `Photo` for each."""
+    """What a file says about its image; `Photo` explains each field."""
 
     orientation: int = 1
     icc_profile: bytes | None = None
@@ -48,9 +48,9 @@ class Metadata:
 
 
 def read_metadata(image: Image.Image) -> Metadata:
-    """Return what a file opened by Pillow says of its picture."""
+    """Return what a file opened by Pillow says about its image."""
     exif, orientation = upright_exif(image.info.get("exif"))
-    if orientation == 1:  # some formats have it outside the EXIF block, such as in XMP
+    if orientation == 1:  # it may be outside the EXIF block, for instance in XMP
         orientation = _orientation(image)
     xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
     dpi = image.info.get("dpi")
@@ -73,8 +73,8 @@ def _orientation(image: Image.Image) -> int:
 def upright_exif(block: bytes | None) -> tuple[bytes | None, int]:
     """Return an EXIF block with the orientation upright, and the orientation that it had.
 
-    All else stays where it is, since notes of camera makers refer to places in the block; only
-    the thumbnail, which shows the picture as it was, is no longer pointed to.
+    Everything else stays in place because maker notes refer to offsets in the block. Only the
+    thumbnail, which shows the unrestored image, is unlinked.
     """
     whole = bytearray(re.sub(rb"^(Exif\0\0)+", b"", block or b""))
     try:
@@ -93,7 +93,7 @@ def upright_exif(block: bytes | None) -> tuple[bytes | None, int]:
 
 
 def point_to(file: bytearray, tag: int, place: int) -> None:
-    """Let a tag in the first directory of a TIFF file point to a place."""
+    """Make a tag in the first directory of a TIFF file point to an offset."""
     for found, entry in _entries(file):
         if found == tag:
             struct.pack_into(_byte_order(file) + "I", file, entry + 8, place)
@@ -104,7 +104,7 @@ def _byte_order(file: bytearray) -> str:
 
 
 def _entries(file: bytearray) -> Iterator[tuple[int, int]]:
-    """Yield the tags of the first directory of a TIFF file, and where their entries are."""
+    """Yield each tag in the first directory of a TIFF file and the offset of its entry."""
     order = _byte_order(file)
     (start,) = struct.unpack_from(order + "I", file, 4)
     (count,) = struct.unpack_from(order + "H", file, start)
@@ -119,10 +119,10 @@ def read_tiff_exif(content: bytes) -> bytes | None:
         exif.load(content)
         photo = Image.Exif()
         for tag in DESCRIPTIVE_TAGS & exif.keys():
-            # descriptions of tifffile and ImageJ are of the pixels of this one file
+            # descriptions by tifffile and ImageJ are about the pixel layout of this file
             if not str(exif[tag]).startswith(('{"shape"', "ImageJ=")):
                 text = exif[tag]
-                # Pillow writes text as ASCII, and bytes as they are
+                # Pillow writes text as ASCII but bytes unchanged
                 photo[tag] = text.encode("latin-1") if isinstance(text, str) else text
         for pointer, directory in exif_directories(exif).items():
             photo[pointer] = directory
@@ -132,7 +132,7 @@ def read_tiff_exif(content: bytes) -> bytes | None:
 
 
 def exif_directories(exif: Image.Exif) -> dict[int, dict[int, Any]]:
-    """Return the directories that the tags of an EXIF block point to, those inside them too."""
+    """Return the directories that the tags of an EXIF block point to, including nested ones."""
     found = {}
     for tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
         directory = dict(exif.get_ifd(tag)) if tag in exif else {}
@@ -144,7 +144,7 @@ def exif_directories(exif: Image.Exif) -> dict[int, dict[int, Any]]:
 
 
 def upright_xmp(packet: bytes | None) -> bytes | None:
-    """Return an XMP packet without its orientation, which readers may follow a second time."""
+    """Return an XMP packet without its orientation, so that it is not applied twice."""
     return _XMP_ORIENTATION.sub(b"", packet) if packet else None
 
 
@@ -155,11 +155,11 @@ def xmp_orientation(packet: bytes | None) -> int:
 
 
 def usable_dpi(x: float, y: float) -> tuple[float, float] | None:
-    """Return pixels per inch, or None if a file gives values that mean nothing."""
+    """Return pixels per inch, or None if the values are meaningless."""
     x, y = float(x), float(y)
     return (x, y) if 1 <= x < 1e6 and 1 <= y < 1e6 else None
 
 
 def fitting_profile(profile: bytes | None, is_gray: bool) -> bytes | None:
-    """Return the profile unless it is for pictures of other channels."""
+    """Return the profile unless it is for images with other channels."""
     return None if profile and profile[16:20] in _MISFITS[is_gray] else profile or None

@@ -20,12 +20,12 @@ def netpbm_size(content: bytes) -> tuple[int, int]:
 
 
 def decode_netpbm(content: bytes) -> Decoded:
-    """Return the picture of a PGM or PPM file, binary or plain, with its whole depth.
+    """Return the image of a PGM or PPM file, binary or plain, at its full depth.
 
     Raises
     ------
     ImageError
-        The header is none, or the file ends before the picture does, or holds several.
+        Invalid header, truncated file, or several images.
     """
     kind, width, height, white, start = _header(content)
     channels = 3 if kind in (3, 6) else 1

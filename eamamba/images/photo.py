@@ -20,7 +20,7 @@ class Photo:
     Attributes
     ----------
     rgb : Tensor (3, H, W) float32 in [0, 1]
-    alpha : Tensor (1, H, W) float32 in [0, 1], or None for an opaque picture
+    alpha : Tensor (1, H, W) float32 in [0, 1], or None for an opaque image
     is_gray : bool
         The file has a single colour channel.
     bits : {8, 16}
@@ -30,14 +30,14 @@ class Photo:
     exif : bytes or None
         EXIF block, without its orientation, which `rgb` already follows.
     xmp : bytes or None
-        XMP packet, without its orientation too.
+        XMP packet, also without its orientation.
     dpi : (float, float) or None
         Pixels per inch, horizontally and vertically.
     png_chunks : tuple of (name, content)
-        The chunks of a PNG file that say which colours its numbers mean, in the place of a
-        profile: gAMA, cHRM, sRGB, cICP.
+        The chunks of a PNG file that define its colours instead of a profile: gAMA, cHRM, sRGB,
+        cICP.
     pictures : int
-        How many pictures the file holds; `rgb` is the first.
+        How many images the file holds; `rgb` is the first.
     notes : tuple of str
         What reading had to change, such as ``converted from CMYK to sRGB``.
     """

@@ -1,4 +1,4 @@
-"""What Pillow leaves out of PNG files: 16-bit colours, exact colour keys, meaning of colours.
+"""What Pillow does not handle in PNG files: 16-bit colours, exact colour keys, colour chunks.
 
 Chunks and colour types are those of the PNG specification, 3rd edition.
 """
@@ -27,7 +27,7 @@ _METRES_PER_INCH = 0.0254
 
 
 def decode_png(content: bytes, image: Image.Image) -> Decoded:
-    """Return the picture of a PNG file that Pillow has decoded.
+    """Return the image of a PNG file that Pillow has decoded.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def decode_png(content: bytes, image: Image.Image) -> Decoded:
     samples = samples.reshape(*samples.shape[:2], -1)
     white = 65535 if bits == 16 else 255
     if b"tRNS" in named and colour_type in (_GRAY, _RGB):
-        # the key is in units of the file; Pillow compares it with 2- and 4-bit gray once scaled
+        # the key is in file units, while Pillow compares it with scaled 2- and 4-bit gray
         key = np.frombuffer(named[b"tRNS"], ">u2") * (white // (2**bits - 1))
         alpha = (samples != key).any(-1, keepdims=True) * white
         samples = np.concatenate([samples, alpha.astype(samples.dtype)], -1)
@@ -87,12 +87,12 @@ def with_metadata(content: bytes, photo: Photo, icc_profile: bytes | None) -> by
 
 
 def is_srgb(photo: Photo) -> bool:
-    """Tell whether a photograph keeps its colours when the chunks that describe them are lost."""
+    """Return whether the colours stay right without the chunks that describe them."""
     chunks = dict(photo.png_chunks)
     if b"cICP" in chunks:
         return chunks[b"cICP"].startswith(_SRGB_CODE_POINTS)
     if photo.icc_profile or b"sRGB" in chunks:
-        return True  # both come before gAMA and cHRM
+        return True  # both take precedence over gAMA and cHRM
     return _is_near(chunks.get(b"gAMA"), _SRGB_GAMMA) and _is_near(
         chunks.get(b"cHRM"), _SRGB_CHROMATICITIES
     )
@@ -115,12 +115,12 @@ def _decode_16_bit(chunks: list[tuple[bytes, bytes]], colour_type: int) -> np.nd
         raise ImageError(
             "16-bit PNG files need OpenCV; pip install opencv-python-headless"
         ) from None
-    # without the other chunks there is nothing for OpenCV to apply to the numbers
+    # without the other chunks, OpenCV has nothing to apply to the samples
     bare = _file([chunk for chunk in chunks if chunk[0] in (b"IHDR", b"IDAT", b"IEND")])
     samples = cv2.imdecode(np.frombuffer(bare, np.uint8), cv2.IMREAD_UNCHANGED)
     if samples is None or samples.dtype != np.uint16:
         raise ImageError("damaged image (OpenCV cannot decode it); copy or download it again")
-    if colour_type == _GRAY_ALPHA:  # OpenCV has no such pictures and makes BGRA of them
+    if colour_type == _GRAY_ALPHA:  # OpenCV converts these to BGRA
         return samples[..., [0, 3]]
     return samples if samples.ndim == 2 else samples[..., [2, 1, 0, 3][: samples.shape[2]]]
 

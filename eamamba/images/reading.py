@@ -1,6 +1,6 @@
-"""Reading image files of every common kind, by what is in them and not by their names.
+"""Reading image files of every common kind, by their content and not by their names.
 
-What is kept; everything else is refused in one line that names it.
+This table says what is kept. Anything else is refused with one line that names it.
 
 ======== ============================= ===================================================
 Format   Depth                         Channels
@@ -15,7 +15,7 @@ AVIF     8                             gray, RGB; alpha
 GIF, BMP 1 to 8 → 8                    gray, RGB, palette; alpha or colour key
 ======== ============================= ===================================================
 
-TIFF files may be tiled, planar, big-endian, MinIsWhite or of premultiplied alpha. CMYK becomes
+TIFF files may be tiled, planar, big-endian, MinIsWhite or have premultiplied alpha. CMYK becomes
 sRGB through the profile of the file and is refused without one; Lab becomes sRGB. Several pages
 or frames are refused, since only one could be kept, except in JPEG: the first picture is the
 photograph, and those behind it (MPO) are previews, gain maps or second views.
@@ -43,8 +43,8 @@ READABLE_SUFFIXES = (
     *(".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".mpo", ".pbm", ".pgm", ".png", ".ppm"),
     *(".tif", ".tiff", ".webp"),
 )
-# How the content of a file begins. A format that is not here is not tried: Pillow would read
-# some others, with fewer bits than they hold, and some by starting programs.
+# How the content of each format begins. Other formats are not tried: Pillow would read some with
+# fewer bits than they hold, and some by running external programs.
 _BEGINNINGS = {
     "PNG": rb"\x89PNG\r\n\x1a\n",
     "JPEG": rb"\xff\xd8\xff",
@@ -61,15 +61,15 @@ _BEGINNINGS = {
 def read_photo(path: str | os.PathLike[str]) -> Photo:
     """Read an image file of any common kind, turned upright as its EXIF data says.
 
-    The kinds, and what is kept of each, stand in the table of `eamamba.images.reading`. Nothing
-    outside is changed meanwhile, so any number of threads may read; warnings of Pillow about
-    odd metadata go where the filters of `warnings` send them.
+    The table in `eamamba.images.reading` lists the formats and what is kept of each. No global
+    state is changed, so any number of threads may read; Pillow's warnings about odd metadata
+    follow the filters of `warnings`.
 
     Raises
     ------
     ImageError
-        Missing, unreadable, empty, damaged, not an image, of a kind that is not in the table, or
-        more than 179 million pixels.
+        Missing, unreadable, empty, damaged, not an image, not in the table, or more than
+        179 million pixels.
     """
     path = Path(path)
     try:
@@ -77,11 +77,11 @@ def read_photo(path: str | os.PathLike[str]) -> Photo:
     except MemoryError:
         raise
     except (ImageError, Image.DecompressionBombError) as error:
-        advice = "" if isinstance(error, ImageError) else "; cut the picture into smaller files"
+        advice = "" if isinstance(error, ImageError) else "; cut the image into smaller files"
         raise ImageError(f"{path}: {error}{advice}") from None
     except Image.UnidentifiedImageError:
         raise ImageError(
-            f"{path}: damaged image, or of a kind that Pillow cannot read; save it as PNG"
+            f"{path}: damaged image, or a variant that Pillow cannot read; save it as PNG"
         ) from None
     except Exception as error:  # decoders of damaged files raise errors of every kind
         reason = " ".join(str(error).split())
@@ -117,7 +117,7 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def _content(path: Path) -> bytes:
-    """Return the bytes of a file, so that what fails afterwards is the picture and not the disk."""
+    """Return the content of a file, so that later failures are due to damage, not the disk."""
     try:
         if path.is_dir():
             raise ImageError("a folder; expected an image file")
@@ -134,7 +134,7 @@ def _content(path: Path) -> bytes:
 
 
 def _decode(content: bytes) -> Decoded:
-    """Decode the content of a file as what it begins like."""
+    """Decode a file in the format that its first bytes indicate."""
     beginnings = _BEGINNINGS.items()
     file_format = next((f for f, start in beginnings if re.match(start, content, re.DOTALL)), None)
     if file_format is None:
@@ -162,7 +162,7 @@ def _decode(content: bytes) -> Decoded:
 
 
 def _check_avif_depth(content: bytes) -> None:
-    """Refuse AVIF files of 10 and 12 bits: Pillow would keep 8 of them."""
+    """Refuse AVIF files with 10 or 12 bits: Pillow would keep only 8."""
     place = content.find(b"av1C")  # AV1 Codec ISO Media File Format Binding, 2.3.3
     if place >= 0 and content[place + 6] & 0x40:
         raise ImageError("AVIF of more than 8 bits per channel; convert it to 16-bit PNG first")

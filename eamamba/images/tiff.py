@@ -1,4 +1,4 @@
-"""TIFF files: every layout is understood as it was written, or refused by name."""
+"""TIFF files: every layout is read correctly or refused by name."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _INCH, _CENTIMETRE = 2, 3
 _LZW, _FLOATING_PREDICTOR = 5, 3
 _ORIENTATION_TAG, _XMP_TAG, _PROFILE_TAG = 274, 700, 34675
 
-# Its remarks on odd tags are for programmers; where nobody listens they would go to the terminal.
+# tifffile logs remarks on odd tags; without a handler they would go to the terminal.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 def decode_tiff(content: bytes) -> Decoded:
-    """Return the picture of a TIFF file.
+    """Return the image of a TIFF file.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def decode_tiff(content: bytes) -> Decoded:
         _check_range(samples)
     white = 1.0 if is_float else 2.0**bits - 1
     notes: tuple[str, ...] = ("floating-point samples kept with 16 bits",) if is_float else ()
-    if file.is_bigtiff:  # which Pillow cannot read EXIF data of
+    if file.is_bigtiff:  # Pillow cannot read its EXIF data
         notes += ("BigTIFF without its EXIF data",)
     samples = _straightened(samples, white, extra, page.photometric == _WHITE_IS_ZERO)
     return Decoded(samples, white, min(bits, 16), about, notes=notes)
@@ -81,8 +81,8 @@ def _only_page(file: TiffFile) -> TiffPage:
     if not every:
         raise ImageError("damaged image (no page in it); copy or download it again")
     if not pages:
-        raise ImageError("no full-size picture in it (a raw photograph?); export it as TIFF or PNG")
-    # some programs describe a stack of pictures by its first page alone
+        raise ImageError("no full-size image in it (a raw photograph?); export it as TIFF or PNG")
+    # some programs describe a stack of images by its first page alone
     stacked = (file.is_imagej or file.is_shaped) and file.series[0].size > pages[0].size
     if len(pages) > 1 or stacked or pages[0].imagedepth > 1:
         raise ImageError(SEVERAL_PICTURES)
@@ -94,16 +94,16 @@ def _check_layout(page: TiffPage) -> tuple[int, int]:
     depths = {int(bits) for bits in np.atleast_1d(_tag(page, 258, 1))}
     kinds = {int(kind) for kind in np.atleast_1d(_tag(page, 339, _UNSIGNED))}
     if len(depths) > 1 or len(kinds) > 1:
-        raise ImageError(f"channels of unequal depth ({sorted(depths)} bits); save it as 8 or 16")
+        raise ImageError(f"channels of unequal depth ({sorted(depths)} bits); save it with 8 or 16")
     (bits,), (kind,) = depths, kinds
     known = bits in range(1, 9) or bits == 16
     if not (known if kind == _UNSIGNED else kind == _FLOATING and bits in (16, 32, 64)):
-        name = {_UNSIGNED: "unsigned", 2: "signed", _FLOATING: "floating", 4: "untyped"}.get(
+        name = {_UNSIGNED: "unsigned", 2: "signed", _FLOATING: "floating-point", 4: "untyped"}.get(
             kind, "complex"
         )
         raise ImageError(
-            f"{bits}-bit {name} samples; expected unsigned with up to 8 or with 16 bits, or "
-            "floating from 0 to 1; convert it first"
+            f"{bits}-bit {name} samples; expected unsigned with 1 to 8 or 16 bits, or "
+            "floating-point from 0 to 1; convert it first"
         )
     colour = int(page.photometric)
     deep = bits > 8 or kind == _FLOATING
@@ -114,7 +114,7 @@ def _check_layout(page: TiffPage) -> tuple[int, int]:
         raise ImageError("TIFF in other inks than CMYK; convert it to RGB first")
     channels = _COLOUR_CHANNELS[colour]
     spare = page.samplesperpixel - channels
-    # some programs do not say what a fourth channel is; it is transparency then
+    # some programs do not say what a fourth channel is; then it is transparency
     meaning = tuple(int(extra) for extra in page.extrasamples) or (_ALPHA,) * spare
     if spare not in (0, 1) or (spare and (meaning[0] not in (1, 2) or colour > _RGB)):
         raise ImageError(
@@ -125,7 +125,7 @@ def _check_layout(page: TiffPage) -> tuple[int, int]:
 
 
 def _check_whole(page: TiffPage, size: int) -> None:
-    """Refuse files that end early: decoders fill up what is missing."""
+    """Refuse truncated files, because decoders fill in what is missing."""
     segments = list(zip(page.dataoffsets, page.databytecounts, strict=False))
     if not segments or any(count < 1 or start + count > size for start, count in segments):
         raise ImageError("damaged image (parts of it are missing); copy or download it again")
@@ -166,12 +166,12 @@ def _tifffile_samples(page: TiffPage) -> np.ndarray | None:
 def _decode_with_pillow(page: TiffPage, content: bytes, about: Metadata) -> Decoded:
     image = open_with_pillow(content, "TIFF")
     image.seek(page.index)
-    image.load()  # which turns the picture of a TIFF file upright
+    image.load()  # also turns a TIFF image upright
     return decode_8_bit(image, dataclasses.replace(about, orientation=1))
 
 
 def _decode_with_opencv(page: TiffPage, content: bytes, extra: int) -> np.ndarray:
-    """Decode the commonest compression that tifffile needs imagecodecs for."""
+    """Decode LZW, the most common compression for which tifffile needs imagecodecs."""
     simple = page.photometric in (_BLACK_IS_ZERO, _RGB) and page.dtype == np.uint16
     chunky = page.planarconfig != _PLANES or page.samplesperpixel == 1
     plain_alpha = not extra or (extra == _ALPHA and page.photometric == _RGB)
@@ -194,7 +194,7 @@ def _opencv_samples(page: TiffPage, content: bytes) -> np.ndarray | None:
     except ImportError:
         return None
     upright = bytearray(content)
-    if _ORIENTATION_TAG in page.tags:  # OpenCV would turn some of these pictures
+    if _ORIENTATION_TAG in page.tags:  # OpenCV would turn some of these images
         place = page.tags[_ORIENTATION_TAG].valueoffset
         struct.pack_into(f"{page.parent.byteorder}H", upright, place, 1)
     samples = cv2.imdecode(np.frombuffer(upright, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -209,13 +209,13 @@ def _check_range(samples: np.ndarray) -> None:
     low, high = samples.min(), samples.max()
     if not (0 <= low and high <= 1):  # NaN is neither
         raise ImageError(
-            f"floating samples with values from {low:g} to {high:g}; expected 0 to 1; "
-            "scale the picture to that range first"
+            f"floating-point samples with values from {low:g} to {high:g}; expected 0 to 1; "
+            "scale the image to that range first"
         )
 
 
 def _straightened(samples: np.ndarray, white: float, extra: int, white_is_zero: bool) -> np.ndarray:
-    """Return samples of which black is zero, and which transparency has not been put on."""
+    """Return samples with black at zero and colours not multiplied by transparency."""
     colours, alpha = (samples[..., :-1], samples[..., -1:]) if extra else (samples, None)
     if white_is_zero:
         colours = (white - colours).astype(samples.dtype)

@@ -1,4 +1,4 @@
-"""Writing TIFF files: tifffile for the pixels, and the EXIF directories behind them."""
+"""Writing TIFF files: tifffile writes the pixels, and EXIF directories are appended."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from eamamba.images.metadata import DESCRIPTIVE_TAGS, exif_directories, point_to
 from eamamba.images.photo import Photo
 
 _XMP_TAG = 700
-# By name: by number, tifffile would leave them out.
+# Given by name, since tifffile ignores these tags if given by number.
 _DIRECTORY_TAGS = {34665: "ExifTag", 34853: "GPSTag"}
 _BYTES, _TEXT, _SHORT, _OFFSET = "B", "s", "H", "I"
 
@@ -57,7 +57,7 @@ def encode_tiff(samples: np.ndarray, photo: Photo, icc_profile: bytes | None) ->
     )
     file = bytearray(buffer.getvalue())
     for tag, directory in directories.items():
-        file += bytes(len(file) % 2)  # directories begin at even places
+        file += bytes(len(file) % 2)  # directories begin at even offsets
         point_to(file, tag, len(file))
         file += _directory_bytes(tag, directory, len(file))
     return bytes(file)
@@ -78,7 +78,7 @@ def _descriptive_tags(exif: Image.Exif) -> list[tuple[int | str, Any, int, Any, 
 
 
 def _directory_bytes(tag: int, content: dict[int, Any], start: int) -> bytes:
-    """Return a directory whose place in the file will be ``start``."""
+    """Return a directory that will be at offset ``start`` of the file."""
     directory = TiffImagePlugin.ImageFileDirectory_v2(group=tag)
     for name, value in content.items():
         directory[name] = value

@@ -33,7 +33,7 @@ WRITABLE_SUFFIXES = tuple(_FORMATS)
 _OPAQUE_FORMATS = ("BMP", "JPEG")
 _LARGEST_SIDES = {"JPEG": 65500, "WEBP": 16383}
 _JPEG_SEGMENT_BYTES = 65533
-# What stands before EXIF data and XMP in their segments.
+# Length of the header of EXIF data and XMP in their segments; Pillow's EXIF block includes it.
 _JPEG_PREFIX_BYTES = {"exif": 0, "xmp": 29}
 _ENCODER_OPTIONS: dict[str, dict[str, object]] = {
     "JPEG": {"quality": 95, "subsampling": "4:4:4"},
@@ -45,9 +45,9 @@ def write_photo(path: str | os.PathLike[str], photo: Photo) -> None:
     """Write a photograph; the suffix of the path chooses the format.
 
     Colours are clipped to [0, 1] and rounded. The file appears whole or not at all: it is
-    written beside its place and then moved there. PNG and TIFF keep everything; the others get
-    8 bits. WebP files become RGB, and lose the pixels per inch; BMP files lose EXIF data, XMP
-    and profile. A profile for pictures of other channels is left out.
+    written to a temporary file and then moved into place. PNG and TIFF keep everything; the
+    other formats get 8 bits. WebP files become RGB and lose the pixels per inch; BMP files lose
+    EXIF data, XMP and profile. A profile for images with other channels is left out.
 
     Raises
     ------
@@ -75,22 +75,21 @@ def write_image(path: str | os.PathLike[str], rgb: Tensor) -> None:
 
 
 def check_target(path: str | os.PathLike[str], photo: Photo, *, upscale: int = 1) -> None:
-    """Tell whether a photograph could be written, before the work that leads to it.
+    """Check that a photograph can be written, before computing it.
 
     Parameters
     ----------
     path : path
     photo : Photo
-        It or its like: with the transparency, size and metadata that the written one will have.
+        One with the transparency, size and metadata that the written one will have.
     upscale : int
-        How many times higher and wider the written one will be.
+        Scale factor between the written photograph and this one.
 
     Raises
     ------
     ImageError
-        A suffix of no format, transparency or meaning of colours (gAMA) or size that the format
-        cannot hold, metadata too long for it, tensors of wrong shape; or a place where no file
-        of this name can be: missing or write-protected folder, too long a name.
+        Unknown suffix; transparency, colour information (gAMA), size or metadata that the format
+        cannot hold; tensors of the wrong shape; or anything that `check_place` refuses.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -122,12 +121,12 @@ def check_target(path: str | os.PathLike[str], photo: Photo, *, upscale: int = 1
 
 
 def check_place(path: str | os.PathLike[str]) -> None:
-    """Tell whether a file can be written at a place, whatever is in it.
+    """Check that a file can be written at a path, whatever its content.
 
     Raises
     ------
     ImageError
-        Missing or write-protected folder, a folder of this name, or too long a name.
+        The folder is missing or not writable, the path is a folder, or the name is too long.
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -136,7 +135,7 @@ def check_place(path: str | os.PathLike[str]) -> None:
         if path.is_dir():
             raise ImageError(f"{path}: a folder is in the place of the file; choose another name")
         os.path.lexists(path)
-        # asked by trying: permissions do not tell of file systems that are read-only
+        # by trying, because permissions do not reveal read-only file systems
         trial = path.with_name(f".{secrets.token_hex(4)}.tmp")
         trial.touch(exist_ok=False)
         trial.unlink()

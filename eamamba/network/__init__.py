@@ -1,7 +1,7 @@
 """The paper's networks: EAMamba, a U-Net, and EAMambaSR for light super-resolution.
 
-`models` builds blocks from `layers` and `multi_head_scan`. The latter projects in raster order and
-hands its tensors, with an order from `scan_order`, to `eamamba.selective_scan`.
+`models` builds blocks from `layers` and `multi_head_scan`. The latter computes its projections in
+raster order and passes the tensors, with an order from `scan_order`, to `eamamba.selective_scan`.
 """
 
 from __future__ import annotations

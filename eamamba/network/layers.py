@@ -1,8 +1,8 @@
 """Norms, channel mixers and resampling.
 
-Feature maps are ``(batch, height, width, channels)`` throughout the network:
-matrix products and norms then act on contiguous rows, and a convolution sees the
-same memory as a channels-last image, so nothing is ever copied to change layout.
+Feature maps are ``(batch, height, width, channels)`` throughout the network. Matrix products and
+norms then act on contiguous rows, and a convolution sees the same memory as a channels-last image,
+so nothing is ever copied to change the layout.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from torch.nn import functional as F
 Map = Float[Tensor, "b h w c"]
 
 PIECE = 2**18
-"""Numbers of its first map that `in_pieces` takes at a time: small enough for the caches, large
-enough that starting the operators costs little."""
+"""Elements of the first map that `in_pieces` processes at a time: few enough to fit the caches, and
+enough that launching the operators costs little."""
 
 
 def in_pieces(function: Callable[..., Map], *maps: Map) -> Map:
-    """Apply a function that treats every pixel alone.
+    """Apply a function that acts on every pixel independently.
 
-    On a processor and without gradients it gets large maps piece by piece, each (pixels, channels),
-    so that what it makes on its way stays in the cache.
+    On a CPU and without gradients, large maps are passed to it in pieces of shape (pixels,
+    channels), so that its intermediate results stay in the cache.
     """
     first = maps[0]
     whole = first.numel() <= PIECE or first.device.type != "cpu"
@@ -42,7 +42,7 @@ def in_pieces(function: Callable[..., Map], *maps: Map) -> Map:
 
 
 def convolve(conv: nn.Conv2d, x: Map) -> Map:
-    """Apply a 2-D convolution to a channels-last map (a 1×1 one as a matrix product)."""
+    """Apply a 2-D convolution to a channels-last map; a 1×1 convolution is a matrix product."""
     if conv.kernel_size == (1, 1) and conv.groups == 1:
         return F.linear(x, conv.weight.flatten(1), conv.bias)
     y = conv(x.permute(0, 3, 1, 2))
@@ -62,7 +62,7 @@ class WithBias(nn.Module):
 
 
 class BiasFree(nn.Module):
-    """Scale by the standard deviation over the channels; the mean stays."""
+    """Scale by the standard deviation over the channels, without subtracting the mean."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ NORMS: dict[str, type[nn.Module]] = {"WithBias": WithBias, "BiasFree": BiasFree}
 
 
 class LayerNorm(nn.Module):
-    """The block's norm; ``body`` is one of `NORMS` (released checkpoints name it so)."""
+    """The block's norm; ``body``, one of `NORMS`, is its name in released checkpoints."""
 
     def __init__(self, channels: int, kind: str) -> None:
         super().__init__()
@@ -88,9 +88,9 @@ class LayerNorm(nn.Module):
 
 
 class SimpleGate(nn.Module):
-    """Split the expanded channels in two halves and multiply them."""
+    """Split the expanded channels into two halves and multiply them."""
 
-    pointwise = True  # treats every pixel alone
+    pointwise = True  # acts on every pixel independently
 
     def __init__(self, channels: int, expansion: float, bias: bool) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class SimpleGate(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two pointwise layers with an exact GELU between."""
+    """Two pointwise layers with an exact GELU in between."""
 
     pointwise = True
 
@@ -136,7 +136,7 @@ class GatedDconv(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """Depthwise convolution weighted by channel attention; its width is C, whatever the factor."""
+    """Depthwise convolution weighted by channel attention; ignores the expansion factor."""
 
     pointwise = False
 
@@ -179,7 +179,7 @@ class PatchEmbed(nn.Module):
 
 
 class Resample(nn.Module):
-    """3×3 convolution, then pixels to channels or back (`downsample`, `upsample`)."""
+    """3×3 convolution, then pixel unshuffling or shuffling (`downsample`, `upsample`)."""
 
     def __init__(self, channels: int, out_channels: int, shuffle: nn.Module) -> None:
         super().__init__()

@@ -26,7 +26,7 @@ BlockSettings = EAMambaSettings | EAMambaSRSettings
 
 
 class MambaFormerBlock(nn.Module):
-    """Pre-norm block: scan module, then channel mixer, each with a residual (figure 2)."""
+    """Pre-norm block: scan module, then channel mixer, each with a residual path (figure 2)."""
 
     def __init__(self, channels: int, settings: BlockSettings) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class MambaFormerBlock(nn.Module):
 
 
 class Blocks(nn.Sequential):
-    """A run of blocks, the first share of which is recomputed in the backward pass."""
+    """A sequence of blocks, the first of which may be recomputed in the backward pass."""
 
     def __init__(self, channels: int, count: int, settings: BlockSettings) -> None:
         super().__init__(*(MambaFormerBlock(channels, settings) for _ in range(count)))
@@ -124,7 +124,7 @@ class EAMamba(nn.Module):
 
 
 class ResidualGroup(nn.Module):
-    """Blocks and a 3×3 convolution with a residual around them."""
+    """Blocks and a 3×3 convolution inside a residual connection."""
 
     def __init__(self, count: int, settings: EAMambaSRSettings) -> None:
         super().__init__()

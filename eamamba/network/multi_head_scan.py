@@ -1,4 +1,25 @@
-"""The Multi-Head Selective Scan Module (paper section 3.2, figure 3)."""
+"""The Multi-Head Selective Scan Module (paper section 3.2, figure 3).
+
+==============  ================  =========================================================
+symbol          shape             meaning
+==============  ================  =========================================================
+C               ()                channels of the feature map
+d_inner         ()                channels inside the module, ``expand`` C
+L               ()                pixels of the map, height × width, in raster order
+K               ()                heads; each scans the pixels in its own order
+D               ()                channels of a head: d_inner / K, or d_inner when heads add up
+N               ()                states of a channel
+R               ()                rank of the projection to Δ, ⌈C / 16⌉
+x               (b, h, w, C)      feature map, channels last
+u               (b, L, K, D)      what the heads scan
+delta           (b, L, K, D)      step size Δ before the softplus
+A               (K, D, N)         decay rates, −exp(``A_logs``)
+B, C            (b, L, K, N)      input and output projections (here C is no channel count)
+Ds              (K, D)            skip weights
+order           (K, L), int32     pixel that head k visits at step t
+y               (b, L, K, D)      what the heads return, in raster order again
+==============  ================  =========================================================
+"""
 
 from __future__ import annotations
 
@@ -16,7 +37,7 @@ from eamamba.selective_scan import Backend, selective_scan
 
 
 class CausalConv1d(nn.Conv1d):
-    """Depthwise convolution over the raster sequence; sees no later pixel."""
+    """Depthwise convolution over the raster sequence that sees no later pixel."""
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__(channels, channels, kernel, padding=kernel - 1, groups=channels)
@@ -54,7 +75,7 @@ class MultiHeadScan(nn.Module):
         D = self.d_inner if self.adds else self.d_inner // K
         self.dt_rank = R = math.ceil(channels / 16)
 
-        self.x_proj_weight = nn.Parameter(torch.empty(K, R + 2 * N, D))
+        self.x_proj_weight = nn.Parameter(torch.empty(K, R + 2 * N, D))  # rows: Δ, B, C
         self.dt_projs_weight = nn.Parameter(torch.empty(K, D, R))
         self.dt_projs_bias = nn.Parameter(torch.empty(K, D))
         self.A_logs = nn.Parameter(torch.empty(K * D, N))
@@ -78,7 +99,7 @@ class MultiHeadScan(nn.Module):
 
     def _initialise_scan(self) -> None:
         """Start A at −1 to −N and Δ log-uniform in [1e-3, 1e-1] (Gu and Dao 2023, section 3.6)."""
-        if self.A_logs.is_meta:  # PyTorch would import its compiler to compute no values at all
+        if self.A_logs.is_meta:  # PyTorch would import its compiler just to compute no values
             return
         for weight in self.x_proj_weight:
             nn.init.kaiming_uniform_(weight, a=math.sqrt(5))  # nn.Linear's default
@@ -92,20 +113,21 @@ class MultiHeadScan(nn.Module):
 
     def forward(self, x: Map) -> Map:
         batch, height, width, _ = x.shape
-        rows = self.in_proj.weight[: self.d_inner]
-        u = F.silu(self._convolve(F.linear(x, rows)))
+        rows = self.in_proj.weight[: self.d_inner]  # the others make the gate
+        u = F.silu(self._convolve(F.linear(x, rows)))  # (b, h, w, d_inner)
+        # (b, L, K, D), or (b, L, 1, D) when all heads share the channels
         u = u.view(batch, height * width, -1, self.x_proj_weight.shape[-1])
         settings = self.settings
         order = scan_order(settings.scan_type, settings.scan_count, height, width, x.device)
-        y = self._scan(u, order)
-        y = y.sum(2) if self.adds else y.flatten(2)
+        y = self._scan(u, order)  # (b, L, K, D)
+        y = y.sum(2) if self.adds else y.flatten(2)  # (b, L, d_inner)
         return in_pieces(self._gate, y.view(batch, height, width, self.d_inner), x)
 
     def _gate(self, y: Map, x: Map) -> Map:
-        """Normalise what was scanned, weight it by the input and project it back."""
+        """Normalise the scan's output, multiply it by the gate and project it back."""
         y = self.out_norm(y)
         if not self.settings.disable_z_branch:
-            # a product of its own: a slice of one wide product would have to be copied
+            # a separate product, because a slice of one wide product would have to be copied
             y = y * F.silu(F.linear(x, self.in_proj.weight[self.d_inner :]))
         return self.out_proj(y)
 
@@ -117,10 +139,10 @@ class MultiHeadScan(nn.Module):
     def _scan(
         self, u: Float[Tensor, "b l heads d"], order: Int[Tensor, "k l"]
     ) -> Float[Tensor, "b l k d"]:
-        """Project every pixel to Δ, B, C and scan; ``u`` has one head when heads share it."""
+        """Project every pixel to Δ, B, C and scan; ``u`` has one head if all heads share it."""
         K, _, D = self.x_proj_weight.shape
         N = self.settings.d_state
-        u = u.expand(-1, -1, K, -1)
+        u = u.expand(-1, -1, K, -1)  # a view: heads that share their channels are not copied
         delta, B, C = self._project(u).split((D, N, N), -1)
         A = -torch.exp(self.A_logs).view(K, D, N)
         return selective_scan(u, delta, A, B, C, self.Ds.view(K, D), order, self.backend)
@@ -128,20 +150,22 @@ class MultiHeadScan(nn.Module):
     def _project(self, u: Float[Tensor, "b l k d"]) -> Float[Tensor, "b l k p"]:
         """Return Δ (before the softplus), B and C of every pixel and head, side by side.
 
-        The low-rank Δ projection is multiplied out into a D×D one where that costs no
-        more (D ≤ 2R, as in the paper's model), so that one matrix product gives all.
+        The low-rank Δ projection is expanded to a D×D one where that costs no more (D ≤ 2R, as
+        in the paper's model), so that a single matrix product computes everything.
         """
         batch, length, K, D = u.shape
         R = self.dt_rank
+        # (K, R, D) for Δ and (K, 2N, D) for B and C
         low_rank, rest = self.x_proj_weight[:, :R], self.x_proj_weight[:, R:]
         pixels = u.flatten(0, 1).transpose(0, 1)  # (K, batch L, D), a view
-        bias = self.dt_projs_bias[:, None]
+        bias = self.dt_projs_bias[:, None]  # (K, 1, D)
         if D <= 2 * R:
-            weight = torch.cat((self.dt_projs_weight @ low_rank, rest), 1)
+            weight = torch.cat((self.dt_projs_weight @ low_rank, rest), 1)  # (K, D + 2N, D)
             bias = F.pad(bias, (0, rest.shape[1]))  # inside the product it costs nothing
             projected = torch.baddbmm(bias, pixels, weight.transpose(1, 2))
         else:
             narrow, wide = (pixels @ self.x_proj_weight.transpose(1, 2)).tensor_split((R,), -1)
             delta = torch.baddbmm(bias, narrow, self.dt_projs_weight.transpose(1, 2))
             projected = torch.cat((delta, wide), -1)
+        # (K, batch L, D + 2N) -> (batch, L, K, D + 2N), a view
         return projected.view(K, batch, length, -1).permute(1, 2, 0, 3)

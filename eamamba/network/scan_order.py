@@ -1,9 +1,9 @@
-"""Scan orders: in which order each head of the scan visits the pixels of an image.
+"""Scan orders: the order in which each head of the scan visits the pixels of an image.
 
-Every pattern gives each pixel a sort key; the pixels in ascending order of their keys are the
-*base order* of the pattern. The heads visit the base order on mirrored and rotated copies of
-the image (the all-around scan of the paper is ``diagonal`` with 8 heads). Everything here
-is a pure function of the image size, so results are computed once and kept.
+Every pattern assigns a sort key to each pixel; sorting the pixels by their keys gives the *base
+order* of the pattern. The heads apply the base order to mirrored and rotated copies of the image
+(the all-around scan of the paper is ``diagonal`` with 8 heads). Everything here is a pure function
+of the image size, so results are computed once and cached.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HEAD_COUNTS = (1, 2, 4, 8)
 
 
 def _rows_and_columns(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the row and the column of every pixel, in raster order, each (L,) int64."""
+    """Return the row and the column of every pixel in raster order, each (L,) int64."""
     row, column = np.divmod(np.arange(height * width, dtype=np.int64), width)
     return row, column
 
@@ -32,20 +32,20 @@ def _visit_by(key: np.ndarray) -> np.ndarray:
 
 
 def raster(height: int, width: int) -> np.ndarray:
-    """Visit row after row, left to right, top to bottom; (L,) int64."""
+    """Visit the rows from top to bottom, each from left to right; (L,) int64."""
     return np.arange(height * width, dtype=np.int64)
 
 
 def diagonal(height: int, width: int) -> np.ndarray:
-    """Visit antidiagonal after antidiagonal, each from its top to its bottom; (L,) int64."""
+    """Visit the antidiagonals one after another, each from top to bottom; (L,) int64."""
     row, column = _rows_and_columns(height, width)
     return _visit_by((row + column) * height + row)
 
 
 def zigzag(height: int, width: int) -> np.ndarray:
-    """Visit the antidiagonals, turning round after each; (L,) int64.
+    """Visit the antidiagonals, reversing direction after each; (L,) int64.
 
-    Downwards where antidiagonal number + height is odd, upwards elsewhere.
+    Downwards where the antidiagonal's number plus the height is odd, otherwise upwards.
     """
     row, column = _rows_and_columns(height, width)
     number = row + column
@@ -54,7 +54,7 @@ def zigzag(height: int, width: int) -> np.ndarray:
 
 
 def zorder(height: int, width: int) -> np.ndarray:
-    """Visit in Morton order: column bits in the even places, row bits in the odd; (L,) int64."""
+    """Visit in Morton order: column bits at even positions, row bits at odd ones; (L,) int64."""
     row, column = _rows_and_columns(height, width)
     key = np.zeros_like(row)
     for bit in range(max(height, width).bit_length()):
@@ -67,7 +67,7 @@ def hilbert(height: int, width: int) -> np.ndarray:
     """Visit along the Hilbert curve of the enclosing power-of-two square; (L,) int64.
 
     The curve starts in the top left corner, with x = row and y = column in the usual ``d2xy``
-    formulation. Places of the square outside the image are skipped.
+    formulation. Positions in the square outside the image are skipped.
     """
     x, y = _rows_and_columns(height, width)
     key = np.zeros_like(x)
@@ -77,7 +77,7 @@ def hilbert(height: int, width: int) -> np.ndarray:
         right, upper = (x & size) > 0, (y & size) > 0
         key += size * size * ((3 * right) ^ upper)
         x, y = x & (size - 1), y & (size - 1)
-        # The curve within a quadrant is turned so that its ends meet those of its neighbours.
+        # Rotate the curve within a quadrant so that its ends meet those of its neighbours.
         turned = right & ~upper
         x, y = np.where(turned, size - 1 - x, x), np.where(turned, size - 1 - y, y)
         x, y = np.where(upper, x, y), np.where(upper, y, x)
@@ -91,7 +91,7 @@ SCAN_ORDERS: dict[str, Callable[[int, int], np.ndarray]] = {
     "zorder": zorder,
     "hilbert": hilbert,
 }
-"""Pattern name -> function of (height, width) giving the base order, (L,) int64."""
+"""Pattern name -> function of (height, width) that returns the base order, (L,) int64."""
 
 
 def _mirror_left_right(order: np.ndarray, width: int) -> np.ndarray:
@@ -108,11 +108,11 @@ def _raster_heads(height: int, width: int) -> list[np.ndarray]:
 
 
 def _pattern_heads(pattern: str, height: int, width: int) -> list[np.ndarray]:
-    """Return the base order on four symmetric copies of the image, then four raster orders."""
+    """Return the base order for four symmetric copies of the image, then four raster orders."""
     base = SCAN_ORDERS[pattern](height, width)
     last = height * width - 1
     mirrored = _mirror_left_right(base, width)
-    # Upside down = rotated by half a turn and then mirrored left to right.
+    # Mirrored top to bottom = rotated by 180 degrees, then mirrored left to right.
     heads = [base, last - base, mirrored, last - mirrored]
     return heads + _raster_heads(height, width)[:4]
 
@@ -127,17 +127,17 @@ def _scan_order(pattern: str, heads: int, height: int, width: int) -> np.ndarray
 def _scan_order_on(
     device: torch.device, pattern: str, heads: int, height: int, width: int
 ) -> Tensor:
-    # A tensor first made inside inference mode could never be saved for a later backward pass.
+    # A tensor created inside inference mode could never be saved for a later backward pass.
     with torch.inference_mode(mode=False):
         return torch.from_numpy(_scan_order(pattern, heads, height, width)).to(device)
 
 
-# An operator of its own, so that `torch.compile` and export call it instead of tracing into it.
+# A custom operator, so that `torch.compile` and export call it instead of tracing into it.
 @torch.library.custom_op("eamamba::scan_order", mutates_args=())
 def _scan_order_operator(
     pattern: str, heads: int, height: int, width: int, device: torch.device
 ) -> Tensor:
-    if device.type == "meta":  # nobody will read it
+    if device.type == "meta":  # its values are never read
         return _scan_order_shape(pattern, heads, height, width, device)
     if device.type != "cpu":
         return _scan_order_on(device, pattern, heads, height, width)
@@ -168,12 +168,12 @@ def scan_order(
     ----------
     pattern : {'raster', 'diagonal', 'zigzag', 'zorder', 'hilbert'}
     heads : {1, 2, 4, 8}
-        Head 0 visits the base order; 1 the base order on the image rotated by 180 degrees;
-        2 on the image mirrored left to right; 3 mirrored top to bottom; 4 to 7 are raster,
-        its reverse, column-major and its reverse. Fewer heads are the first of these.
-        For ``raster``: raster, its reverse, column-major, its reverse; the paper does not
-        define more than four, so heads 4 to 7 are these four on the image mirrored left to
-        right, which makes the eight symmetries of the rectangle complete.
+        Head 0 visits the base order; head 1 does so on the image rotated by 180 degrees, head 2
+        mirrored left to right, and head 3 mirrored top to bottom. Heads 4 to 7 are raster, its
+        reverse, column-major and its reverse. Fewer heads are the first of these.
+        For ``raster``, heads 0 to 3 are raster, its reverse, column-major and its reverse. The
+        paper defines only these four, so heads 4 to 7 repeat them on the image mirrored left to
+        right, which completes the eight symmetries of the rectangle.
     height, width : int
         Size of the feature map in pixels, at least 1.
     device : device of the result
@@ -181,15 +181,15 @@ def scan_order(
     Returns
     -------
     Tensor (heads, L) int32, contiguous, L = height * width
-        Raster positions in visiting order; every row is a permutation of 0 ... L-1. Its
-        memory is shared between calls: do not write to it.
+        Raster positions in visiting order; every row is a permutation of 0 ... L-1. Calls share
+        its memory: do not write to it.
 
     Raises
     ------
     SettingsError
-        Unknown pattern or head count.
+        If the pattern or the number of heads is unknown.
     ValueError
-        Empty image.
+        If the image is empty.
 
     References
     ----------

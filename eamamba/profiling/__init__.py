@@ -1,4 +1,4 @@
-"""How large a network is and what a forward pass costs (paper section 4, complexity).
+"""The size of a network and the cost of a forward pass (paper section 4, complexity).
 
 FLOPs are counted as the paper counts them: one multiply-add = 1 FLOP.
 """

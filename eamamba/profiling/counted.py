@@ -1,4 +1,4 @@
-"""Count parameters and FLOPs without computing anything: tensors are on the ``meta`` device."""
+"""Count parameters and FLOPs on the ``meta`` device, without computing anything."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Profile:
         Height and width of the input in pixels; the batch holds one image.
     parameters : int
     gflops : float
-        In 10^9; one multiply-add = 1 FLOP.
+        In units of 10^9; one multiply-add = 1 FLOP.
     gflops_by_kind : dict
-        The same by kind of work, one entry for each of `KINDS`; ``convolutions`` are those
-        outside the projections of the scan module, pointwise ones included.
+        The same, split into `KINDS` of work; ``convolutions`` are those outside the projections of
+        the scan module, including pointwise ones.
     """
 
     size: int
@@ -42,7 +42,7 @@ class Profile:
 
 
 def _paper(size: int = 256, **changes: Any) -> tuple[AnyModelSettings, int]:
-    """Return the paper's network with some settings changed, and the input size."""
+    """Return the paper's network with some settings changed, along with the input size."""
     scan = {name: changes.pop(name) for name in MambaSettings.model_fields.keys() & changes.keys()}
     return EAMambaSettings(**changes, mamba_cfg=MambaSettings(**scan)), size
 
@@ -62,14 +62,14 @@ PAPER_VARIANTS: dict[str, tuple[AnyModelSettings, int]] = {
     "light SR x3": (EAMambaSRSettings(upscale=3), 64),
     "light SR x4": (EAMambaSRSettings(upscale=4), 64),
 }
-"""Row of ``data/paper/complexity.csv`` -> the network it means and its input size in pixels."""
+"""Row of ``data/paper/complexity.csv`` -> its network and input size in pixels."""
 
 
 def baseline_2dssm(settings: EAMambaSettings) -> EAMambaSettings:
-    """Return the baseline of the paper's ablation for a network.
+    """Return a network's counterpart of the baseline in the paper's ablation.
 
-    Every scan sees all channels and the scans are added (the 2DSSM of vision Mambas), where
-    the multi-head module splits the channels over them.
+    Every scan processes all channels and the results are added (the 2DSSM of vision Mambas),
+    whereas the multi-head module splits the channels among the scans.
     """
     scan = settings.mamba_cfg.model_copy(update={"scan_merge_method": "add"})
     return settings.model_copy(update={"mamba_cfg": scan})
@@ -91,15 +91,15 @@ def profile(settings: AnyModelSettings, size: int = 256) -> Profile:
     Raises
     ------
     ValueError
-        If the network does not take images of that size.
+        If the network does not accept images of that size.
 
     Notes
     -----
-    The paper's convention: one multiply-add = 1 FLOP; the scan costs 9 L D N + L D for D
-    channels in all; ``out_norm`` 5 L d_inner; the pooling of the CCA mixer 1 per input
-    element. Block norms, biases, activations and shuffles count nothing. What is counted is
-    what the network executes: merging the two Δ projections adds 0.01 GFLOPs of products of
-    weights to the paper's model at any image size.
+    The paper's convention is one multiply-add = 1 FLOP. The scan costs 9 L D N + L D for a total of
+    D channels, ``out_norm`` costs 5 L d_inner, and the pooling of the CCA mixer costs 1 per input
+    element. Block norms, biases, activations and shuffles are not counted. Everything that the
+    network executes is counted: merging the two Δ projections adds 0.01 GFLOPs of weight products
+    to the paper's model at any image size.
     """
     with torch.device("meta"):
         model = build(settings)
@@ -118,7 +118,7 @@ def profile(settings: AnyModelSettings, size: int = 256) -> Profile:
     )
 
 
-# Doubled, as in all formulas of PyTorch's counter: it takes a multiply-add as two.
+# Doubled like all formulas of PyTorch's counter, which counts a multiply-add as two.
 def _layer_norm_flops(input_shape: torch.Size, *_: Any, **__: Any) -> int:
     return 2 * 5 * math.prod(input_shape)
 
@@ -128,11 +128,11 @@ def _pooling_flops(input_shape: torch.Size, *_: Any, **__: Any) -> int:
 
 
 def _by_kind(counts: dict[str, dict[Any, int]]) -> dict[str, int]:
-    """Sort the counts of modules and operators into `KINDS`; block norms are left out."""
+    """Group the counts of modules and operators by `KINDS`, without the block norms."""
     aten, scan = torch.ops.aten, torch.ops.eamamba.selective_scan
 
     def within(module: str, *operators: Any) -> int:
-        """Sum operators (all of them if none is named) over the modules of a name."""
+        """Sum operators (by default all) over the modules with this name."""
         chosen = [flops for name, flops in counts.items() if name.endswith(f".{module}")]
         return sum(
             n for flops in chosen for op, n in flops.items() if not operators or op in operators

@@ -1,4 +1,4 @@
-"""Measure the memory and time of real forward passes, in a process of their own."""
+"""Measure the memory and time of real forward passes in a separate process."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _CHILD = "from eamamba.profiling.measured import main; main()"
 
 
 class ProfilingError(EAMambaError, RuntimeError):
-    """A measurement failed for another reason than lack of memory."""
+    """A measurement failed for a reason other than lack of memory."""
 
 
 @dataclass(frozen=True)
 class ForwardCost:
-    """What one real forward pass took.
+    """Memory and time of one real forward pass.
 
     Attributes
     ----------
     size : int
         Height and width of the input in pixels; the batch holds one image.
     peak_mib : float
-        Memory on top of what the loaded network already held, in 2^20 bytes.
+        Memory beyond what the loaded network already holds, in 2^20 bytes.
     seconds : float
         The fastest of the repeated passes.
     """
@@ -57,8 +57,8 @@ def measure_memory(
 ) -> list[ForwardCost]:
     """Run forward passes of a freshly initialised network in a fresh process, size by size.
 
-    The list ends before the first size that runs out of memory, or that would: memory is
-    taken to grow with the number of pixels.
+    The list ends before the first size that runs out of memory or is expected to: memory is assumed
+    to grow linearly with the number of pixels.
 
     Parameters
     ----------
@@ -68,14 +68,14 @@ def measure_memory(
     device : str
         ``cpu`` or a CUDA device.
     repeats : int
-        Passes per size; the fastest counts.
+        Passes per size, of which the fastest counts.
     memory_mib : float, optional
-        What may be used, in 2^20 bytes; by default four fifths of what is free now.
+        Memory limit in 2^20 bytes; by default four fifths of the free memory.
 
     Raises
     ------
     ProfilingError
-        If there is no such device, or a pass fails for another reason than lack of memory.
+        If there is no such device, or a pass fails for a reason other than lack of memory.
     """
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
         raise ProfilingError(f"device {device!r}: no CUDA device here; use cpu")
@@ -95,7 +95,7 @@ def measure_memory(
         check=False,
     )
     out_of_memory = "OutOfMemoryError" in done.stderr or "not enough memory" in done.stderr
-    killed = done.returncode == -9  # what Linux does to a process that takes all memory
+    killed = done.returncode == -9  # Linux kills a process that uses up the memory
     if done.returncode and not (out_of_memory or killed):
         reason = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
         raise ProfilingError(f"cannot measure forward passes on {device}: {reason}")
@@ -148,13 +148,13 @@ def _held_bytes(device: str) -> int:
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)
-    with suppress(OSError):  # Linux: forget the peak of compiling
+    with suppress(OSError):  # Linux: reset the peak, which compiling has raised
         Path("/proc/self/clear_refs").write_text("5")
     return psutil.Process().memory_info().rss
 
 
 def _peak_bytes(device: str) -> int:
-    """Return the most memory held since `_held_bytes` (macOS: since the process started)."""
+    """Return the peak memory since `_held_bytes` (on macOS, since the process started)."""
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status")

@@ -1,7 +1,7 @@
-"""Results to tables and figures: reads files, draws, and needs no torch.
+"""Turn results into tables and figures, without torch.
 
-`scores` and `tables` turn what was measured into what a reader compares, `photographs` and
-`charts` draw with one style (``style.mplstyle``).
+`scores` and `tables` turn measurements into tables for readers; `photographs` and `charts` draw
+figures in one style (``style.mplstyle``).
 """
 
 from __future__ import annotations
@@ -32,17 +32,18 @@ from eamamba.report.scores import (
     score_table,
     scores,
 )
+from eamamba.report.sliders import before_after, scan_slider
 from eamamba.report.tables import (
     HEADLINE,
     complexity_table,
     headline_table,
     markdown,
     photograph_table,
-    settings_table,
 )
 
 __all__ = [
     "HEADLINE",
+    "before_after",
     "comparison",
     "complexity_by_kind",
     "complexity_by_size",
@@ -63,9 +64,9 @@ __all__ = [
     "receptive_field",
     "save",
     "scan_paths",
+    "scan_slider",
     "score_table",
     "scores",
-    "settings_table",
     "summary",
     "training_curve",
 ]

@@ -1,4 +1,4 @@
-"""Curves and bars: training, scores, computation."""
+"""Charts of training, scores and computation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from eamamba.report.scores import condition_label, degradation_labels
 
 @styled
 def training_curve(training: pd.DataFrame) -> Figure:
-    """Draw loss and learning rate over the iterations, the patch sizes marked.
+    """Draw loss and learning rate over the iterations, with the patch sizes marked.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def training_curve(training: pd.DataFrame) -> Figure:
 
 @styled
 def psnr_by_condition(means: pd.DataFrame) -> Figure:
-    """Draw the mean PSNR of input and output, for each benchmark and condition.
+    """Draw the mean PSNR of input and output for each benchmark and condition.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def gains(rows: pd.DataFrame, source: str) -> Figure:
 
 
 def dumbbells(axes: Axes, means: pd.DataFrame, labels: Iterable[str]) -> None:
-    """Draw one labelled line per row from the input's to the restored PSNR."""
+    """Draw one labelled line per row, from the PSNR of the input to the restored PSNR."""
     height = np.arange(len(means))[::-1]
     before, after = means["psnr_input_db"], means["psnr_db"]
     axes.hlines(height, before, after, color="#BBBBBB", linewidth=3)
@@ -108,8 +108,8 @@ def dumbbells(axes: Axes, means: pd.DataFrame, labels: Iterable[str]) -> None:
 
 @styled
 def gain_per_image(per_image: pd.DataFrame) -> Figure:
-    """Draw the PSNR gain of every image, by condition: the spread behind the means."""
-    import seaborn  # loads for longer than most notebooks that import this module run
+    """Draw the PSNR gain of every image by condition, to show the spread behind the means."""
+    import seaborn  # takes longer to load than most notebooks that import this module take to run
 
     data = per_image.assign(
         gain_db=per_image["psnr_db"] - per_image["psnr_input_db"],
@@ -132,12 +132,12 @@ def gain_per_image(per_image: pd.DataFrame) -> Figure:
 
 @styled
 def complexity_by_size(sizes: pd.DataFrame) -> Figure:
-    """Draw GFLOPs against the side of a square image, both axes logarithmic.
+    """Draw GFLOPs against the side of a square image, on logarithmic axes.
 
     Parameters
     ----------
     sizes : DataFrame
-        model, size (pixels), gflops; one multiply-add counts as one.
+        model, size (pixels), gflops (one multiply-add = 1 FLOP).
     """
     figure = Figure(figsize=(7.5, 3.8))
     axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""What all figures share: the style, a canvas, and saving the same bytes every time."""
+"""What all figures share: a style, a canvas, and saving that is reproducible byte for byte."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Arguments = ParamSpec("Arguments")
 
 
 def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
-    """Run a drawing function under the project's style."""
+    """Run a drawing function in the project's style."""
 
     @wraps(draw)
     def drawn(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
@@ -35,16 +35,16 @@ def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
 
 
 def save(figure: Figure, path: Path) -> str:
-    """Write a figure and return the file's name, for ``IPython.display.Image``.
+    """Write a figure and return the file name, for ``IPython.display.Image``.
 
-    The file carries no date and no version, so the same figure is the same bytes.
+    The file contains no date and no version, so the same figure gives the same bytes.
 
     Parameters
     ----------
     figure : Figure
     path : Path
-        Its ending chooses the format: ``.png`` for lines, ``.jpg`` for photographs, which is a
-        fifth of the size. Its folder is created.
+        Its suffix selects the format: ``.png`` for line art, ``.jpg`` for photographs, which takes
+        a fifth of the space. Its folder is created.
     """
     options: dict[str, Any] = {"metadata": {"Software": None}, "pil_kwargs": {"optimize": True}}
     if path.suffix == ".jpg":

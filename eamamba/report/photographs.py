@@ -1,4 +1,4 @@
-"""Figures made of pictures: photographs, receptive fields, scan orders."""
+"""Figures made of images: photographs, receptive fields, scan orders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AMPLIFICATION = 5
 
 
 class Example(Protocol):
-    """One photograph with what was made of it, as `eamamba.evaluation.examples` returns."""
+    """One photograph, degraded and restored, as `eamamba.evaluation.examples` returns it."""
 
     name: str
     clean: Picture
@@ -30,18 +30,18 @@ class Example(Protocol):
 
 
 def to_display(picture: Picture) -> np.ndarray:
-    """Return a picture as (H, W, 3) in [0, 1], clipped."""
+    """Return an image as (H, W, 3), clipped to [0, 1]."""
     return np.clip(np.asarray(picture, dtype=np.float32).transpose(1, 2, 0), 0, 1)
 
 
 def psnr_db(picture: Picture, clean: Picture) -> float:
-    """PSNR over all channels of the unclipped pictures, in dB."""
+    """PSNR over all channels of the unclipped images, in dB."""
     difference = np.asarray(picture, dtype=np.float64) - np.asarray(clean, dtype=np.float64)
     return float(-10 * np.log10(np.mean(difference**2)))
 
 
 def show(axes: Any, picture: np.ndarray, title: str = "", **how: Any) -> Any:
-    """Show a picture without ticks."""
+    """Show an image without ticks."""
     axes.set_axis_off()
     axes.set_title(title, fontsize=9, fontweight="normal", loc="center")
     return axes.imshow(picture, **how)
@@ -49,7 +49,7 @@ def show(axes: Any, picture: np.ndarray, title: str = "", **how: Any) -> Any:
 
 @styled
 def contact_sheet(pictures: Mapping[str, Picture], columns: int = 6) -> Figure:
-    """Draw all photographs of a set, each under its name."""
+    """Draw all photographs of a set, each with its name."""
     rows = -(-len(pictures) // columns)
     figure = Figure(figsize=(7.5, 1.5 * rows), dpi=100)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -62,16 +62,16 @@ def contact_sheet(pictures: Mapping[str, Picture], columns: int = 6) -> Figure:
 
 @styled
 def degradation(clean: Picture, steps: Mapping[str, Picture]) -> Figure:
-    """Draw one photograph clean, then degraded step by step or level by level.
+    """Draw one photograph, clean and then degraded step by step or level by level.
 
-    A picture in colour and of the clean one's size has its PSNR in the title. One of another size
-    has its size there, and is drawn with square pixels as large as its panel.
+    A colour image of the same size as the clean one has its PSNR in the title. An image of another
+    size has its size there and is enlarged to its panel with square pixels.
 
     Parameters
     ----------
     clean : (3, H, W) in [0, 1]
     steps : mapping
-        Title and picture, (3 or 1, h, w); one channel is drawn in gray.
+        Title and image, (3 or 1, h, w); a single channel is drawn in gray.
     """
     panels = {"clean": clean, **steps}
     columns = len(panels) if len(panels) <= 4 else 3
@@ -94,7 +94,7 @@ def degradation(clean: Picture, steps: Mapping[str, Picture]) -> Figure:
 
 @styled
 def comparison(examples: Mapping[str, Example], condition: str) -> Figure:
-    """Draw input, restored, truth and the amplified error of several photographs.
+    """Draw the input, restored image, ground truth and amplified error of several photographs.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def comparison(examples: Mapping[str, Example], condition: str) -> Figure:
 
 
 def _titles(example: Example, condition: str) -> tuple[str, str]:
-    """Return what stands over the input and over the restored picture: PSNR by the protocol."""
+    """Return the titles of the input and the restored image, with PSNR by the protocol."""
     seen = f"input, {condition_label(condition)}" if condition.startswith("sigma") else "input"
     before, after = example.scores["psnr_input_db"], example.scores["psnr_db"]
     return f"{seen}: {before:.2f} dB", f"restored: {after:.2f} dB"
@@ -132,7 +132,7 @@ def receptive_field(fields: Mapping[str, np.ndarray]) -> Figure:
     Parameters
     ----------
     fields : mapping
-        Title and map (H, W) in [0, 1]: the gradient's fourth root, largest value 1.
+        Title and map (H, W) in [0, 1]: the fourth root of the gradient, scaled to a maximum of 1.
     """
     figure = Figure(figsize=(7.5, 2.6))
     row = figure.subplots(1, len(fields), squeeze=False)[0]
@@ -147,7 +147,7 @@ def receptive_field(fields: Mapping[str, np.ndarray]) -> Figure:
 
 @styled
 def scan_paths(orders: Mapping[str, np.ndarray], height: int, width: int) -> Figure:
-    """Draw scan orders as paths over the pixels, dark at their start.
+    """Draw scan orders as paths over the pixels, starting dark.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def scan_paths(orders: Mapping[str, np.ndarray], height: int, width: int) -> Fig
 
 @styled
 def summary(example: Example, condition: str, means: pd.DataFrame, source: str) -> Figure:
-    """Draw the result at a glance: one photograph in three states, and the mean scores.
+    """Draw a summary: one photograph degraded, restored and clean, and the mean scores.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Scores for readers: ours as the evaluation wrote them, the paper's beside them."""
+"""Scores for readers: ours as written by the evaluation, next to the paper's."""
 
 from __future__ import annotations
 
@@ -9,33 +9,11 @@ import pandas as pd
 
 REPORTED, MEASURED = "reported by the paper", "measured here"
 WHOLE = "all"
-"""The condition of a test that has one only."""
-TITLES = {
-    "denoise_gaussian": "Gaussian noise",
-    "denoise_real": "sensor noise",
-    "deblur_motion": "motion blur",
-    "deblur_defocus": "defocus, one view",
-    "deblur_defocus_dual": "defocus, dual pixel",
-    "dehaze_indoor": "haze, indoor",
-    "dehaze_outdoor": "haze, outdoor",
-    "derain": "rain",
-    "sr_real_x2": "real lens, ×2",
-    "sr_real_x3": "real lens, ×3",
-    "sr_real_x4": "real lens, ×4",
-    "sr_light_x2": "bicubic, ×2",
-    "sr_light_x3": "bicubic, ×3",
-    "sr_light_x4": "bicubic, ×4",
-}
-"""What figures and tables call a task."""
+"""The condition of a test that has only one."""
 _SHOWN = ["condition", "psnr_db", "ssim"]
 
 Metrics = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """``metrics.json``: benchmark -> condition -> means over the images."""
-
-
-def title(task: str) -> str:
-    """Return what figures and tables call a task."""
-    return TITLES.get(task, task.replace("_", " "))
 
 
 def condition_label(condition: str) -> str:
@@ -47,9 +25,9 @@ def condition_label(condition: str) -> str:
 
 
 def middle(conditions: list[str]) -> str:
-    """Return the condition that stands for all of a test.
+    """Return the condition that represents a whole test.
 
-    The whole of a benchmark in parts, the middle one of several noise levels.
+    For a benchmark in parts, all of them combined; for several noise levels, the middle one.
     """
     return "combined" if "combined" in conditions else conditions[len(conditions) // 2]
 
@@ -60,13 +38,13 @@ def scores(metrics: Metrics) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        benchmark, condition, images, psnr_input_db, psnr_db, gain_db, ssim_input, ssim (and
-        what else was measured); in the order of the file.
+        benchmark, condition, images, psnr_input_db, psnr_db, gain_db, ssim_input, ssim (and any
+        other score), in the order of the file.
 
     Raises
     ------
     ValueError
-        A benchmark without images, or a mean that is infinite.
+        If a benchmark has no images, or a mean is infinite.
     """
     rows = [
         {"benchmark": benchmark, "condition": condition} | dict(means)
@@ -80,18 +58,18 @@ def scores(metrics: Metrics) -> pd.DataFrame:
 
 
 def first_benchmark(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the benchmark that stands first in what `scores` returned."""
+    """Return the rows of the first benchmark in the result of `scores`."""
     return table[table["benchmark"] == table["benchmark"].iloc[0]]
 
 
 def score_table(measured: Mapping[str, Metrics], paper: pd.DataFrame, task: str) -> pd.DataFrame:
-    """Set our scores and the paper's side by side, grouped by images.
+    """Set our scores and the paper's side by side, grouped by the images they are for.
 
     Parameters
     ----------
     measured : mapping
-        What made the weights, such as "laptop profile", and its ``metrics.json``. Benchmarks
-        of the same name must be the same images.
+        Origin of the weights, such as "laptop profile", and its ``metrics.json``. Benchmarks of
+        the same name must consist of the same images.
     paper : DataFrame
         ``data/paper/paper_results.csv``: task, benchmark, setting, psnr_db, ssim.
     task : str
@@ -99,8 +77,8 @@ def score_table(measured: Mapping[str, Metrics], paper: pd.DataFrame, task: str)
     Returns
     -------
     DataFrame
-        Images, Picture, Source, and for each condition PSNR, and SSIM unless the paper leaves
-        it out of its table.
+        Images, Picture, Source, and for each condition the PSNR and, unless the paper's table
+        omits it, the SSIM.
     """
     theirs = paper[paper["task"] == task]
     with_ssim = theirs.empty or bool(theirs["ssim"].notna().any())
@@ -124,7 +102,7 @@ def score_table(measured: Mapping[str, Metrics], paper: pd.DataFrame, task: str)
 
 
 def _reported(paper: pd.DataFrame) -> pd.DataFrame:
-    """Name the conditions of the paper's rows as ours are: a scale is no condition."""
+    """Name the conditions in the paper's rows like ours; a scale factor is not a condition."""
     setting = paper["setting"].fillna(WHOLE).replace(r"x\d", WHOLE, regex=True)
     return paper.assign(condition=setting)
 
@@ -139,36 +117,39 @@ def _by_condition(means: pd.DataFrame, with_ssim: bool) -> dict[str, str]:
     return cells
 
 
-def glance(measured: Mapping[str, Metrics]) -> pd.DataFrame:
+def glance(measured: Mapping[str, Metrics], titles: Mapping[str, str]) -> pd.DataFrame:
     """Return one row of scores per task: its first benchmark, its `middle` condition.
 
     Parameters
     ----------
     measured : mapping
         Task and its ``metrics.json``.
+    titles : mapping
+        Task and what readers call it.
 
     Returns
     -------
     DataFrame
-        As `scores`, with the task in front.
+        As `scores`, with task and title in front.
     """
     rows = []
     for task, metrics in measured.items():
         table = first_benchmark(scores(metrics))
         chosen = table[table["condition"] == middle(table["condition"].tolist())]
-        rows.append(chosen.assign(task=task))
+        rows.append(chosen.assign(task=task, title=titles[task]))
     joined = pd.concat(rows, ignore_index=True)
-    return joined[["task", *(name for name in joined if name != "task")]]
+    names = ["task", "title"]
+    return joined[[*names, *(name for name in joined if name not in names)]]
 
 
 def degradation_labels(rows: pd.DataFrame) -> pd.Series:
-    """Return what to call the rows of `glance`: the task, and its condition if it has several."""
+    """Return labels for the rows of `glance`: the task, and its condition if it has several."""
     condition = ["" if c == WHOLE else f", {condition_label(c)}" for c in rows["condition"]]
-    return rows["task"].map(title) + condition
+    return rows["title"] + condition
 
 
 def glance_table(rows: pd.DataFrame, protocols: Mapping[str, str]) -> pd.DataFrame:
-    """Write `glance` for readers, with the protocol of every task."""
+    """Format `glance` for readers, with the protocol of each task."""
     return pd.DataFrame(
         {
             "Degradation": degradation_labels(rows),
@@ -182,12 +163,14 @@ def glance_table(rows: pd.DataFrame, protocols: Mapping[str, str]) -> pd.DataFra
     )
 
 
-def paper_table(paper: pd.DataFrame, protocols: Mapping[str, str]) -> pd.DataFrame:
-    """Write the paper's own figures of all tasks, ``data/paper/paper_results.csv``."""
+def paper_table(
+    paper: pd.DataFrame, titles: Mapping[str, str], protocols: Mapping[str, str]
+) -> pd.DataFrame:
+    """Format the paper's own scores of all tasks, from ``data/paper/paper_results.csv``."""
     named = _reported(paper)
     return pd.DataFrame(
         {
-            "Degradation": named["task"].map(title),
+            "Degradation": named["task"].map(titles),
             "Benchmark": named["benchmark"],
             "Condition": named["condition"].map(condition_label),
             "PSNR, dB": named["psnr_db"].map("{:.2f}".format),
@@ -198,29 +181,29 @@ def paper_table(paper: pd.DataFrame, protocols: Mapping[str, str]) -> pd.DataFra
 
 
 def signed(value_db: float) -> str:
-    """Write a difference with its sign."""
+    """Format a difference with its sign."""
     return f"{value_db:+.2f}".replace("-", "−")
 
 
 def pick(per_image: pd.DataFrame, condition: str) -> dict[str, str]:
-    """Name the images with the best, the median and the worst gain under one condition.
+    """Return the images with the best, the median and the worst gain under one condition.
 
     Parameters
     ----------
     per_image : DataFrame
         ``per_image.csv``: benchmark, image, condition, psnr_input_db, psnr_db.
     condition : str
-        One of its conditions; ``combined`` and ``all`` are all images.
+        One of its conditions; ``combined`` and ``all`` mean all images.
 
     Returns
     -------
     dict
-        "best", "median", "worst" and the image of each; fewer images than three give fewer rows.
+        "best", "median" and "worst" with their images; fewer entries for fewer than three images.
 
     Raises
     ------
     ValueError
-        No image under that condition.
+        If there is no image under that condition.
     """
     shown = per_image
     if condition != "combined":

@@ -1,9 +1,6 @@
-"""Tables for readers: each from files under ``results/`` or ``data/paper/``."""
+"""Tables for readers, from files under ``results/`` or ``data/paper/``."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
@@ -13,11 +10,11 @@ HEADLINE = {
     "EAMamba": "paper (concat 8 heads diagonal+raster simple mixer)",
     "baseline 2DSSM": "add merge 8 scans (the 2DSSM baseline of the ablation)",
 }
-"""The paper's name of a network in its text -> its row of counted variants."""
+"""The paper's name for a network -> its row in the table of counted variants."""
 
 
 def complexity_table(counted: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
-    """Set our counts beside those of the authors' implementation, variant by variant.
+    """Set our counts next to those for the authors' implementation, variant by variant.
 
     Parameters
     ----------
@@ -42,9 +39,9 @@ def complexity_table(counted: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame
 
 
 def headline_table(counted: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
-    """Set our counts of the paper's two networks beside the figures the paper prints.
+    """Set our counts for the paper's two networks next to the numbers the paper reports.
 
-    Parameters as in `complexity_table`.
+    The parameters are those of `complexity_table`.
     """
     ours = counted.set_index("variant")
     theirs = paper[paper["source"] == "reported"].set_index("variant")
@@ -70,7 +67,7 @@ def headline_table(counted: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
 
 
 def photograph_table(manifest: pd.DataFrame) -> pd.DataFrame:
-    """List the photographs of a task: what each is, its size, where it is from.
+    """List the photographs of a task, with their use, size and origin.
 
     Parameters
     ----------
@@ -92,31 +89,6 @@ def photograph_table(manifest: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def settings_table(settings: Mapping[str, Any]) -> pd.DataFrame:
-    """Flatten nested settings into rows of name and value."""
-    rows: list[dict[str, str]] = []
-    waiting = list(settings.items())
-    while waiting:
-        name, value = waiting.pop(0)
-        if isinstance(value, Mapping):
-            waiting = [(f"{name}.{key}", inner) for key, inner in value.items()] + waiting
-        else:
-            rows.append({"Setting": f"`{name}`", "Value": _in_words(value)})
-    return pd.DataFrame(rows)
-
-
-def _in_words(value: Any) -> str:
-    """Write a setting without the brackets and quotes of Python."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_in_words(inner)}" for key, inner in value.items())
-    if isinstance(value, list | tuple):
-        separator = "; " if any(isinstance(inner, Mapping) for inner in value) else ", "
-        return separator.join(_in_words(inner) for inner in value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "–" if value is None else str(value)
-
-
 def formatted(table: pd.DataFrame, columns: dict[str, tuple[str, str]]) -> pd.DataFrame:
     """Choose, rename and format columns.
 
@@ -124,12 +96,12 @@ def formatted(table: pd.DataFrame, columns: dict[str, tuple[str, str]]) -> pd.Da
     ----------
     table : DataFrame
     columns : dict of str to (str, str)
-        Name in ``table`` -> heading, format of its numbers; names that it lacks are left out.
+        Name in ``table`` -> heading, number format; names that the table lacks are skipped.
 
     Returns
     -------
     DataFrame
-        Text cells; "–" for what is not a number.
+        Text cells, with "–" for missing values.
     """
     shown = {
         heading: [("–" if pd.isna(x) else format(x, form)) for x in table[name]]
@@ -140,7 +112,7 @@ def formatted(table: pd.DataFrame, columns: dict[str, tuple[str, str]]) -> pd.Da
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Write a table in Markdown, numbers aligned right."""
+    """Format a table in Markdown, with numbers aligned right."""
     numeric = [_looks_numeric(table[name]) for name in table]
     lines = [
         "| " + " | ".join(str(name).strip() for name in table) + " |",

@@ -1,6 +1,6 @@
-"""Restore images of any size with any network: pad, tile, ensemble, crop.
+"""Restore images of any size with any network: pad, tile, self-ensemble, crop.
 
-`restore` works on tensors, `restore_photo` on photographs with all that their files hold.
+`restore` works on tensors, `restore_photo` on photographs including the metadata of their files.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How large a tile the free memory allows."""
+"""Choose the largest tile that fits into the free memory."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from eamamba.config import EAMambaSettings, EAMambaSRSettings
 from eamamba.heap import return_free_blocks
 
 SMALLEST_TILE = 64
-# Share of the free memory that one call of the network may take.
+# Share of the free memory that one call of the network may use.
 _SHARE = 0.6
-# Peak of the process over the count of `activation_bytes`, at most (benchmarks/growth_cpu.py, 512²
-# and 1024² pixels): the process keeps freed blocks, and not all of them fit what comes next.
+# Upper bound of the measured peak memory over the bytes counted by `activation_bytes`
+# (benchmarks/growth_cpu.py, 512² and 1024² pixels): the process keeps freed blocks, and not all of
+# them fit later requests.
 _OVERHEAD = 2.4
 
 
 def activation_bytes(settings: EAMambaSettings | EAMambaSRSettings) -> float:
-    """Return the memory that restoring takes for each pixel of the input, in bytes.
+    """Return the memory needed to restore an image, in bytes per input pixel.
 
-    Counts the float32 maps alive at once inside a block of the widest full-resolution level
-    (2·dim channels in the U-Net's decoder, dim in EAMambaSR): during the scan the block's
-    input, its norm, the scanned channels, Δ, B and C of every head, and the result; during
-    the mixer its expanded channels, as if they were there as a whole; in EAMambaSR also the
-    enlarged maps at the end. The encoder's maps kept for the skips are added.
+    Counts the float32 maps alive at once in a block of the widest full-resolution level (2·dim
+    channels in the U-Net's decoder, dim in EAMambaSR). During the scan, these are the block's
+    input, its norm, the scanned channels, Δ, B and C of every head, and the result. During the
+    mixer, they are its expanded channels, as if held in full. EAMambaSR also has the enlarged maps
+    at the end. The encoder's maps kept for skip connections are added.
     """
     mamba = settings.mamba_cfg
     if isinstance(settings, EAMambaSRSettings):
@@ -43,14 +44,14 @@ def activation_bytes(settings: EAMambaSettings | EAMambaSRSettings) -> float:
 
 
 def fitting_tile(model: object, image: Tensor) -> int | None:
-    """Return the side of the largest tiles that fit in memory, or None if the image fits whole.
+    """Return the side of the largest tiles that fit in memory, or None if the whole image fits.
 
     Parameters
     ----------
     model : EAMamba, EAMambaSR or another
-        None for one without ``settings``: nothing is known about its memory.
+        Without ``settings``, the result is None: nothing is known about its memory.
     image : Tensor (batch, c, H, W)
-        Padded already.
+        Already padded.
     """
     settings = getattr(model, "settings", None)
     if not isinstance(settings, EAMambaSettings | EAMambaSRSettings):
@@ -66,10 +67,10 @@ def fitting_tile(model: object, image: Tensor) -> int | None:
 
 
 def free_memory(device: torch.device) -> int:
-    """Return the bytes that a new tensor on ``device`` can take."""
+    """Return how many bytes a new tensor on ``device`` can use."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return free + cached
-    return_free_blocks()  # of the image before this one
+    return_free_blocks()  # left from the previous image
     return psutil.virtual_memory().available

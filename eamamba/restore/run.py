@@ -1,4 +1,4 @@
-"""Restore one image: pad, tile, ensemble, crop."""
+"""Restore one image: pad, tile, self-ensemble, crop."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ Progress = Callable[[int, int], None]
 Tile = int | Literal["auto"] | None
 SelfEnsemble = bool | Literal[0, 4, 8]
 OVERLAP = 32
-# What tells other kinds of images: noise takes no pixel as far above 1, and no usual picture has
-# as many channels.
+# How images in another range or order are recognised: noise takes no pixel this far above 1, and
+# no ordinary image has this many channels.
 _BRIGHTEST, _MOST_CHANNELS = 4.0, 16
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 
 
 class RestoreError(EAMambaError, ValueError):
-    """An image cannot be restored as asked; one line says why and what to do."""
+    """An image cannot be restored as requested; the message says why and what to do."""
 
 
 class Restorer(Protocol):
-    """What `restore` needs of a network: a call, and two facts about sizes."""
+    """What `restore` needs from a network: a call and two facts about sizes."""
 
     @property
     def size_multiple(self) -> int:
-        """H and W must be multiples of it."""
+        """H and W must be multiples of this."""
 
     @property
     def upscale(self) -> int:
-        """How many times higher and wider the output is."""
+        """Scale factor between the output and the input."""
 
     def __call__(self, image: Tensor, /) -> Tensor:
         """Return (batch, c', H·upscale, W·upscale) for (batch, c, H, W)."""
@@ -58,7 +58,7 @@ def restore(
 ) -> Float[Tensor, "*batch c2 h2 w2"]:
     """Return the restored image.
 
-    The image is reflected to the right and the bottom up to a multiple of
+    The image is padded by reflection at the right and bottom to a multiple of
     ``model.size_multiple``, restored without gradients, and cropped.
 
     Parameters
@@ -68,32 +68,32 @@ def restore(
     image : Tensor (c, H, W) or (batch, c, H, W), floating, in [0, 1]
         On any device; any H and W from 1.
     self_ensemble : {False, True, 0, 4, 8}
-        Average over 4 flips (True is 4), or over these and their transposes (8). It costs
-        as many times the time, and no more memory.
+        Average over 4 flips (True means 4), or over these and their transposes (8). This takes 4
+        or 8 times as long but no more memory.
     tile : int, "auto" or None
-        Side of the square tiles that the image is cut into, in pixels of the input, rounded
-        down to a multiple of ``model.size_multiple``, from twice that. None: the image as a whole.
-        "auto": as a whole if the free memory allows it, else the largest tiles that it does;
-        a network without ``settings`` gets no tiles. Figures to be compared need a fixed
-        choice: the network sees further than a tile, so tiles change its output slightly.
+        Side of the square tiles in input pixels, at least twice ``model.size_multiple`` and
+        rounded down to a multiple of it. None restores the image as a whole. "auto" does so if
+        the free memory allows it and otherwise uses the largest tiles that fit; a network
+        without ``settings`` is never tiled. To compare scores, fix this choice: the network sees
+        further than a tile, so tiling changes its output slightly.
     overlap : int, optional
-        Pixels that neighbouring tiles share at least, blended smoothly; 32 if not given, or a
-        quarter of a tile below 128.
+        Minimum number of pixels that neighbouring tiles share, blended smoothly. By default 32,
+        or a quarter of the tile if that is less.
     clip : bool
         Clip the output to [0, 1].
     progress : callable, optional
-        Called with (calls of the network done, calls in all).
+        Called with (finished calls of the network, total calls).
 
     Returns
     -------
     Tensor (c', H·s, W·s) or (batch, c', H·s, W·s)
-        With s = ``model.upscale``; of the type and on the device of ``image``.
+        With s = ``model.upscale``, and the dtype and device of ``image``.
 
     Raises
     ------
     RestoreError
-        If the image is no floating tensor of that shape, is empty or not in [0, 1] by far, the
-        tiles or the ensemble make no sense, or the memory does not suffice.
+        If the image is not a floating-point tensor of that shape, is empty or clearly not in
+        [0, 1], the tile or self-ensemble option is invalid, or there is not enough memory.
     """
     _check(model, image)
     batch = image if image.dim() == 4 else image[None]
@@ -116,7 +116,7 @@ def restore(
             f"choose smaller tiles, such as {max(side // 2, 64)}"
         ) from None
     cropped = output[..., : height * model.upscale, : width * model.upscale]
-    # made outside inference mode, so that the result can take part in a loss
+    # made outside inference mode, so that the result can be used in a loss
     result = cropped.clamp(0, 1) if clip else cropped.clone()
     return result if image.dim() == 4 else result[0]
 
@@ -130,16 +130,16 @@ def restore_photo(
     overlap: int | None = None,
     progress: Progress | None = None,
 ) -> Photo:
-    """Return the photograph restored, with the depth, profile and EXIF data of its file.
+    """Return the restored photograph, with the bit depth, profile and EXIF data of its file.
 
-    A gray photograph is restored as three equal channels, whose mean is written. The
-    transparency is kept; super-resolution enlarges it with the cubic kernel.
+    A grayscale photograph is restored as three equal channels, whose mean is written.
+    Transparency is kept; super-resolution enlarges it with the bicubic kernel.
     The parameters are those of `restore`.
 
     Raises
     ------
     RestoreError
-        As `restore`, or if the network takes anything but three channels.
+        As for `restore`, or if the network does not take three channels.
     """
     channels = getattr(getattr(model, "settings", None), "inp_channels", 3)
     if channels != 3:
@@ -157,7 +157,7 @@ def restore_photo(
 
 
 class _Counted:
-    """Calls the network where its weights are, and reports each call."""
+    """Calls the network on the device of its weights and reports each call."""
 
     def __init__(self, model: Restorer, total: int, progress: Progress | None) -> None:
         self.model, self.total, self.progress = model, total, progress
@@ -175,7 +175,7 @@ class _Counted:
 
 
 def _ensemble(model: _Counted, part: Tensor, members: int) -> Tensor:
-    """Average over flips, then over flips of the transpose, as a running mean."""
+    """Average over flips, then over flips of the transposed image, as a running mean."""
     if members == 1:
         return model(part)
     mean: Tensor | None = None
@@ -184,14 +184,14 @@ def _ensemble(model: _Counted, part: Tensor, members: int) -> Tensor:
         seen = part.flip(flips)
         restored = model(seen.mT if transposed else seen)
         restored = (restored.mT if transposed else restored).flip(flips)
-        # a running mean returns equal members unchanged, to the last bit
+        # a running mean leaves equal members unchanged to the last bit
         mean = restored if mean is None else mean + (restored - mean) / (member + 1)
     assert mean is not None
     return mean
 
 
 def _tiling(model: Restorer, padded: Tensor, tile: Tile, overlap: int | None) -> tuple[int, int]:
-    """Return the side of a tile and what neighbours share, in pixels of the input."""
+    """Return the tile size and the overlap of neighbours, in input pixels."""
     multiple, whole = model.size_multiple, max(padded.shape[-2:])
     if tile == "auto":
         tile = fitting_tile(model, padded)
@@ -217,10 +217,10 @@ def _members(self_ensemble: SelfEnsemble) -> int:
 
 
 def _check(model: Restorer, image: object) -> None:
-    """Name what is commonly given in the place of (c, h, w) in [0, 1]."""
+    """Recognise what is commonly passed instead of (c, h, w) in [0, 1]."""
     if not isinstance(image, Tensor):
         kind = type(image).__name__
-        raise RestoreError(f"expected an image as a floating tensor (c, h, w), got {kind}")
+        raise RestoreError(f"expected a floating-point tensor (c, h, w), got {kind}")
     shape = tuple(image.shape)
     if len(shape) not in (3, 4) or math.prod(shape) == 0:
         raise RestoreError(f"expected an image (c, h, w) or (batch, c, h, w), got shape {shape}")
@@ -229,20 +229,20 @@ def _check(model: Restorer, image: object) -> None:
     if misplaced and (shape[-3] != channels if channels else shape[-3] > _MOST_CHANNELS):
         order = "2, 0, 1" if len(shape) == 3 else "0, 3, 1, 2"
         raise RestoreError(
-            f"got shape {shape}, which looks like (h, w, c); expected (c, h, w), such as "
+            f"got shape {shape}, which looks like (h, w, c); expected (c, h, w): use "
             f"image.permute({order})"
         )
     if channels and shape[-3] != channels:
         raise RestoreError(f"this network takes {channels} channels, got shape {shape}")
     if not image.is_floating_point():
-        hint = ", such as image / 255" if image.dtype == torch.uint8 else ""
-        raise RestoreError(f"expected a floating image in [0, 1]{hint}, got {image.dtype}")
+        hint = " (use image / 255)" if image.dtype == torch.uint8 else ""
+        raise RestoreError(f"expected a floating-point image in [0, 1], got {image.dtype}{hint}")
     highest = float(image.max())
     if highest > _BRIGHTEST:
         white = 255 if highest < 256 else 65535
         raise RestoreError(
-            f"expected values in [0, 1], got up to {highest:g}; an image from 0 to {white} needs "
-            f"image / {white}"
+            f"expected values in [0, 1], got up to {highest:g}; for an image from 0 to {white}, "
+            f"use image / {white}"
         )
 
 

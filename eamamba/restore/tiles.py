@@ -1,4 +1,4 @@
-"""Padding by reflection, and tiles blended into one image."""
+"""Reflection padding, and blending tiles into one image."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from torch import Tensor
 def pad_to_multiple(
     image: Float[Tensor, "*batch h w"], multiple: int
 ) -> Float[Tensor, "*batch h2 w2"]:
-    """Reflect an image to the right and the bottom up to multiples of ``multiple``.
+    """Pad an image by reflection at the right and bottom to multiples of ``multiple``.
 
-    The edge pixel is not repeated; an image smaller than its padding is reflected back and
-    forth, and a single row or column is repeated.
+    The edge pixel is not repeated. An image smaller than its padding is reflected back and forth;
+    a single row or column is repeated.
 
     Parameters
     ----------
     image : Tensor (…, H, W)
         Any H and W from 1.
     multiple : int
-        From 1.
+        At least 1.
     """
     for dim in (-2, -1):
         size = image.shape[dim]
@@ -34,24 +34,24 @@ def pad_to_multiple(
 
 
 def _reflected(size: int, target: int, device: torch.device) -> Int[Tensor, " target"]:
-    """Return 0 … size-1 … 0 … size-1 … , ``target`` of them."""
+    """Return the first ``target`` terms of 0 … size-1 … 0 … size-1 …."""
     period = max(2 * size - 2, 1)
     position = torch.arange(target, device=device) % period
     return torch.minimum(position, (period - position) % period if size > 1 else position)
 
 
 def tile_starts(length: int, tile: int, overlap: int, multiple: int) -> list[int]:
-    """Return where tiles start so that they cover ``length`` evenly.
+    """Return tile starts that cover ``length`` evenly.
 
     Parameters
     ----------
     length, tile : int
-        In pixels, multiples of ``multiple``; the tile at least twice that.
+        In pixels, multiples of ``multiple``; the tile at least twice as large.
     overlap : int
-        Pixels that neighbours share at least; at most half a tile.
+        Minimum number of pixels that neighbours share; at most half a tile.
     multiple : int
-        Starts are multiples of it too, so that every tile meets the network's
-        down-sampling grid as the whole image would.
+        Starts are multiples of it too, so that every tile lines up with the network's
+        downsampling grid as the whole image would.
     """
     if length <= tile:
         return [0]
@@ -68,10 +68,10 @@ def blend_tiles(
     tile: int,
     scale: int,
 ) -> Float[Tensor, "b c2 h2 w2"]:
-    """Restore tile by tile; in memory are the output, one strip of tiles and one tile.
+    """Restore tile by tile, holding only the output, one strip of tiles and one tile in memory.
 
-    Each tile is faded over what lies there already, from weight 0 to 1 across all that they
-    share, so the weights of the tiles sum to 1 in every pixel and equal tiles leave no seam.
+    Each tile is blended into its predecessors, with weights from 0 to 1 across the overlap. The
+    weights sum to 1 in every pixel, so equal tiles leave no seam.
 
     Parameters
     ----------
@@ -81,9 +81,9 @@ def blend_tiles(
     starts : list of two lists of int
         Top edges and left edges of the tiles, from `tile_starts`.
     tile : int
-        Side of a tile in pixels of ``image``.
+        Tile size in pixels of ``image``.
     scale : int
-        Enlargement.
+        Scale factor.
     """
     tops, lefts = starts
     if len(tops) == len(lefts) == 1:
@@ -108,13 +108,13 @@ def blend_tiles(
 
 
 def _fade_in(canvas: Tensor, part: Tensor, start: int, done: int, dim: int) -> None:
-    """Write ``part`` from ``start`` on, blended with the canvas where that is done already."""
+    """Write ``part`` at ``start``, blended with the canvas where that is already filled."""
     shared = max(done - start, 0)
     size = part.shape[dim]
     if shared:
         weight = ramp(shared).to(part)
         weight = weight if dim == -1 else weight[:, None]
-        # lerp leaves equal values unchanged to the last bit, a weighted sum would not
+        # lerp leaves equal values unchanged to the last bit; a weighted sum would not
         canvas.narrow(dim, start, shared).lerp_(part.narrow(dim, 0, shared), weight)
     rest = size - shared
     canvas.narrow(dim, start + shared, rest).copy_(part.narrow(dim, shared, rest))

@@ -118,7 +118,7 @@ def test_interruption_leaves_whole_files(
     monkeypatch.setattr(*where, interrupt)
     status, _, errors = run("restore", second, "-t", "denoise_gaussian", "-o", "out")
     assert status == 130
-    assert errors == "interrupted; the files already written are whole\n"
+    assert errors == "interrupted; the files already written are complete\n"
     assert files(project / "out") == ["a.png"]
 
 

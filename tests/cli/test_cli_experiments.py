@@ -51,7 +51,7 @@ def test_dry_run_trains_nothing(run: Run, project: Path) -> None:
 def test_dry_run_says_what_is_missing(run: Run) -> None:
     status, output, errors = run("train", "derain", "--dry-run", "--profile", "paper")
     assert (status, errors) == (0, "")
-    assert "450,000 iterations in all" in output
+    assert "450,000 iterations in total" in output
     assert re.search(r"about [\d,]+ hours on cpu", output)
     assert "one multiply-add = 1 FLOP" in output
     assert "missing: Rain13K (training)" in output

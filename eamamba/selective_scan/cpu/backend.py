@@ -1,4 +1,4 @@
-"""The selective scan on processors: Numba kernels on explicit vectors.
+"""The selective scan on the CPU: Numba kernels on explicit vectors.
 
 Works on any machine that Numba supports, without a C compiler. Results do not depend
 on the number of threads, which is that of PyTorch (`torch.set_num_threads`).
@@ -28,9 +28,9 @@ def available() -> str | None:
 def state_size(batch: int, length: int, heads: int, channels: int, states: int) -> int:
     """Return the size of the buffer that keeps the state at the start of each chunk."""
     kernels = _kernels()
-    c, vectors, tiles = kernels.layout(channels, states)
+    c, J, tiles = kernels.layout(channels, states)
     blocks, chunks = -(-channels // c), -(-length // kernels.CHUNK)
-    return batch * heads * blocks * chunks * tiles * vectors * int(kernels.LANES)
+    return batch * heads * blocks * chunks * tiles * J * int(kernels.LANES)
 
 
 def forward(
@@ -48,11 +48,13 @@ def forward(
     y = u.new_empty(u.shape)
     size = state_size(batch, length, heads, channels, A.shape[-1]) if save_states else 0
     states = u.new_empty(size)
-    c, vectors, _ = _kernels().layout(channels, A.shape[-1])
-    kernel = _kernels().forward_kernel(c, vectors, u.dtype == torch.float64)
+    kernels = _kernels()
+    c, J, _ = kernels.layout(channels, A.shape[-1])
+    kernel = kernels.forward_kernel(c, J, u.dtype == torch.float64)
     groups = _groups(batch * heads, -(-channels // c))
-    inputs = (_array(x) for x in (u, delta, A, B, C, D, order.contiguous(), y, states))
-    _run(kernel, batch * heads * groups, groups, *inputs)
+    inputs = tuple(map(_array, (u, delta, A, B, C, D)))
+    arrays = map(_array, (order.contiguous(), y, states))
+    _run(kernel, batch * heads * groups, groups, inputs, *arrays)
     return y, states
 
 
@@ -69,16 +71,17 @@ def backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return the gradients of u, delta, A, B, C, D."""
     batch, _, heads, channels = u.shape
-    c, vectors, _ = _kernels().layout(channels, A.shape[-1])
-    kernel = _kernels().backward_kernel(c, vectors, u.dtype == torch.float64)
+    kernels = _kernels()
+    c, J, _ = kernels.layout(channels, A.shape[-1])
+    kernel = kernels.backward_kernel(c, J, u.dtype == torch.float64)
     groups = _groups(batch * heads, -(-channels // c))
     grad_u, grad_delta = u.new_empty(u.shape), u.new_empty(u.shape)
     grad_A, grad_D = A.new_empty(batch, *A.shape), D.new_empty(batch, *D.shape)
     grad_B, grad_C = (x.new_empty(groups * batch, *x.shape[1:]) for x in (B, C))
-    inputs = (grad_y, u, delta, A, B, C, D, order.contiguous(), states)
-    images, sums = (grad_u, grad_delta, grad_B, grad_C), (grad_A, grad_D)
-    arrays = (*map(_array, inputs), tuple(map(_array, images)), tuple(map(_array, sums)))
-    _run(kernel, batch * heads * groups, groups, *arrays)
+    inputs = tuple(map(_array, (u, delta, A, B, C, D)))
+    gradients = tuple(map(_array, (grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D)))
+    arrays = map(_array, (order.contiguous(), states))
+    _run(kernel, batch * heads * groups, groups, _array(grad_y), inputs, *arrays, gradients)
     grad_B, grad_C = (_sum(x.view(groups, *B.shape)) for x in (grad_B, grad_C))
     return grad_u, grad_delta, _sum(grad_A), grad_B, grad_C, _sum(grad_D)
 

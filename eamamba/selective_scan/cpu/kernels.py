@@ -1,41 +1,97 @@
-"""Numba kernels of the selective scan for processors.
+# mypy: disable-error-code="arg-type, no-untyped-def, operator"
+# Numba makes the named tuples of arrays and integers; mypy knows what emitted code gets.
+"""Numba kernels of the selective scan on the CPU.
 
 One task scans one group of channel blocks of one head of one image. It walks the
 sequence in chunks of `CHUNK` steps: the pixels of a chunk are fetched through ``order``
 into small, padded rows that stay in the first-level cache, the recurrence runs on these,
 and the results are put back through ``order``.
 
-A vector of `LANES` numbers holds the state of ``c`` channels (a power of two) for
-``LANES // c`` states: lane l belongs to channel l % c, and vector j of a tile to state
-(l // c) * J + j, where J is the number of vectors of the tile. A tile has at most
-`LANES` states, so that its row of B or C fills one vector; larger N takes several tiles.
+A vector of `LANES` numbers holds the state of c channels (a power of two) for LANES / c
+states: lane l belongs to channel l % c, and vector j of a tile to state (l // c) J + j.
+A tile has at most `LANES` states, so that its row of B or C fills one vector; larger N
+takes several tiles.
+
+================  ================================  =====================================
+symbol            shape                             meaning
+================  ================================  =====================================
+b, k              ()                                batch element, head
+L, K              ()                                pixels of an image, heads
+D, N              ()                                channels and states of a head
+c, J              ()                                channels of a vector, vectors of a tile
+tiles             ()                                tiles of the N states
+blocks            ()                                blocks of c channels, ⌈D / c⌉
+groups            ()                                tasks per head, which share its blocks
+width             ()                                tiles LANES, length of a row of B or C
+u, delta          (batch, L, K, D)                  input, step size before the softplus
+A                 (K, D, N)                         decay rates
+B, C              (batch, L, K, N)                  projections of every pixel
+D (an array)      (K, D)                            skip weights
+order             (K, L), int32                     pixel that head k visits at step t
+y, grad_y         (batch, L, K, D)                  output and its gradient
+Δ, Δu             (CHUNK, c)                        softplus(delta) and Δ u of a chunk
+A_log2            (blocks, tiles, J, LANES)         A / ln 2: exp(Δ A) = 2^(Δ A_log2)
+h                 (blocks, tiles, J, LANES)         state after the last step that was run
+states            (batch, K, blocks, chunks,        states before each chunk, kept for the
+                  tiles, J, LANES)                  backward pass
+================  ================================  =====================================
+
+The blocks of ``A_log2`` and ``h`` are those of the task; both lie flat in memory.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import float32, float64, int32, int64, njit, void
-from numba.core.types import Tuple, UniTuple
+from numba import float32, float64, int32, int64, njit, types, void
 
-from eamamba.selective_scan.cpu import rows as move
-from eamamba.selective_scan.cpu import steps as emit
+from eamamba.selective_scan.cpu import rows, steps
+from eamamba.selective_scan.cpu.rows import Place, Upcoming, Visits
 from eamamba.selective_scan.cpu.simd import LANES
+from eamamba.selective_scan.cpu.steps import (
+    BackwardRows,
+    ForwardRows,
+    GradientRows,
+    History,
+    SavedState,
+    Tile,
+)
 
 CHUNK = 64
 LOG2_E = float(1 / np.log(2))
+Array = np.ndarray
 
 
-def layout(channels: int, states: int) -> tuple[int, int, int]:
-    """Return c, J and the number of tiles for D channels and N states (module docstring)."""
+class Layout(NamedTuple):
+    """How the states of a head lie in vectors."""
+
+    c: int
+    J: int
+    tiles: int
+
+
+class Share(NamedTuple):
+    """What one task scans: some channel blocks of head k of batch element b."""
+
+    b: int
+    k: int
+    group: int
+    begin: int  # its first block
+    end: int  # the block after its last
+    tiles: int
+    chunks: int
+    saved: int  # where the saved states of (b, k) begin, in chunks; block follows block
+
+
+def layout(channels: int, states: int) -> Layout:
+    """Return the layout for D channels and N states (module docstring)."""
     c = min(LANES, 1 << (channels - 1).bit_length())
     tiles = -(-states // LANES)
-    return c, -(-states // (tiles * (LANES // c))), tiles
+    return Layout(c, -(-states // (tiles * (LANES // c))), tiles)
 
 
 @lru_cache
@@ -49,20 +105,25 @@ def _emitted_version() -> int:
 
 
 @njit
-def _sizes(u, A, task, groups, c, J):  # type: ignore[no-untyped-def]
-    """Return (b, k, group), its range of blocks, and the sizes that the kernels share."""
+def _share(task: int, groups: int, u: Array, A: Array, c: int, J: int) -> Share:
+    """Return what a task scans."""
     b, k, group = task // groups // A.shape[0], task // groups % A.shape[0], task % groups
-    blocks, span = -(-A.shape[1] // c), J * (LANES // c)
-    tiles = -(-A.shape[2] // span)
+    blocks = -(-A.shape[1] // c)
     chunks = -(-u.shape[1] // CHUNK)
-    begin, end = group * blocks // groups, (group + 1) * blocks // groups
-    # Where the states of (b, k) begin, as a number of chunks; block follows block there.
-    saved = (b * A.shape[0] + k) * blocks * chunks
-    return b, k, group, begin, end, span, tiles, chunks, saved
+    return Share(
+        b=b,
+        k=k,
+        group=group,
+        begin=group * blocks // groups,
+        end=(group + 1) * blocks // groups,
+        tiles=-(-A.shape[2] // (J * (LANES // c))),
+        chunks=chunks,
+        saved=(b * A.shape[0] + k) * blocks * chunks,
+    )
 
 
 @njit
-def _aligned(count, like):  # type: ignore[no-untyped-def]
+def _aligned(count: int, like: Array) -> Array:
     """Return zeros that start at a cache line, so that no vector crosses one."""
     numbers = np.zeros(count + LANES, like.dtype)
     skip = (-numbers.ctypes.data // numbers.itemsize) % LANES
@@ -70,169 +131,253 @@ def _aligned(count, like):  # type: ignore[no-untyped-def]
 
 
 @njit
-def _rows(count, like):  # type: ignore[no-untyped-def]
-    """Return seven arrays, the most that a pass needs of one size."""
-    a, b, c = _aligned(count, like), _aligned(count, like), _aligned(count, like)
-    d, e = _aligned(count, like), _aligned(count, like)
-    f, g = _aligned(count, like), _aligned(count, like)
-    return a, b, c, d, e, f, g
-
-
-@njit
-def _rates(A, k, begin, end, c, J, tiles):  # type: ignore[no-untyped-def]
-    """Return A[k] / ln 2 of some channel blocks, in the order of the vectors."""
-    size = tiles * J * LANES
-    rates = _aligned((end - begin) * size, A)
-    for i in range(rates.size):
-        channel, n = _member(i, size, begin, c, J)
-        if channel < A.shape[1] and n < A.shape[2]:
-            rates[i] = A[k, channel, n] * LOG2_E
-    return rates
-
-
-@njit
-def _scratch(A, k, begin, end, c, J, tiles):  # type: ignore[no-untyped-def]
-    """Return what the backward pass works on.
-
-    The rows of images and of projections; (decays, history) of a chunk; (rates, gradient
-    of the state, gradient of the rates); the gradient of D.
-    """
-    rates = _rates(A, k, begin, end, c, J, tiles)
-    record = _aligned(CHUNK * J * LANES, A), _aligned((CHUNK + 1) * J * LANES, A)
-    totals = rates, _aligned(rates.size, A), _aligned(rates.size, A)
-    images, projections = _rows(CHUNK * c, A), _rows(CHUNK * tiles * LANES, A)[:4]
-    return images, projections, record, totals, _aligned((end - begin) * LANES, A)
-
-
-@njit
-def _visits(order, chunk, direction):  # type: ignore[no-untyped-def]
-    """Return the steps of a chunk, its visits, and as many of the next one to be scanned."""
-    length, start = order.shape[1], chunk * CHUNK
-    steps = min(CHUNK, length - start)
-    following = max(0, min(start + direction * CHUNK, length - steps))
-    return steps, (order, start), (order, following)
-
-
-@njit
-def _store_sums(sums, b, k, rate_sums, skip_sums, begin, c, J, tiles):  # type: ignore[no-untyped-def]
-    """Write the gradients of A and D that were added up in the order of the vectors."""
-    grad_A, grad_D = sums
-    for i in range(rate_sums.size):
-        channel, n = _member(i, tiles * J * LANES, begin, c, J)
-        if channel < grad_A.shape[2] and n < grad_A.shape[3]:
-            grad_A[b, k, channel, n] = rate_sums[i]
-    for i in range(skip_sums.size):
-        channel = (begin + i // LANES) * c + i % LANES
-        if i % LANES < c and channel < grad_A.shape[2]:
-            grad_D[b, k, channel] = skip_sums[i]
-
-
-@njit
-def _member(i, size, begin, c, J):  # type: ignore[no-untyped-def]
-    """Return the channel and the state that place ``i`` of some blocks belongs to."""
-    block, tile, j, lane = i // size, i % size // (J * LANES), i // LANES % J, i % LANES
+def _channel_and_state(i: int, block_size: int, begin: int, c: int, J: int) -> tuple[int, int]:
+    """Return the channel and the state that number i of an array like ``h`` belongs to."""
+    block, tile = i // block_size, i % block_size // (J * LANES)
+    j, lane = i // LANES % J, i % LANES
     return (begin + block) * c + lane % c, (tile * (LANES // c) + lane // c) * J + j
 
 
 @njit
-def _fetch(rows, images, b, k, visits, steps, tiles):  # type: ignore[no-untyped-def]
-    """Gather the rows of B and C, of any length."""
-    for i in range(tiles):
-        where = (b, k, i * LANES)
-        move.gather(LANES, rows, i * LANES, tiles * LANES, images, where, visits, steps)
+def _scaled_rates(A: Array, share: Share, c: int, J: int) -> Array:
+    """Return A_log2 of the channel blocks of a task."""
+    block_size = share.tiles * J * LANES
+    A_log2 = _aligned((share.end - share.begin) * block_size, A)
+    for i in range(A_log2.size):
+        channel, n = _channel_and_state(i, block_size, share.begin, c, J)
+        if channel < A.shape[1] and n < A.shape[2]:
+            A_log2[i] = A[share.k, channel, n] * LOG2_E
+    return A_log2
 
 
 @njit
-def _put(rows, images, b, k, visits, steps, tiles):  # type: ignore[no-untyped-def]
-    """Scatter the rows of the gradients of B and C."""
+def _store_sums(
+    grad_A: Array, A_sums: Array, grad_D: Array, D_sums: Array, share: Share, c: int, J: int
+) -> None:
+    """Write the gradients of A and D that were added up in the order of the vectors."""
+    b, k, begin = share.b, share.k, share.begin
+    for i in range(A_sums.size):
+        channel, n = _channel_and_state(i, share.tiles * J * LANES, begin, c, J)
+        if channel < grad_A.shape[2] and n < grad_A.shape[3]:
+            grad_A[b, k, channel, n] = A_sums[i]
+    for i in range(D_sums.size):
+        channel = (begin + i // LANES) * c + i % LANES
+        if i % LANES < c and channel < grad_D.shape[2]:
+            grad_D[b, k, channel] = D_sums[i]
+
+
+@njit
+def _visits(order: Array, chunk: int, direction: int) -> tuple[Visits, Visits]:
+    """Return the visits of a chunk, and as many of the chunk that is scanned after it."""
+    L, start = order.shape[1], chunk * CHUNK
+    count = min(CHUNK, L - start)
+    next_start = max(0, min(start + direction * CHUNK, L - count))
+    return Visits(order, start, count), Visits(order, next_start, count)
+
+
+@njit
+def _gather_states(targets, images, b, k, visits, tiles):
+    """Gather rows of B and C, of any length."""
     for i in range(tiles):
-        where = (b, k, i * LANES)
-        move.scatter(LANES, rows, i * LANES, tiles * LANES, images, where, visits, steps)
+        place = Place(b, k, i * LANES)
+        rows.gather(LANES, targets, i * LANES, tiles * LANES, images, place, visits)
+
+
+@njit
+def _scatter_states(sources, images, b, k, visits, tiles):
+    """Scatter rows of the gradients of B and C."""
+    for i in range(tiles):
+        place = Place(b, k, i * LANES)
+        rows.scatter(LANES, sources, i * LANES, tiles * LANES, images, place, visits)
 
 
 @lru_cache
 def forward_kernel(c: int, J: int, double: bool) -> Any:
-    """Compile (or load) the forward pass for a layout of channels and states."""
+    """Compile (or load) the forward pass for a layout of channels and states.
+
+    Called as ``kernel(task, groups, inputs, order, y, states)`` with 0 <= task < batch K
+    groups and inputs = (u, delta, A, B, C, D), it fills its share of y and, unless that is
+    empty, of states.
+    """
     version = _emitted_version()
 
-    def forward(task, groups, u, delta, A, B, C, D, order, y, states):  # type: ignore[no-untyped-def]
+    def forward(task, groups, inputs, order, y, states):
         assert version >= 0
-        b, k, _, begin, end, span, tiles, chunks, saved = _sizes(u, A, task, groups, c, J)
-        rates = _rates(A, k, begin, end, c, J, tiles)
-        h = _aligned(rates.size, u)
-        step_rows, x_rows, y_rows = _rows(CHUNK * c, u)[:3]
-        projections = _rows(CHUNK * tiles * LANES, u)[:2]
-        rows = (step_rows, x_rows, *projections, y_rows)
-        for chunk in range(chunks):
-            steps, now, following = _visits(order, chunk, 1)
-            _fetch(projections, (B, C), b, k, now, steps, tiles)
-            for block in range(begin, end):
-                where = (b, k, block * c)
-                move.gather(c, (step_rows, x_rows), 0, c, (delta, u), where, now, steps)
-                emit.activate(c, (step_rows, x_rows, y_rows), D, where, -(-steps * c // LANES))
-                first = (block - begin) * tiles * J * LANES
+        u, delta, A, B, C, D = inputs
+        share = _share(task, groups, u, A, c, J)
+        b, k, tiles = share.b, share.k, share.tiles
+        width, tile_size, block_size = tiles * LANES, J * LANES, tiles * J * LANES
+        A_log2 = _scaled_rates(A, share, c, J)
+        h = _aligned(A_log2.size, u)
+        chunk_rows = ForwardRows(
+            Δ=_aligned(CHUNK * c, u),
+            Δu=_aligned(CHUNK * c, u),
+            B=_aligned(CHUNK * width, u),
+            C=_aligned(CHUNK * width, u),
+            y=_aligned(CHUNK * c, u),
+        )
+        for chunk in range(share.chunks):
+            visits, next_visits = _visits(order, chunk, 1)
+            _gather_states((chunk_rows.B, chunk_rows.C), (B, C), b, k, visits, tiles)
+            for block in range(share.begin, share.end):
+                place = Place(b, k, block * c)
+                rows.gather(c, (chunk_rows.Δ, chunk_rows.Δu), 0, c, (delta, u), place, visits)
+                steps.activate(c, chunk_rows, D, place, -(-visits.steps * c // LANES))
+                first = (block - share.begin) * block_size
                 if states.size > 0:
-                    place = (saved + block * chunks + chunk) * tiles * J * LANES
-                    move.copy(states, place, h, first, tiles * J)
-                soon = ((u, delta, y), where, (B, C), where, following)
+                    saved = (share.saved + block * share.chunks + chunk) * block_size
+                    rows.copy(states, saved, h, first, tiles * J)
+                upcoming = Upcoming((u, delta, y), place, (B, C), place, next_visits)
                 for i in range(tiles):
-                    tile = (first + i * J * LANES, i * span, tiles * LANES, steps)
-                    emit.advance(c, J, h, rates, rows, tile, soon)
-                move.scatter(c, (y_rows,), 0, c, (y,), where, now, steps)
+                    tile = Tile(
+                        first=first + i * tile_size,
+                        column=i * J * (LANES // c),
+                        width=width,
+                        steps=visits.steps,
+                    )
+                    steps.scan_tile(c, J, h, A_log2, chunk_rows, tile, upcoming)
+                rows.scatter(c, (chunk_rows.y,), 0, c, (y,), place, visits)
 
-    return _compile(forward, double, "ii443442o41")
+    t = _array_types(double)
+    signature = void(
+        int64,  # task
+        int64,  # groups
+        t.inputs,
+        t.order,
+        t.image,  # y
+        t.flat,  # states
+    )
+    return njit(signature, nogil=True, cache=True)(forward)
 
 
 @lru_cache
 def backward_kernel(c: int, J: int, double: bool) -> Any:
-    """Compile (or load) the backward pass for a layout of channels and states."""
+    """Compile (or load) the backward pass for a layout of channels and states.
+
+    Called as ``kernel(task, groups, grad_y, inputs, order, states, gradients)`` with the
+    states that the forward pass saved, it fills its share of the gradients of u, delta, A,
+    B, C, D. Those of A and D have the batch as their first axis; those of B and C have
+    groups × batch. The caller adds up these parts.
+    """
     version = _emitted_version()
 
-    def back(task, groups, grad_y, u, delta, A, B, C, D, order, states, grads, sums):  # type: ignore[no-untyped-def]
+    def backward(task, groups, grad_y, inputs, order, states, gradients):
         assert version >= 0
-        b, k, group, begin, end, span, tiles, chunks, saved = _sizes(u, A, task, groups, c, J)
-        images, projections, record, totals, skips = _scratch(A, k, begin, end, c, J, tiles)
-        step_rows, x_rows, u_rows, slope_rows, g_rows = images[:5]
-        rows = (step_rows, x_rows, *projections[:2], g_rows)
-        grad_rows = (*projections[2:], *images[5:])
-        part = group * u.shape[0] + b
-        for chunk in range(chunks - 1, -1, -1):
-            steps, now, following = _visits(order, chunk, -1)
-            vectors = -(-steps * c // LANES)
-            _fetch(projections[:2], (B, C), b, k, now, steps, tiles)
-            move.clear(grad_rows[:2], CHUNK * tiles)
-            for block in range(begin, end):
-                where = (b, k, block * c)
-                raw, inputs = (step_rows, u_rows, g_rows), (delta, u, grad_y)
-                move.gather(c, raw, 0, c, inputs, where, now, steps)
-                emit.activate_twice((step_rows, u_rows, slope_rows, x_rows), vectors)
-                move.clear(grad_rows[2:], vectors)
-                soon = (inputs, where, (B, C), where, following)
-                results = (grads[:2], where, grads[2:], (part, k, 0), now)
+        u, delta, A, B, C, D = inputs
+        grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D = gradients
+        share = _share(task, groups, u, A, c, J)
+        b, k, tiles = share.b, share.k, share.tiles
+        width, tile_size, block_size = tiles * LANES, J * LANES, tiles * J * LANES
+        part = share.group * u.shape[0] + b  # of the gradients of B and C
+        A_log2 = _scaled_rates(A, share, c, J)
+        grad_h, A_sums = _aligned(A_log2.size, A), _aligned(A_log2.size, A)
+        D_sums = _aligned((share.end - share.begin) * LANES, A)
+        history = History(
+            decays=_aligned(CHUNK * tile_size, A),
+            states=_aligned((CHUNK + 1) * tile_size, A),
+        )
+        chunk_rows = BackwardRows(
+            Δ=_aligned(CHUNK * c, A),
+            Δu=_aligned(CHUNK * c, A),
+            u=_aligned(CHUNK * c, A),
+            slope=_aligned(CHUNK * c, A),
+            B=_aligned(CHUNK * width, A),
+            C=_aligned(CHUNK * width, A),
+            grad_y=_aligned(CHUNK * c, A),
+        )
+        grad_rows = GradientRows(
+            B=_aligned(CHUNK * width, A),
+            C=_aligned(CHUNK * width, A),
+            u=_aligned(CHUNK * c, A),
+            delta=_aligned(CHUNK * c, A),
+        )
+        for chunk in range(share.chunks - 1, -1, -1):
+            visits, next_visits = _visits(order, chunk, -1)
+            vectors = -(-visits.steps * c // LANES)
+            _gather_states((chunk_rows.B, chunk_rows.C), (B, C), b, k, visits, tiles)
+            rows.clear((grad_rows.B, grad_rows.C), CHUNK * tiles)
+            for block in range(share.begin, share.end):
+                place = Place(b, k, block * c)
+                images = (delta, u, grad_y)
+                rows.gather(
+                    c, (chunk_rows.Δ, chunk_rows.u, chunk_rows.grad_y), 0, c, images, place, visits
+                )
+                steps.activate_again(chunk_rows, vectors)
+                rows.clear((grad_rows.u, grad_rows.delta), vectors)
+                next_inputs = Upcoming(images, place, (B, C), place, next_visits)
+                results = Upcoming(
+                    channel_images=(grad_u, grad_delta),
+                    channel_place=place,
+                    state_images=(grad_B, grad_C),
+                    state_place=Place(part, k, 0),
+                    visits=visits,
+                )
                 for i in range(tiles):
-                    first = ((block - begin) * tiles + i) * J * LANES
-                    place = ((saved + block * chunks + chunk) * tiles + i) * J * LANES
-                    start = (states, place, max(place - tiles * J * LANES, 0))
-                    tile = (first, i * span, tiles * LANES, steps)
-                    emit.retrace(c, J, start, totals[0], rows[:3], tile, record, results)
-                    emit.reverse(c, J, totals, rows, grad_rows, tile, record, soon)
-                skip = (skips, (block - begin) * LANES)
-                emit.finish(c, (*raw, slope_rows), grad_rows[2:], D, skip, where, steps, vectors)
-                move.scatter(c, grad_rows[2:], 0, c, grads[:2], where, now, steps)
-            _put(grad_rows[:2], grads[2:], part, k, now, steps, tiles)
-        _store_sums(sums, b, k, totals[2], skips, begin, c, J, tiles)
+                    tile = Tile(
+                        first=(block - share.begin) * block_size + i * tile_size,
+                        column=i * J * (LANES // c),
+                        width=width,
+                        steps=visits.steps,
+                    )
+                    start = (share.saved + block * share.chunks + chunk) * block_size
+                    start += i * tile_size
+                    saved = SavedState(states, start, max(start - block_size, 0))
+                    steps.scan_tile_again(c, J, saved, A_log2, chunk_rows, tile, history, results)
+                    steps.scan_adjoints(
+                        c,
+                        J,
+                        A_log2,
+                        grad_h,
+                        A_sums,
+                        chunk_rows,
+                        grad_rows,
+                        tile,
+                        history,
+                        next_inputs,
+                    )
+                D_first = (block - share.begin) * LANES
+                steps.finish_gradients(
+                    c, chunk_rows, grad_rows, D, D_sums, D_first, place, visits.steps, vectors
+                )
+                channel_gradients = (grad_u, grad_delta)
+                rows.scatter(
+                    c, (grad_rows.u, grad_rows.delta), 0, c, channel_gradients, place, visits
+                )
+            state_gradients = (grad_B, grad_C)
+            _scatter_states((grad_rows.B, grad_rows.C), state_gradients, part, k, visits, tiles)
+        _store_sums(grad_A, A_sums, grad_D, D_sums, share, c, J)
 
-    return _compile(back, double, "ii4443442o1GS")
+    t = _array_types(double)
+    signature = void(
+        int64,  # task
+        int64,  # groups
+        t.image,  # grad_y
+        t.inputs,
+        t.order,
+        t.flat,  # states
+        t.gradients,
+    )
+    return njit(signature, nogil=True, cache=True)(backward)
 
 
-def _compile(function: Callable[..., None], double: bool, kinds: str) -> Any:
-    """Compile for arguments of the given kinds.
+class _ArrayTypes(NamedTuple):
+    """Numba's types of what the kernels take."""
 
-    i is an integer, 4, 3 and 2 a strided array of that many dimensions, 1 a contiguous
-    one, o the order, G the gradients of u, delta, B and C, S those of A and D.
-    """
+    image: Any  # four axes, any strides
+    flat: Any  # one axis, contiguous
+    order: Any  # two axes, contiguous
+    inputs: Any  # u, delta, A, B, C, D
+    gradients: Any  # theirs, with another axis in front of those of A and D
+
+
+def _array_types(double: bool) -> _ArrayTypes:
+    """Return the types for float32 or float64."""
     real = float64 if double else float32
     image, cube, matrix = real[:, :, :, :], real[:, :, :], real[:, :]
-    types = {"i": int64, "4": image, "3": cube, "2": matrix, "1": real[::1], "o": int32[:, ::1]}
-    types |= {"G": UniTuple(image, 4), "S": Tuple((image, cube))}
-    return njit(void(*(types[kind] for kind in kinds)), nogil=True, cache=True)(function)
+    return _ArrayTypes(
+        image=image,
+        flat=real[::1],
+        order=int32[:, ::1],
+        inputs=types.Tuple((image, image, cube, image, image, matrix)),
+        gradients=types.Tuple((image, image, image, image, image, cube)),
+    )

@@ -1,6 +1,7 @@
 """Exponential, softplus and sigmoid of vectors, for `eamamba.selective_scan.cpu.steps`.
 
-In float32 their relative errors stay below 3e-7.
+In float32 their relative errors stay below 3e-7. Below, x and all `Value` are vectors of
+any length; n is an integer stored as a float, and z = e^-|x|, so that 0 < z <= 1.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def exp2_polynomial(degree: int) -> tuple[float, ...]:
 
 
 def _power_of_two(whole: Value, fraction: Value, form: _Format) -> Value:
-    """Return 2^(n + fraction); ``whole`` is n with the constant of `_magic` added."""
+    """Return 2^(n + fraction); ``whole`` is n with the constant of `_rounding_constant` added."""
     first, *others = exp2_polynomial(form.exp_degree)
     power = fraction.like(first)
     for coefficient in others:
@@ -58,7 +59,7 @@ def _power_of_two(whole: Value, fraction: Value, form: _Format) -> Value:
     return (power.reinterpret(form.integer) + exponent).reinterpret(power.element)
 
 
-def _magic(form: _Format) -> float:
+def _rounding_constant(form: _Format) -> float:
     """Return the number whose addition rounds to an integer, leaving it in the low bits."""
     return float(1.5 * 2**form.mantissa_bits)
 
@@ -67,8 +68,8 @@ def exp2(x: Value) -> Value:
     """Return 2^x for x <= 127; below the normal numbers, the smallest of them."""
     form = _FORMATS[bits(x.element)]
     x = x.at_least(form.smallest_exponent)
-    whole = x + _magic(form)
-    return _power_of_two(whole, x - (whole - _magic(form)), form)
+    whole = x + _rounding_constant(form)
+    return _power_of_two(whole, x - (whole - _rounding_constant(form)), form)
 
 
 def softplus_and_sigmoid(x: Value) -> tuple[Value, Value]:
@@ -76,9 +77,9 @@ def softplus_and_sigmoid(x: Value) -> tuple[Value, Value]:
     form = _FORMATS[bits(x.element)]
     negative = x.where_less(0, x, x.like(0) - x).at_least(form.smallest_exponent * np.log(2))
     # e^x with x = n ln 2 + r: n times the upper part of ln 2 has no rounding error.
-    whole = negative.times_plus(x.like(1 / np.log(2)), _magic(form))
+    whole = negative.times_plus(x.like(1 / np.log(2)), _rounding_constant(form))
     upper = np.floor(np.log(2) * 2**form.ln2_upper_bits) / 2**form.ln2_upper_bits
-    n = whole - _magic(form)
+    n = whole - _rounding_constant(form)
     rest = n.times_plus(x.like(-upper), negative)
     rest = n.times_plus(x.like(upper - np.log(2)), rest)
     z = _power_of_two(whole, rest * (1 / np.log(2)), form)

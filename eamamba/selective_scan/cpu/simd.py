@@ -146,35 +146,35 @@ class Memory:
         rest = slice(len(indices), None)
         return Memory(self.builder, pointer, self.element, self.shape[rest], self.strides[rest])
 
-    def load(self, place: Value | int, lanes: int = LANES, only: Value | None = None) -> Value:
-        """Read ``lanes`` numbers that follow one another; zeros after the first ``only``."""
+    def load(self, place: Value | int, lanes: int = LANES, valid: Value | None = None) -> Value:
+        """Read ``lanes`` numbers that follow one another; zeros after the first ``valid``."""
         kind = ir.VectorType(self.element, lanes)
         pointer, align = self._pointer(place, kind), bits(self.element) // 8
-        if only is None:
+        if valid is None:
             return Value(self.builder, self.builder.load(pointer, align=align, typ=kind))
-        return self._masked("load", kind, [pointer], only, [ir.Constant(kind, [0] * lanes)])
+        return self._masked("load", kind, [pointer], valid, [ir.Constant(kind, [0] * lanes)])
 
-    def store(self, place: Value | int, value: Value, only: Value | None = None) -> None:
-        """Write a vector, or its first ``only`` numbers."""
+    def store(self, place: Value | int, value: Value, valid: Value | None = None) -> None:
+        """Write a vector, or its first ``valid`` numbers."""
         kind = value.value.type
         pointer, align = self._pointer(place, kind), bits(self.element) // 8
-        if only is None:
+        if valid is None:
             self.builder.store(value.value, pointer, align=align)
         else:
-            self._masked("store", kind, [value.value, pointer], only, [])
+            self._masked("store", kind, [value.value, pointer], valid, [])
 
     def _masked(
         self,
         action: str,
         kind: ir.VectorType,
         before: list[ir.Value],
-        only: Value,
+        valid: Value,
         after: list[ir.Value],
     ) -> Value:
         numbers = ir.VectorType(INDEX, kind.count)
         count = Value(self.builder, ir.Constant(numbers, ir.Undefined))
         first = ir.Constant(ir.IntType(32), 0)
-        count.value = self.builder.insert_element(count.value, only.value, first)
+        count.value = self.builder.insert_element(count.value, valid.value, first)
         count = count.shuffle([0] * kind.count)
         lane = ir.Constant(numbers, list(range(kind.count)))
         mask = self.builder.icmp_signed("<", lane, count.value)
@@ -196,7 +196,7 @@ class Memory:
             number = self.builder.sext(number, INDEX)
         return Value(self.builder, number)
 
-    def everywhere(self, place: Value | int) -> Value:
+    def broadcast(self, place: Value | int) -> Value:
         """Read one number into all lanes."""
         first = Value(self.builder, ir.Constant(ir.VectorType(self.element, LANES), ir.Undefined))
         index = ir.Constant(ir.IntType(32), 0)
@@ -233,7 +233,7 @@ def loop(count: Value) -> Iterator[Value]:
         yield Value(count.builder, pass_.index)
 
 
-def where_full(left: Value, lanes: int) -> Iterator[Value | None]:
+def partial_then_full(left: Value, lanes: int) -> Iterator[Value | None]:
     """Emit code twice: for rows with fewer than ``lanes`` numbers left, and for full rows.
 
     Yields the number that is left, then None. (Loads and stores of a part of a vector
@@ -251,8 +251,8 @@ def where_full(left: Value, lanes: int) -> Iterator[Value | None]:
 def emitted(body: Callable[..., None]) -> Any:
     """Make a function that emits instructions callable from Numba code.
 
-    ``body`` gets arrays as `Memory`, tuples as lists, compile-time integers as int and
-    other integers as `Value`.
+    ``body`` gets arrays as `Memory`, tuples as tuples of the same names, compile-time
+    integers as int and other integers as `Value`.
     """
 
     def typed(typing_context, *kinds):  # type: ignore[no-untyped-def]
@@ -281,8 +281,10 @@ def _unwrapper(context: Any, builder: ir.IRBuilder) -> Callable[[Any, Any], Any]
         if isinstance(kind, types.Integer):
             return Value(builder, context.cast(builder, value, kind, types.int64))
         if isinstance(kind, types.BaseTuple):
-            parts = kind.types  # type: ignore[attr-defined]
-            return list(map(unwrap, parts, cgutils.unpack_tuple(builder, value)))
+            unpacked = cgutils.unpack_tuple(builder, value)
+            parts = map(unwrap, kind.types, unpacked)  # type: ignore[attr-defined]
+            named = isinstance(kind, types.BaseNamedTuple)
+            return kind.instance_class(*parts) if named else tuple(parts)  # type: ignore[attr-defined]
         array = context.make_array(kind)(context, builder, value)
         shape, strides = (
             [Value(builder, x) for x in cgutils.unpack_tuple(builder, packed)]

@@ -1,22 +1,32 @@
-"""The inner loops of the selective scan for processors, emitted as vectors.
+"""The inner loops of the selective scan on the CPU, emitted as vectors.
 
-They work on the rows of one chunk: row t holds what belongs to step t of the chunk.
-The layout of the vectors is told in `eamamba.selective_scan.cpu.kernels`. Arguments
-that return: ``c``, the number of channels in a vector; ``J``, the number of vectors in a
-tile of states; ``tile``, the numbers (first, column, width, steps): where the tile begins
-in arrays of states and in the rows of B and C, the length of those rows, and the steps
-of the chunk; ``soon``, what to prefetch (`eamamba.selective_scan.cpu.rows.prefetch`).
+They work on the rows of one chunk: row t holds what belongs to step t of the chunk. The
+glossary of `eamamba.selective_scan.cpu.kernels` holds here too; besides,
+
+==============  ==========  ==========================================================
+symbol          lanes       meaning
+==============  ==========  ==========================================================
+t                           step of the chunk, from 0
+j                           vector of the tile, from 0 to J - 1
+i                           vector of several rows in one piece, from 0
+Δ_t, Δu_t       LANES       Δ and Δ u of c channels, repeated for all states of a vector
+B_t[j], C_t[j]  LANES       B and C of the states of vector j, repeated for c channels
+decay           LANES       exp(Δ_t A) of vector j
+h[j]            LANES       vector j of the state, in a register
+grad_h[j]       LANES       likewise of its gradient
+slope           LANES       derivative of Δ with respect to delta
+==============  ==========  ==========================================================
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from eamamba.selective_scan.cpu.math import exp2, softplus_and_sigmoid
-from eamamba.selective_scan.cpu.rows import prefetch
+from eamamba.selective_scan.cpu.rows import Place, Upcoming, prefetch
 from eamamba.selective_scan.cpu.simd import (
     LANES,
     Memory,
@@ -24,18 +34,73 @@ from eamamba.selective_scan.cpu.simd import (
     Value,
     emitted,
     loop,
-    where_full,
+    partial_then_full,
 )
 
 LN_2 = float(np.log(2))
 
 
-def _spread(rows: Memory, place: Value, c: int) -> Value:
+class ForwardRows(NamedTuple):
+    """Rows of a chunk in the forward pass."""
+
+    Δ: Memory  # (CHUNK, c), delta until `activate`
+    Δu: Memory  # (CHUNK, c), u until `activate`
+    B: Memory  # (CHUNK, width)
+    C: Memory  # (CHUNK, width)
+    y: Memory  # (CHUNK, c)
+
+
+class BackwardRows(NamedTuple):
+    """Rows of a chunk in the backward pass."""
+
+    Δ: Memory  # (CHUNK, c), delta until `activate_again`
+    Δu: Memory  # (CHUNK, c)
+    u: Memory  # (CHUNK, c)
+    slope: Memory  # (CHUNK, c)
+    B: Memory  # (CHUNK, width)
+    C: Memory  # (CHUNK, width)
+    grad_y: Memory  # (CHUNK, c)
+
+
+class GradientRows(NamedTuple):
+    """Rows of a chunk's gradients, added up over tiles (and over blocks: B and C)."""
+
+    B: Memory  # (CHUNK, width)
+    C: Memory  # (CHUNK, width)
+    u: Memory  # (CHUNK, c), of Δ u until `finish_gradients`
+    delta: Memory  # (CHUNK, c), of Δ through the decays, divided by ln 2, until then
+
+
+class Tile(NamedTuple):
+    """Where one tile of states lies in arrays and in rows."""
+
+    first: Value  # its first number in `A_log2`, `h` and their gradients
+    column: Value  # its first state in the rows of B and C
+    width: Value  # length of those rows
+    steps: Value  # of the chunk
+
+
+class SavedState(NamedTuple):
+    """A tile's state before a chunk, in the buffer that the forward pass filled."""
+
+    states: Memory
+    start: Value
+    start_before: Value  # where the state before the previous chunk starts
+
+
+class History(NamedTuple):
+    """What the forward recurrence went through in one tile of a chunk."""
+
+    decays: Memory  # (CHUNK, J, LANES)
+    states: Memory  # (CHUNK + 1, J, LANES): before each step, and after the last
+
+
+def _repeat_for_states(rows: Memory, place: Value, c: int) -> Value:
     """Read c channels, repeated for all states of a vector."""
     return rows.load(place, c).shuffle([lane % c for lane in range(LANES)])
 
 
-def _fold(value: Value, c: int) -> Value:
+def _sum_over_states(value: Value, c: int) -> Value:
     """Add up the states of a vector: LANES -> c lanes."""
     lanes = value.lanes
     while lanes > c:
@@ -45,7 +110,7 @@ def _fold(value: Value, c: int) -> Value:
 
 
 class _StateRow:
-    """A row of B or C; item j is spread over the channels of vector j."""
+    """A row of B or C; item j is repeated for the channels of vector j."""
 
     def __init__(self, rows: Memory, place: Value, c: int, J: int) -> None:
         self.rows, self.place, self.c, self.J = rows, place, c, J
@@ -53,48 +118,40 @@ class _StateRow:
 
     def __getitem__(self, j: int) -> Value:
         if self.row is None:
-            return self.rows.everywhere(self.place + j)
+            return self.rows.broadcast(self.place + j)
         return self.row.shuffle([lane // self.c * self.J + j for lane in range(LANES)])
 
 
-def _skip_weights(c: int, D: Memory, where: list[Value]) -> Iterator[Value]:
-    _, k, first = where
-    for only in where_full(D.shape[1] - first, c):
-        yield D.at(k, first).load(0, c, only).shuffle([lane % c for lane in range(LANES)])
+def _skip_weights(c: int, D: Memory, place: Place) -> Iterator[Value]:
+    for valid in partial_then_full(D.shape[1] - place.first, c):
+        weights = D.at(place.k, place.first).load(0, c, valid)
+        yield weights.shuffle([lane % c for lane in range(LANES)])
 
 
-@emitted
-def activate(c: int, rows: list[Memory], D: Memory, where: list[Value], vectors: Value) -> None:
-    """Replace rows of delta by Δ, of u by Δ u, and start y with D u."""
-    step_rows, x_rows, y_rows = rows
-    for weight in _skip_weights(c, D, where):
-        with loop(vectors) as i:
-            place = i * LANES
-            step, _ = softplus_and_sigmoid(step_rows.load(place))
-            x = x_rows.load(place)
-            step_rows.store(place, step)
-            x_rows.store(place, step * x)
-            y_rows.store(place, weight * x)
+def _load_registers(array: Memory, first: Value, J: int) -> list[Register]:
+    return [Register(array.load(first + j * LANES)) for j in range(J)]
 
 
-def _registers(states: Memory, first: Value, J: int) -> list[Register]:
-    return [Register(states.load(first + j * LANES)) for j in range(J)]
-
-
-def _keep(states: Memory, first: Value, registers: list[Register]) -> None:
+def _store_registers(array: Memory, first: Value, registers: list[Register]) -> None:
     for j, register in enumerate(registers):
-        states.store(first + j * LANES, register.get())
+        array.store(first + j * LANES, register.get())
 
 
 @emitted
-def advance(
-    c: int,
-    J: int,
-    state: Memory,
-    rates: Memory,
-    rows: list[Memory],
-    tile: list[Value],
-    soon: list[Any],
+def activate(c: int, rows: ForwardRows, D: Memory, place: Place, vectors: Value) -> None:
+    """Replace rows of delta by Δ, of u by Δ u, and start y with D u."""
+    for D_s in _skip_weights(c, D, place):
+        with loop(vectors) as i:
+            Δ, _ = softplus_and_sigmoid(rows.Δ.load(i * LANES))
+            u = rows.Δu.load(i * LANES)
+            rows.Δ.store(i * LANES, Δ)
+            rows.Δu.store(i * LANES, Δ * u)
+            rows.y.store(i * LANES, D_s * u)
+
+
+@emitted
+def scan_tile(
+    c: int, J: int, state: Memory, A_log2: Memory, rows: ForwardRows, tile: Tile, upcoming: Upcoming
 ) -> None:
     """Run the recurrence over one tile of a chunk and add C h to y.
 
@@ -102,125 +159,123 @@ def advance(
     addresses for the prefetch is spilled: A and the scalars of B and C are operands in
     memory, so the states and the constants of the exponential just fit the 32 registers.
     """
-    step_rows, x_rows, B_rows, C_rows, y_rows = rows
-    first, column, width, steps = tile
-    h = _registers(state, first, J)
-    with loop(steps) as t:
-        prefetch(soon, t)
-        step, x = _spread(step_rows, t * c, c), _spread(x_rows, t * c, c)
-        B_t = _StateRow(B_rows, t * width + column, c, J)
-        C_t = _StateRow(C_rows, t * width + column, c, J)
+    h = _load_registers(state, tile.first, J)
+    with loop(tile.steps) as t:
+        prefetch(upcoming, t)
+        Δ_t = _repeat_for_states(rows.Δ, t * c, c)
+        Δu_t = _repeat_for_states(rows.Δu, t * c, c)
+        B_t = _StateRow(rows.B, t * tile.width + tile.column, c, J)
+        C_t = _StateRow(rows.C, t * tile.width + tile.column, c, J)
         sums: list[Value] = []  # four, so that additions need not wait for one another
         for j in range(J):
-            decay = exp2(step * rates.load(first + j * LANES))
-            now = decay.times_plus(h[j].get(), x * B_t[j])
-            h[j].set(now)
+            decay = exp2(Δ_t * A_log2.load(tile.first + j * LANES))
+            h_t = decay.times_plus(h[j].get(), Δu_t * B_t[j])
+            h[j].set(h_t)
             if j < 4:
-                sums.append(now * C_t[j])
+                sums.append(h_t * C_t[j])
             else:
-                sums[j % 4] = now.times_plus(C_t[j], sums[j % 4])
-        y_rows.store(t * c, y_rows.load(t * c, c) + _fold(sum(sums[1:], sums[0]), c))
-    _keep(state, first, h)
+                sums[j % 4] = h_t.times_plus(C_t[j], sums[j % 4])
+        y_t = rows.y.load(t * c, c) + _sum_over_states(sum(sums[1:], sums[0]), c)
+        rows.y.store(t * c, y_t)
+    _store_registers(state, tile.first, h)
 
 
 @emitted
-def activate_twice(rows: list[Memory], vectors: Value) -> None:
+def activate_again(rows: BackwardRows, vectors: Value) -> None:
     """Replace rows of delta by Δ; store the slope of the softplus and Δ u."""
-    step_rows, u_rows, slope_rows, x_rows = rows
     with loop(vectors) as i:
-        place = i * LANES
-        step, slope = softplus_and_sigmoid(step_rows.load(place))
-        step_rows.store(place, step)
-        slope_rows.store(place, slope)
-        x_rows.store(place, step * u_rows.load(place))
+        Δ, slope = softplus_and_sigmoid(rows.Δ.load(i * LANES))
+        rows.Δ.store(i * LANES, Δ)
+        rows.slope.store(i * LANES, slope)
+        rows.Δu.store(i * LANES, Δ * rows.u.load(i * LANES))
 
 
 @emitted
-def retrace(
+def scan_tile_again(
     c: int,
     J: int,
-    saved: list[Any],
-    rates: Memory,
-    rows: list[Memory],
-    tile: list[Value],
-    record: list[Memory],
-    soon: list[Any],
+    saved: SavedState,
+    A_log2: Memory,
+    rows: BackwardRows,
+    tile: Tile,
+    history: History,
+    upcoming: Upcoming,
 ) -> None:
-    """Run the recurrence over one tile of a chunk again, keeping decays and states.
-
-    ``saved`` is (states, the place of the chunk's first one, that of the chunk before).
-    ``record`` is (decays, history): row t of the history is the state before step t.
-    """
-    states, start, start_before = saved
-    step_rows, x_rows, B_rows = rows
-    first, column, width, steps = tile
-    decays, history = record
-    h = _registers(states, start, J)
-    _keep(history, rates.address.like(0), h)
+    """Run the recurrence over one tile of a chunk again, keeping decays and states."""
+    h = _load_registers(saved.states, saved.start, J)
+    _store_registers(history.states, A_log2.address.like(0), h)
     for j in range(J):
-        states.prefetch(start_before + j * LANES)
-    with loop(steps) as t:
-        prefetch(soon, t)
-        step, x = _spread(step_rows, t * c, c), _spread(x_rows, t * c, c)
-        B_t = _StateRow(B_rows, t * width + column, c, J)
+        saved.states.prefetch(saved.start_before + j * LANES)
+    with loop(tile.steps) as t:
+        prefetch(upcoming, t)
+        Δ_t = _repeat_for_states(rows.Δ, t * c, c)
+        Δu_t = _repeat_for_states(rows.Δu, t * c, c)
+        B_t = _StateRow(rows.B, t * tile.width + tile.column, c, J)
         for j in range(J):
             place = t * (J * LANES) + j * LANES
-            decay = exp2(step * rates.load(first + j * LANES))
-            now = decay.times_plus(h[j].get(), x * B_t[j])
-            h[j].set(now)
-            decays.store(place, decay)
-            history.store(place + J * LANES, now)
+            decay = exp2(Δ_t * A_log2.load(tile.first + j * LANES))
+            h_t = decay.times_plus(h[j].get(), Δu_t * B_t[j])
+            h[j].set(h_t)
+            history.decays.store(place, decay)
+            history.states.store(place + J * LANES, h_t)
 
 
 @emitted
-def reverse(
+def scan_adjoints(
     c: int,
     J: int,
-    sums: list[Memory],
-    rows: list[Memory],
-    grad_rows: list[Memory],
-    tile: list[Value],
-    record: list[Memory],
-    soon: list[Any],
+    A_log2: Memory,
+    grad_state: Memory,
+    grad_A: Memory,
+    rows: BackwardRows,
+    grads: GradientRows,
+    tile: Tile,
+    history: History,
+    upcoming: Upcoming,
 ) -> None:
     """Run the adjoint recurrence over one tile of a chunk, from its end.
 
-    ``sums`` is (rates, gradient of the state, gradient of the rates so far). Adds to the rows of
-    the gradients of B, of C, of x = Δ u, and of Δ through the decays (in units of 1 / ln 2).
+    ``grad_state`` is the gradient that later chunks send back to the state, replaced by
+    what this chunk sends back. Adds to the gradients of A, of B and C, of Δ u, and of Δ
+    through the decays (divided by ln 2).
     """
-    rates, adjoint, grad_rates = sums
-    step_rows, x_rows, B_rows, C_rows, grad_y_rows = rows
-    first, column, width, steps = tile
-    decays, history = record
-    carry, rate_sums = _registers(adjoint, first, J), _registers(grad_rates, first, J)
-    with loop(steps) as i:
-        t = steps - 1 - i
-        prefetch(soon, i)
-        step, x, grad_y = (_spread(r, t * c, c) for r in (step_rows, x_rows, grad_y_rows))
-        B_t = _StateRow(B_rows, t * width + column, c, J)
-        C_t = _StateRow(C_rows, t * width + column, c, J)
-        into_x, into_step = Register(x.like(0)), Register(x.like(0))
+    grad_h = _load_registers(grad_state, tile.first, J)
+    grad_A_sums = _load_registers(grad_A, tile.first, J)
+    with loop(tile.steps) as i:
+        t = tile.steps - 1 - i
+        prefetch(upcoming, i)
+        Δ_t = _repeat_for_states(rows.Δ, t * c, c)
+        Δu_t = _repeat_for_states(rows.Δu, t * c, c)
+        grad_y_t = _repeat_for_states(rows.grad_y, t * c, c)
+        B_t = _StateRow(rows.B, t * tile.width + tile.column, c, J)
+        C_t = _StateRow(rows.C, t * tile.width + tile.column, c, J)
+        grad_Δu, grad_Δ = Register(Δu_t.like(0)), Register(Δu_t.like(0))
 
-        def products(j: int) -> tuple[Value, ...]:
+        def grads_of_B_and_C(j: int) -> tuple[Value, ...]:
             place = t * (J * LANES) + j * LANES
-            grad_h = grad_y.times_plus(C_t[j], carry[j].get())
-            into_x.set(grad_h.times_plus(B_t[j], into_x.get()))
-            before = grad_h * decays.load(place)  # gradient of the state before step t
-            carry[j].set(before)
-            exponent = before * history.load(place)
-            rate_sums[j].set(exponent.times_plus(step, rate_sums[j].get()))
-            into_step.set(exponent.times_plus(rates.load(first + j * LANES), into_step.get()))
-            return grad_h * x, grad_y * history.load(place + J * LANES)
+            grad_h_t = grad_y_t.times_plus(C_t[j], grad_h[j].get())
+            grad_Δu.set(grad_h_t.times_plus(B_t[j], grad_Δu.get()))
+            grad_h_before = grad_h_t * history.decays.load(place)
+            grad_h[j].set(grad_h_before)
+            grad_exponent = grad_h_before * history.states.load(place)  # of Δ_t A
+            grad_A_sums[j].set(grad_exponent.times_plus(Δ_t, grad_A_sums[j].get()))
+            A_j = A_log2.load(tile.first + j * LANES)
+            grad_Δ.set(grad_exponent.times_plus(A_j, grad_Δ.get()))
+            return grad_h_t * Δu_t, grad_y_t * history.states.load(place + J * LANES)
 
-        grads = [*_over_channels(c, J, products), *(_fold(r.get(), c) for r in (into_x, into_step))]
-        places = [t * width + column] * 2 + [t * c] * 2
-        for target, place, grad in zip(grad_rows, places, grads, strict=True):
+        grad_B_t, grad_C_t = _sum_over_channels(c, J, grads_of_B_and_C)
+        for target, place, grad in (
+            (grads.B, t * tile.width + tile.column, grad_B_t),
+            (grads.C, t * tile.width + tile.column, grad_C_t),
+            (grads.u, t * c, _sum_over_states(grad_Δu.get(), c)),
+            (grads.delta, t * c, _sum_over_states(grad_Δ.get(), c)),
+        ):
             target.store(place, target.load(place, grad.lanes) + grad)
-    _keep(adjoint, first, carry)
-    _keep(grad_rates, first, rate_sums)
+    _store_registers(grad_state, tile.first, grad_h)
+    _store_registers(grad_A, tile.first, grad_A_sums)
 
 
-def _over_channels(c: int, J: int, products: Callable[[int], tuple[Value, ...]]) -> list[Value]:
+def _sum_over_channels(c: int, J: int, products: Callable[[int], tuple[Value, ...]]) -> list[Value]:
     """Add up the channels of all vectors at once; lane n of a result belongs to state n.
 
     Two vectors whose numbers differ in one bit are merged into one: the lanes whose
@@ -249,33 +304,29 @@ def _over_channels(c: int, J: int, products: Callable[[int], tuple[Value, ...]])
 
 
 @emitted
-def finish(
+def finish_gradients(
     c: int,
-    rows: list[Memory],
-    grad_rows: list[Memory],
+    rows: BackwardRows,
+    grads: GradientRows,
     D: Memory,
-    grad_skip: list[Any],
-    where: list[Value],
+    grad_D: Memory,
+    grad_D_first: Value,
+    place: Place,
     steps: Value,
     vectors: Value,
 ) -> None:
-    """Turn the gradients of x and of the decays into those of u and delta; add up D's.
+    """Turn the gradients of Δ u and of the decays into those of u and delta; add up D's.
 
-    ``rows`` are those of Δ, u, the gradient of y and the slope of the softplus;
-    ``grad_skip`` is (array, place in it).
+    The gradient of D of this block of channels is at ``grad_D_first`` in ``grad_D``.
     """
-    step_rows, u_rows, grad_y_rows, slope_rows = rows
-    grad_x_rows, grad_step_rows = grad_rows
-    for weight in _skip_weights(c, D, where):
+    for D_s in _skip_weights(c, D, place):
         with loop(vectors) as i:
-            place = i * LANES
-            into_x, u = grad_x_rows.load(place), u_rows.load(place)
-            into_step = u.times_plus(into_x, grad_step_rows.load(place) * LN_2)
-            grad_step_rows.store(place, into_step * slope_rows.load(place))
-            skipped = weight * grad_y_rows.load(place)
-            grad_x_rows.store(place, step_rows.load(place).times_plus(into_x, skipped))
-    sums, first = grad_skip
-    total = Register(sums.load(first, c))
+            grad_Δu, u = grads.u.load(i * LANES), rows.u.load(i * LANES)
+            grad_Δ = u.times_plus(grad_Δu, grads.delta.load(i * LANES) * LN_2)
+            grads.delta.store(i * LANES, grad_Δ * rows.slope.load(i * LANES))
+            skipped = D_s * rows.grad_y.load(i * LANES)
+            grads.u.store(i * LANES, rows.Δ.load(i * LANES).times_plus(grad_Δu, skipped))
+    total = Register(grad_D.load(grad_D_first, c))
     with loop(steps) as t:
-        total.set(u_rows.load(t * c, c).times_plus(grad_y_rows.load(t * c, c), total.get()))
-    sums.store(first, total.get())
+        total.set(rows.u.load(t * c, c).times_plus(rows.grad_y.load(t * c, c), total.get()))
+    grad_D.store(grad_D_first, total.get())

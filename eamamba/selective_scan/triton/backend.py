@@ -94,11 +94,11 @@ def forward(
     size = state_size(batch, length, heads, channels, A.shape[-1]) if save_states else 0
     states = u.new_empty(size)
     with _on(u.device):
-        starts = _first_states(work, u, delta, B, A, order, reverse=False)
+        start_states = _first_states(work, u, delta, B, A, order, reverse=False)
         _launch(
             kernels.forward_chunks, work.grid, work.warps,
             *work.strided(u), *work.strided(delta), *work.strided(B), *work.strided(C),
-            A, D, order, starts, y, states, length, work.chunk, heads,
+            A, D, order, start_states, y, states, length, work.chunk, heads,
             **work.options, SAVE=config.kept if save_states else 0,
         )  # fmt: skip
     return y, states
@@ -163,8 +163,8 @@ class _Work:
         self.options = {
             "D": channels,
             "N": A.shape[-1],
-            "BD": block,
-            "PN": states,
+            "BLOCK_D": block,
+            "BLOCK_N": states,
             "T": tile.steps,
             "UNIT": self.unit,
         }
@@ -177,26 +177,35 @@ class _Work:
 
 
 def _first_states(
-    work: _Work, x: Tensor, delta: Tensor, m: Tensor, A: Tensor, order: Tensor, reverse: bool
+    work: _Work,
+    u_or_grad_y: Tensor,
+    delta: Tensor,
+    B_or_C: Tensor,
+    A: Tensor,
+    order: Tensor,
+    reverse: bool,
 ) -> Tensor:
     """Return the state before each chunk (batch, K, chunks, D, N); reverse: the message into it."""
     from eamamba.selective_scan.triton import kernels
 
     shape = (work.batch, work.heads, work.chunks, *A.shape[1:])
     if work.chunks == 1:
-        return x.new_zeros(shape)
-    ends, starts, totals = x.new_empty(shape), x.new_empty(shape), x.new_empty(shape[:-1])
+        return delta.new_zeros(shape)
+    end_states, start_states = delta.new_empty(shape), delta.new_empty(shape)
+    Delta_sums = delta.new_empty(shape[:-1])
     _launch(
         kernels.chunk_ends, (work.chunks - 1, *work.grid[1:]), work.warps,
-        *work.strided(x), *work.strided(delta), *work.strided(m), A, order, ends, totals,
+        *work.strided(u_or_grad_y), *work.strided(delta), *work.strided(B_or_C),
+        A, order, end_states, Delta_sums,
         work.length, work.chunk, work.heads, **work.options, REVERSE=reverse,
     )  # fmt: skip
     _launch(
         kernels.combine_chunks, (work.batch * work.heads, A.shape[1], 1), COMBINING_WARPS,
-        A, ends, totals, starts, work.chunks, work.heads, D=A.shape[1], N=A.shape[2],
-        PN=work.options["PN"], T=COMBINED_AT_ONCE, REVERSE=reverse,
+        A, end_states, Delta_sums, start_states, work.chunks, work.heads,
+        D=A.shape[1], N=A.shape[2], BLOCK_N=work.options["BLOCK_N"],
+        T=COMBINED_AT_ONCE, REVERSE=reverse,
     )  # fmt: skip
-    return starts
+    return start_states
 
 
 # Compiled kernels by all that their code depends on.

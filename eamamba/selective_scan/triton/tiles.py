@@ -1,15 +1,50 @@
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 """What the Triton kernels of the selective scan do with one tile of T steps.
 
-A tile is (BD, T, PN): channels, steps, states, padded to powers of two. The steps lie in
-the registers of one thread, channels and states across the threads; so the recurrence
-over the steps is a plain chain of multiply-adds, without a word between threads. This
-order of the axes, with the steps in the middle, matters for speed, not for the result.
-``*_row``, ``*_head``, ``*_batch`` are strides in units of UNIT elements, from which the
-compiler learns how rows are aligned.
+For the T steps t of a tile, with p = order[k, t]::
+
+    Δ_t = softplus(delta[b, p, k])
+    h_t = exp(Δ_t A[k]) h_{t-1} + Δ_t B_t u_t
+    y_t = C_t h_t + D_s[k] u_t
+
+A tile is (BLOCK_D, T, BLOCK_N): channels, steps, states. The steps lie in the registers
+of one thread, channels and states across the threads, so the recurrence over the steps is
+a plain chain of multiply-adds and no thread waits for another. This order of the axes,
+with the steps in the middle, matters for speed, not for the result.
+
+==================  ======================  ==============================================
+symbol              shape                   meaning
+==================  ======================  ==============================================
+b, k                ()                      batch element and head of this program
+L, K                ()                      pixels of an image, heads
+D, N                ()                      channels and states of a head
+BLOCK_D, BLOCK_N    ()                      the same of a program, padded to powers of 2
+T                   ()                      steps of a tile, a power of 2
+d, n                (BLOCK_D,), (BLOCK_N,)  indices of the program's channels and states
+j                   (T,)                    0 … T - 1, to pick a step of a tile
+t, p                (T,)                    steps of the tile and the pixels visited there
+u_t, Delta_t        (BLOCK_D, T)            input; step size Δ, after the softplus
+slope_t             (BLOCK_D, T)            derivative of Δ with respect to delta
+y_t, grad_y_t       (BLOCK_D, T)            output and its gradient
+B_t, C_t            (BLOCK_D, T, BLOCK_N)   projections, the same for every channel
+decay_t             (BLOCK_D, T, BLOCK_N)   exp(Δ_t A)
+h                   (BLOCK_D, BLOCK_N)      state after the last step that was run
+message             (BLOCK_D, BLOCK_N)      gradient that later steps send back to that state
+A                   (BLOCK_D, BLOCK_N)      decay rates of the head
+A_log2              (BLOCK_D, BLOCK_N)      A / ln 2, so that exp(Δ A) = 2^(Δ A_log2)
+D_s                 (BLOCK_D, 1)            skip weights of the head
+X_stride_b, _l, _k  ()                      strides of X (batch, L, K, D or N) over batch
+                                            elements, pixels and heads, in units of UNIT
+                                            numbers: from UNIT the compiler learns how
+                                            rows are aligned
+==================  ======================  ==============================================
+
+Names of whole tensors (``u``, ``order``, …) are pointers.
 """
 
 from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import triton
 import triton.language as tl
@@ -17,41 +52,95 @@ import triton.language as tl
 LOG2_E = tl.constexpr(1.4426950408889634)
 
 
+class Program(NamedTuple):
+    """The part of the work that one program does."""
+
+    b: Any
+    k: Any
+    block: Any  # of channels, within the head
+    d: Any
+    n: Any
+    cell: Any  # (BLOCK_D, BLOCK_N): where (d, n) lies in a (D, N) matrix
+    cell_exists: Any  # (BLOCK_D, BLOCK_N): false where padded
+
+
+class Head(NamedTuple):
+    """What a program reads at each step, advanced to its batch element and head."""
+
+    order: Any  # (L,)
+    u: Any
+    u_stride_l: Any
+    delta: Any
+    delta_stride_l: Any
+    B: Any
+    B_stride_l: Any
+    A_log2: Any
+    d: Any
+    n: Any
+
+
+class TileInputs(NamedTuple):
+    """What the steps of a tile need.
+
+    Δ is 0 past the end and in padded channels: the state then passes unchanged.
+    """
+
+    p: Any
+    exists: Any  # (T,): false past the end of the chunk
+    channel_exists: Any  # (BLOCK_D, T): false there and in padded channels
+    u_t: Any
+    Delta_t: Any
+    slope_t: Any
+    B_t: Any
+    decay_t: Any
+
+
+class TileGradients(NamedTuple):
+    """Gradients of one tile, and the message to the step before it."""
+
+    message: Any
+    A: Any  # (BLOCK_D, BLOCK_N)
+    B: Any  # (T, BLOCK_N), summed over the program's channels
+    C: Any  # (T, BLOCK_N), likewise
+    u: Any  # (BLOCK_D, T)
+    delta: Any  # (BLOCK_D, T)
+
+
 @triton.jit
-def place(D: tl.constexpr, N: tl.constexpr, BD: tl.constexpr, PN: tl.constexpr):
-    """Batch element, head, block, channels, states, (channel, state) cells of this program."""
-    blocks: tl.constexpr = (D + BD - 1) // BD
+def this_program(D: tl.constexpr, N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_N: tl.constexpr):
+    """Return the batch element, head and block of channels that this program works on."""
+    blocks: tl.constexpr = (D + BLOCK_D - 1) // BLOCK_D
     b = tl.program_id(2).to(tl.int64)
     k = (tl.program_id(1) // blocks).to(tl.int64)
     block = (tl.program_id(1) % blocks).to(tl.int64)
-    d = (tl.program_id(1) % blocks) * BD + tl.arange(0, BD)
-    n = tl.arange(0, PN)
+    d = (tl.program_id(1) % blocks) * BLOCK_D + tl.arange(0, BLOCK_D)
+    n = tl.arange(0, BLOCK_N)
     cell = d[:, None] * N + n[None, :]
-    cell_kept = (d < D)[:, None] & (n < N)[None, :]
-    return b, k, block, d, n, cell, cell_kept
+    cell_exists = (d < D)[:, None] & (n < N)[None, :]
+    return Program(b, k, block, d, n, cell, cell_exists)
 
 
 @triton.jit
-def parameters(A, skip, k, d, cell, cell_kept, D: tl.constexpr, N: tl.constexpr):
-    """Load A (BD, PN) and the skip weights (BD, 1) of head k."""
-    A_head = tl.load(A + k * D * N + cell, mask=cell_kept, other=0.0)
-    return A_head, tl.load(skip + k * D + d, mask=d < D, other=0.0)[:, None]
+def load_parameters(A, D_s, program, D: tl.constexpr, N: tl.constexpr):
+    """Load A (BLOCK_D, BLOCK_N) and the skip weights D_s (BLOCK_D, 1) of the head."""
+    k, d = program.k, program.d
+    A_head = tl.load(A + k * D * N + program.cell, mask=program.cell_exists, other=0.0)
+    D_s_head = tl.load(D_s + k * D + d, mask=d < D, other=0.0)
+    return A_head, D_s_head[:, None]
 
 
 @triton.jit
-def span(c, chunk, length, T: tl.constexpr):
-    """First step of chunk c, the step after its last, and its number of tiles."""
-    start = c * chunk
-    stop = tl.minimum(start + chunk, length)
+def chunk_range(chunk, chunk_steps, L, T: tl.constexpr):
+    """Return the first step of a chunk, the step after its last, and its number of tiles."""
+    start = chunk * chunk_steps
+    stop = tl.minimum(start + chunk_steps, L)
     return start, stop, tl.cdiv(stop - start, T)
 
 
 @triton.jit
-def of_head(b, k, x, x_batch, x_head, y, y_batch, y_head, UNIT: tl.constexpr):
-    """Advance two pointers to head k of batch element b."""
-    x += (b * x_batch + k * x_head) * UNIT
-    y += (b * y_batch + k * y_head) * UNIT
-    return x, y
+def at_head(program, X, X_stride_b, X_stride_k, UNIT: tl.constexpr):
+    """Advance the pointer to X (batch, L, K, D or N) to X[b, 0, k]."""
+    return X + (program.b * X_stride_b + program.k * X_stride_k) * UNIT
 
 
 @triton.jit
@@ -75,34 +164,31 @@ def _softplus(x):
 
 @triton.jit
 def load_tile(head, t, stop, D: tl.constexpr, N: tl.constexpr, UNIT: tl.constexpr):
-    """Load what the steps t of a tile need, (T,), (BD, T) or (BD, T, PN).
-
-    Returns their positions and which exist, where to load by channel, Δ and its slope, u,
-    the decays and B. Δ is 0 past the end and in padded channels: the state then passes
-    unchanged. ``head`` is the order, u, Δ, B with their strides, A in units of log2, and the
-    indices of channels and states.
-    """
-    order, u, u_row, delta, delta_row, B, B_row, rate, d, n = head
-    inside = t < stop
-    p = tl.load(order + t, mask=inside, other=0).to(tl.int64)
-    keep = (d < D)[:, None] & inside[None, :]
-    step, slope = _softplus(by_channel(delta, p, delta_row, d, keep, UNIT))
-    step = tl.where(keep, step, 0.0)
-    value = by_channel(u, p, u_row, d, keep, UNIT)
-    decay = tl.exp2(step[:, :, None] * rate[:, None, :])
-    into = by_state(B, p, B_row, inside, n, N, d.shape[0], UNIT)
-    return p, inside, keep, step, slope, value, decay, into
+    """Load what the steps t (T,) of a tile need, and compute Δ and the decays."""
+    exists = t < stop
+    p = tl.load(head.order + t, mask=exists, other=0).to(tl.int64)
+    channel_exists = (head.d < D)[:, None] & exists[None, :]
+    delta_t = load_by_channel(head.delta, p, head.delta_stride_l, head.d, channel_exists, UNIT)
+    Delta_t, slope_t = _softplus(delta_t)
+    Delta_t = tl.where(channel_exists, Delta_t, 0.0)
+    u_t = load_by_channel(head.u, p, head.u_stride_l, head.d, channel_exists, UNIT)
+    decay_t = tl.exp2(Delta_t[:, :, None] * head.A_log2[:, None, :])
+    B_t = load_by_state(head.B, p, head.B_stride_l, exists, head.n, N, head.d.shape[0], UNIT)
+    return TileInputs(p, exists, channel_exists, u_t, Delta_t, slope_t, B_t, decay_t)
 
 
 @triton.jit
-def by_channel(pointer, p, row, d, keep, UNIT: tl.constexpr):
-    """Rows p of u, delta or the gradient of y: (BD, T)."""
-    return tl.load(pointer + (p * row)[None, :] * UNIT + d[:, None], mask=keep, other=0.0)
+def load_by_channel(X, p, X_stride_l, d, channel_exists, UNIT: tl.constexpr):
+    """Load pixels p of u, delta or the gradient of y: (BLOCK_D, T)."""
+    pixels = X + (p * X_stride_l)[None, :] * UNIT
+    return tl.load(pixels + d[:, None], mask=channel_exists, other=0.0)
 
 
 @triton.jit
-def by_state(pointer, p, row, inside, n, N: tl.constexpr, BD: tl.constexpr, UNIT: tl.constexpr):
-    """Rows p of B or C, for every channel: (BD, T, PN).
+def load_by_state(
+    X, p, X_stride_l, exists, n, N: tl.constexpr, BLOCK_D: tl.constexpr, UNIT: tl.constexpr
+):
+    """Load pixels p of B or C, for every channel: (BLOCK_D, T, BLOCK_N).
 
     Broadcast before the load, not after: every thread then reads the states it works on
     (from the cache, in one wide load), and the layout of the whole tile follows from it.
@@ -110,30 +196,30 @@ def by_state(pointer, p, row, inside, n, N: tl.constexpr, BD: tl.constexpr, UNIT
     channels before the steps. They are not contiguous, but states, more contiguous still,
     are what a load is widened by. Adding zero by channel keeps the hint from being lost.
     """
-    shape: tl.constexpr = (BD, p.shape[0], n.shape[0])
-    zero = (tl.arange(0, BD) >> 16) * 16
-    offset = (p * row)[None, :, None] * UNIT + n[None, None, :] + zero[:, None, None]
-    keep = tl.broadcast_to(inside[None, :, None] & (n < N)[None, None, :], shape)
+    shape: tl.constexpr = (BLOCK_D, p.shape[0], n.shape[0])
+    zero = (tl.arange(0, BLOCK_D) >> 16) * 16
+    offset = (p * X_stride_l)[None, :, None] * UNIT + n[None, None, :] + zero[:, None, None]
+    state_exists = tl.broadcast_to(exists[None, :, None] & (n < N)[None, None, :], shape)
     if n.shape[0] > 2:
         offset = tl.max_contiguous(offset, (2, 1, n.shape[0]))
-    return tl.load(pointer + offset, mask=keep, other=0.0)
+    return tl.load(X + offset, mask=state_exists, other=0.0)
 
 
 @triton.jit
-def put_by_channel(pointer_1, x_1, pointer_2, x_2, row, d, keep, D: tl.constexpr):
-    """Store two (BD, T) to contiguous rows of D."""
+def store_by_channel(X_1, x_1, X_2, x_2, row, d, channel_exists, D: tl.constexpr):
+    """Store two (BLOCK_D, T) to rows of D numbers that lie one after the other."""
     offset = row[None, :] * D + d[:, None]
-    tl.store(pointer_1 + offset, x_1, mask=keep)
-    tl.store(pointer_2 + offset, x_2, mask=keep)
+    tl.store(X_1 + offset, x_1, mask=channel_exists)
+    tl.store(X_2 + offset, x_2, mask=channel_exists)
 
 
 @triton.jit
-def put_by_state(pointer_1, x_1, pointer_2, x_2, row, inside, n, N: tl.constexpr):
-    """Store two (T, PN) to contiguous rows of N."""
+def store_by_state(X_1, x_1, X_2, x_2, row, exists, n, N: tl.constexpr):
+    """Store two (T, BLOCK_N) to rows of N numbers that lie one after the other."""
     offset = row[:, None] * N + n[None, :]
-    keep = inside[:, None] & (n < N)[None, :]
-    tl.store(pointer_1 + offset, x_1, mask=keep)
-    tl.store(pointer_2 + offset, x_2, mask=keep)
+    state_exists = exists[:, None] & (n < N)[None, :]
+    tl.store(X_1 + offset, x_1, mask=state_exists)
+    tl.store(X_2 + offset, x_2, mask=state_exists)
 
 
 @triton.jit
@@ -142,8 +228,8 @@ def _add_both(x_1, y_1, x_2, y_2):
 
 
 @triton.jit
-def _pick(x, y, chosen):
-    """Pick the step of two (BD, T, PN) tiles where ``chosen`` is true: (BD, PN) each.
+def _pick_step(x, y, chosen):
+    """Pick the step of two tiles where ``chosen`` (T,) is true: (BLOCK_D, BLOCK_N) each.
 
     As sums of integers, because the compiler drops additions of integer zeros: the steps
     of a tile are registers of one thread, and picking one costs nothing. Both tiles at
@@ -157,82 +243,86 @@ def _pick(x, y, chosen):
 
 
 @triton.jit
-def put(tile, x, chosen):
-    """Replace the step of a (BD, T, PN) tile where ``chosen`` is true by x (BD, PN)."""
+def replace_step(tile, x, chosen):
+    """Replace the step of a tile where ``chosen`` (T,) is true by x (BLOCK_D, BLOCK_N)."""
     return tl.where(chosen[None, :, None], x[:, None, :], tile)
 
 
 @triton.jit
-def take(tile, step):
-    """Return one step of a (BD, T, PN) tile: (BD, PN)."""
-    x, _ = _pick(tile, tile, tl.arange(0, tile.shape[1]) == step)
+def pick_step(tile, step):
+    """Return one step of a tile: (BLOCK_D, BLOCK_N)."""
+    x, _ = _pick_step(tile, tile, tl.arange(0, tile.shape[1]) == step)
     return x
 
 
 @triton.jit
-def run_states(h, decay, add, j, T: tl.constexpr):
-    """Run h <- decay h + add over a tile: the last state, all states, all decay h."""
-    states = add
-    kept = add
+def run_states(h, decay_t, input_t, j, T: tl.constexpr):
+    """Run h_t = decay_t h_{t-1} + input_t over a tile.
+
+    Returns the last state, and for each step h_t and decay_t h_{t-1}.
+    """
+    h_t = input_t
+    decayed_t = input_t
     for i in tl.static_range(T):
-        a, x = _pick(decay, add, j == i)
-        rest = a * h
-        h = rest + x
-        states = put(states, h, j == i)
-        kept = put(kept, rest, j == i)
-    return h, states, kept
+        decay, added = _pick_step(decay_t, input_t, j == i)
+        decayed = decay * h
+        h = decayed + added
+        h_t = replace_step(h_t, h, j == i)
+        decayed_t = replace_step(decayed_t, decayed, j == i)
+    return h, h_t, decayed_t
 
 
 @triton.jit
-def tile_starts(
-    head, h, t0, stop, j,
-    D: tl.constexpr, N: tl.constexpr, UNIT: tl.constexpr, T: tl.constexpr, TILES: tl.constexpr,
+def states_before_tiles(
+    head, h, start, stop, j, D: tl.constexpr, N: tl.constexpr, UNIT: tl.constexpr,
+    T: tl.constexpr, TILES: tl.constexpr,
 ):  # fmt: skip
-    """Return the state before each of TILES tiles (BD, TILES, PN), given that before the first."""
+    """Return the state before each of TILES tiles (BLOCK_D, TILES, BLOCK_N).
+
+    h is the state before the first, which begins at step ``start``.
+    """
     i = tl.arange(0, TILES)
-    starts = tl.zeros((h.shape[0], TILES, h.shape[1]), tl.float32)
+    states = tl.zeros((h.shape[0], TILES, h.shape[1]), tl.float32)
     for tile in range(TILES - 1):
-        starts = put(starts, h, i == tile)
-        _p, _inside, _keep, step, _slope, value, decay, into = load_tile(
-            head, t0 + tile * T + j, stop, D, N, UNIT
+        states = replace_step(states, h, i == tile)
+        inputs = load_tile(head, start + tile * T + j, stop, D, N, UNIT)
+        h, _h_t, _decayed_t = run_states(
+            h, inputs.decay_t, (inputs.Delta_t * inputs.u_t)[:, :, None] * inputs.B_t, j, T
         )
-        h, _, _ = run_states(h, decay, (step * value)[:, :, None] * into, j, T)
-    return put(starts, h, i == TILES - 1)
+    return replace_step(states, h, i == TILES - 1)
 
 
 @triton.jit
-def run_adjoints(message, decay, add, j, T: tl.constexpr):
-    """Run the adjoint recurrence over a tile from its end.
+def run_adjoints(message, decay_t, input_t, j, T: tl.constexpr):
+    """Run the adjoint recurrence over a tile, from its end.
 
-    A step's adjoint is what it adds itself plus the message from the step after it; it
-    sends decay times that on. Return the message out of the first step and all adjoints.
+    The gradient of h_t is what y_t contributes (``input_t``) plus the message from the
+    step after it; the step sends decay_t times that on. Returns the message out of the
+    first step, and the gradient of every h_t.
     """
-    adjoints = add
+    grad_h_t = input_t
     for i in tl.static_range(T - 1, -1, -1):
-        a, x = _pick(decay, add, j == i)
-        message += x
-        adjoints = put(adjoints, message, j == i)
-        message *= a
-    return message, adjoints
+        decay, added = _pick_step(decay_t, input_t, j == i)
+        message += added
+        grad_h_t = replace_step(grad_h_t, message, j == i)
+        message *= decay
+    return message, grad_h_t
 
 
 @triton.jit
-def differentiate(
-    h, message, step, slope, value, decay, into, g, out_of, A, skip, j, T: tl.constexpr
-):
-    """Gradients of one tile, given the state before it and the message into it.
+def differentiate(h, message, inputs, C_t, grad_y_t, A, D_s, j, T: tl.constexpr):
+    """Return the `TileGradients` of a tile, given the state before it and the message into it.
 
-    Returns the message out of it, and the gradients of A (BD, PN), of B and C (T, PN), of u
-    and delta (BD, T). ``value`` is u, ``g`` the gradient of y, ``into`` and ``out_of`` are
-    B and C.
+    ``inputs`` are the `TileInputs`.
     """
-    added = (step * value)[:, :, None]
-    _, states, kept = run_states(h, decay, added * into, j, T)
-    message, adjoint = run_adjoints(message, decay, g[:, :, None] * out_of, j, T)
-    grad_C = tl.sum(g[:, :, None] * states, 0)
-    grad_B = tl.sum(adjoint * added, 0)
-    exponent = adjoint * kept
-    grad_A = tl.sum(exponent * step[:, :, None], 1)
-    grad_added = tl.sum(adjoint * into, 2)
-    grad_step = tl.sum(exponent * A[:, None, :], 2) + value * grad_added
-    return message, grad_A, grad_B, grad_C, step * grad_added + skip * g, grad_step * slope
+    Delta_u_t = (inputs.Delta_t * inputs.u_t)[:, :, None]
+    _, h_t, decayed_t = run_states(h, inputs.decay_t, Delta_u_t * inputs.B_t, j, T)
+    message, grad_h_t = run_adjoints(message, inputs.decay_t, grad_y_t[:, :, None] * C_t, j, T)
+    grad_C = tl.sum(grad_y_t[:, :, None] * h_t, 0)
+    grad_B = tl.sum(grad_h_t * Delta_u_t, 0)
+    grad_exponent = grad_h_t * decayed_t  # of Δ_t A
+    grad_A = tl.sum(grad_exponent * inputs.Delta_t[:, :, None], 1)
+    grad_Delta_u = tl.sum(grad_h_t * inputs.B_t, 2)
+    grad_Delta = tl.sum(grad_exponent * A[:, None, :], 2) + inputs.u_t * grad_Delta_u
+    grad_u = inputs.Delta_t * grad_Delta_u + D_s * grad_y_t
+    return TileGradients(message, grad_A, grad_B, grad_C, grad_u, grad_Delta * inputs.slope_t)

@@ -114,10 +114,10 @@ def plan_jobs(
     sources: list[Path] = []
     for photo in photos:
         try:
-            sources += list_images(photo) if Path(photo).is_dir() else [Path(photo)]
+            sources += list_images(photo) if os.path.isdir(photo) else [Path(photo)]
         except ImageError as error:
             failures.append(error)
-    is_single = len(photos) == 1 and not Path(photos[0]).is_dir()
+    is_single = len(photos) == 1 and not os.path.isdir(photos[0])
     if _names_file(output):
         if not is_single:
             raise CommandError(f"{target}: several photos need a folder to be written to")
@@ -164,7 +164,8 @@ def _output_name(source: Path) -> str:
 
 
 def _check_targets(jobs: list[Job], overwrite: bool) -> None:
-    sources = {_identity(job.source): job.source for job in jobs if job.source.exists()}
+    # os.path, unlike pathlib, answers no about a path that cannot even be looked up
+    sources = {_identity(job.source): job.source for job in jobs if os.path.exists(job.source)}
     first: dict[Path, Path] = {}
     for job in jobs:
         other = first.setdefault(job.target, job.source)
@@ -173,7 +174,7 @@ def _check_targets(jobs: list[Job], overwrite: bool) -> None:
                 f"{other} and {job.source} would both be written to {job.target}; "
                 "restore them into different folders"
             )
-        if not overwrite and job.target.exists() and _identity(job.target) in sources:
+        if not overwrite and os.path.exists(job.target) and _identity(job.target) in sources:
             raise CommandError(
                 f"{job.target}: would replace an input photo; choose another output, "
                 "or allow it with --overwrite"

@@ -247,3 +247,13 @@ def test_warnings_of_pillow_are_not_shown(
     picture(project / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 9 * 12 - 1)
     assert run("restore", "a.png", *DENOISE, "out.png")[0::2] == (0, "")
+
+
+@pytest.mark.usefixtures("weights")
+def test_a_name_that_cannot_be_looked_up_does_not_lose_the_others(run: Run, project: Path) -> None:
+    picture(project / "a.png")
+    name = "x" * 300 + ".png"
+    status, _, errors = run("restore", name, "a.png", *DENOISE, "out")
+    assert status == 2
+    assert f"{name}: cannot be read (File name too long)" in one_error(errors)
+    assert files(project / "out") == ["a.png"]

@@ -64,7 +64,9 @@ def test_folders_without_photos(run: Run, project: Path) -> None:
     ("photos", "out", "message"),
     [
         (["a.png"], "nowhere/out.png", "no folder nowhere"),
-        (["a.png"], "out.xyz", "cannot write files ending in '.xyz'"),
+        (["a.png"], "out.pgn", "cannot write files ending in '.pgn'"),
+        (["a.png"], "out.gif", "cannot write files ending in '.gif'"),
+        (["a.png"], "x" * 252 + ".png", "File name too long"),
         (["a.png", "b.png"], "out.png", "several photos need a folder"),
         (["in"], "a.png", "several photos need a folder"),
         (["a.png", "in/a.png"], "out", "would both be written to out/a.png"),

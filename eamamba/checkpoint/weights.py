@@ -1,56 +1,33 @@
-"""Weights on disk: our own files, and the paper's released ones.
-
-Ours are safetensors with the settings as JSON in the header, so that a file is a
-model. A released ``.pth`` is translated in one function, `translate_released`.
-"""
+"""Saving and loading networks."""
 
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
-from numpy._core.multiarray import _reconstruct
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from eamamba import paths
-from eamamba.config import (
-    PROFILES,
-    EAMambaError,
-    EAMambaSettings,
-    EAMambaSRSettings,
-    SettingsError,
-    validate,
-)
+from eamamba.checkpoint.errors import CheckpointError
+from eamamba.checkpoint.other_programs import translate_state_dict
+from eamamba.checkpoint.released import Weights, is_released, settings_of, translate_released
+from eamamba.checkpoint.unpickling import unpickle
+from eamamba.checkpoint.wrappers import plain_names, unwrapped
+from eamamba.config import PROFILES, EAMambaSettings, EAMambaSRSettings
 from eamamba.config.errors import did_you_mean
 from eamamba.files import write_atomically
 from eamamba.heap import reuse_large_blocks
 from eamamba.network import Network, build
 
 FORMAT = "eamamba-1"
-SETTINGS: dict[str, type[EAMambaSettings] | type[EAMambaSRSettings]] = {
-    "eamamba": EAMambaSettings,
-    "eamambasr": EAMambaSRSettings,
-}
-Weights = Literal["ema", "raw"]
-
-
-class CheckpointError(EAMambaError, ValueError):
-    """A weights file is missing, damaged, hostile or for another network."""
-
-
-class CheckpointWarning(UserWarning):
-    """Something in a released file was ignored, on purpose and said here."""
 
 
 def save_model(
-    model: Network,
+    model: nn.Module,
     path: str | Path,
     *,
     task: str | None = None,
@@ -61,20 +38,32 @@ def save_model(
     Parameters
     ----------
     model : EAMamba or EAMambaSR
-        On any device; tensors keep their type.
+        On any device; tensors keep their type. It may be compiled or inside PyTorch's wrappers
+        for several devices and for averages.
     path : path
         Its folder is created.
     task : str, optional
         What the weights were trained for, such as ``denoise_gaussian``.
     extra : dict, optional
         Anything JSON can hold, for the record: training data, figures reached.
+
+    Raises
+    ------
+    CheckpointError
+        If a weight is NaN or infinite; a file that is there stays as it is.
     """
+    network = unwrapped(model)
     header = {
         "task": task,
-        "settings": model.settings.model_dump(mode="json"),
+        "settings": network.settings.model_dump(mode="json"),
         "extra": extra or {},
     }
-    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    state = plain_names(network.state_dict())
+    if bad := _not_finite(state):
+        raise CheckpointError(
+            f"{path}: not written: {bad} holds NaN or infinite values; the training diverged"
+        )
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     # one key: the library writes several in no fixed order, and equal weights shall be equal files
     write_atomically(Path(path), save(tensors, {FORMAT: json.dumps(header, sort_keys=True)}))
 
@@ -108,14 +97,15 @@ def load_model(
     Parameters
     ----------
     path_or_name : str or path
-        A weights file (ours, or a released ``.pth``), a task with weights in the
+        A weights file (ours, a released ``.pth``, or one of another training
+        program that holds such a network), a task with weights in the
         package (``denoise_gaussian``), or ``<profile>/<task>`` for the weights that
         the pipeline trained (``laptop/denoise_gaussian``).
     device : str or torch.device
         Where the network goes.
     weights : {"ema", "raw"}
-        For released files: the moving average that the published figures use, or
-        the weights themselves. Our files hold the average only, and refuse "raw".
+        For a ``.pth``: the moving average that the published figures use, or the
+        weights themselves. Our files hold the average only, and refuse "raw".
 
     Raises
     ------
@@ -129,11 +119,15 @@ def load_model(
         if weights == "raw":
             raise CheckpointError(f"{path}: holds the averaged weights only; load it with 'ema'")
         header = read_header(path)
-        settings = _settings(header["settings"], str(path))
+        settings = settings_of(header["settings"], str(path))
         with _open(path) as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}
+            state = plain_names({name: file.get_tensor(name) for name in file.keys()})
     else:
-        settings, state = translate_released(_unpickle(path), weights, str(path))
+        content, source = unpickle(path), str(path)
+        if is_released(content):
+            settings, state = translate_released(content, weights, source)
+        else:
+            settings, state = translate_state_dict(content, weights, source)
     return _assemble(settings, state, str(path)).to(device).eval()
 
 
@@ -170,58 +164,6 @@ def find_weights(path_or_name: str | Path) -> Path:
     )
 
 
-def translate_released(
-    file: object, weights: Weights, source: str
-) -> tuple[EAMambaSettings | EAMambaSRSettings, dict[str, Tensor]]:
-    """Turn the content of a released ``.pth`` into settings and a state dict.
-
-    Keys that the constructor of those files never read (``LayerNorm_type``, so the
-    layer norm always had a bias; ``heads``; ``upscale`` of the U-Net) and tensors
-    that it never used (``upsample.*`` of the U-Net) are dropped with a
-    `CheckpointWarning` that names them.
-
-    Raises
-    ------
-    CheckpointError
-        If the file has another layout or names another network.
-    """
-    model = file.get("model") if isinstance(file, Mapping) else None
-    if not isinstance(model, Mapping) or not isinstance(model.get("args"), Mapping):
-        raise CheckpointError(
-            f"{source}: expected a checkpoint with model.name, model.args and model.sd_e"
-        )
-    name, args = str(model.get("name")), dict(model["args"])
-    if name not in SETTINGS:
-        raise CheckpointError(
-            f"{source}: holds the network {name!r}; expected {' or '.join(SETTINGS)}"
-        )
-    key = "sd_e" if weights == "ema" else "sd"
-    state = model.get(key)
-    if not isinstance(state, Mapping) or not all(isinstance(t, Tensor) for t in state.values()):
-        raise CheckpointError(f"{source}: no {weights} weights (model.{key}) in the file")
-    known = SETTINGS[name].model_fields.keys()
-    ignored = sorted(str(key) for key in args if key not in known)
-    args = {k: v for k, v in args.items() if k in known}
-    tensors = dict(state)
-    if name == "eamamba":
-        unused = [k for k in tensors if k.startswith("upsample.")]
-        ignored += unused
-        tensors = {k: v for k, v in tensors.items() if k not in unused}
-    if ignored:
-        warnings.warn(f"{source}: ignored {', '.join(ignored)}", CheckpointWarning, stacklevel=3)
-    return _settings(args | {"architecture": name}, source), tensors
-
-
-def _settings(values: object, source: str) -> EAMambaSettings | EAMambaSRSettings:
-    architecture = str(values.get("architecture")) if isinstance(values, Mapping) else None
-    if architecture not in SETTINGS:
-        raise CheckpointError(f"{source}: unknown architecture {architecture!r}")
-    try:
-        return validate(SETTINGS[architecture], values, source)
-    except SettingsError as error:
-        raise CheckpointError(str(error)) from None
-
-
 def _assemble(
     settings: EAMambaSettings | EAMambaSRSettings, state: dict[str, Tensor], source: str
 ) -> Network:
@@ -237,13 +179,18 @@ def _assemble(
                 f"{source}: does not fit its settings: {problem} {names[0]}{more}"
             )
     state = {name: tensor.float() for name, tensor in state.items()}
-    if bad := [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]:
+    if bad := _not_finite(state):
         raise CheckpointError(
-            f"{source}: {bad[0]} holds NaN or infinite values; the training diverged or the "
+            f"{source}: {bad} holds NaN or infinite values; the training diverged or the "
             "file is damaged"
         )
     model.load_state_dict(state, assign=True)
     return model
+
+
+def _not_finite(state: dict[str, Tensor]) -> str | None:
+    """Return the name of the first tensor with a value that is no number."""
+    return next((name for name, t in state.items() if not torch.isfinite(t).all()), None)
 
 
 def _open(path: Path) -> Any:
@@ -253,27 +200,3 @@ def _open(path: Path) -> Any:
         raise CheckpointError(f"{path}: no such file") from None
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from None
-
-
-def _unpickle(path: Path) -> object:
-    """Read a ``.pth`` without running anything in it."""
-    # a released file also holds the state of its random generators, which may be NumPy's
-    harmless: list[Any] = [
-        _reconstruct,
-        (_reconstruct, "numpy.core.multiarray._reconstruct"),  # its name in NumPy 1
-        np.ndarray,
-        np.dtype,
-        type(np.dtype(np.uint32)),
-    ]
-    try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(harmless):
-            warnings.simplefilter("ignore")  # about pickles that torch did not write
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds here, and only some are documented
-        reason = " ".join(str(error).split(". ")[0].split()) or type(error).__name__
-        if "Unsupported" in str(error) or "weights_only" in str(error).lower():
-            raise CheckpointError(
-                f"{path}: refused: holds objects other than tensors and plain values, which "
-                "could run code when loaded"
-            ) from None
-        raise CheckpointError(f"{path}: not a readable checkpoint: {reason}") from None

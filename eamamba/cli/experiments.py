@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,12 +42,22 @@ def train(
         bool, typer.Option("--dry-run", help="Show what the training sees and needs, and stop.")
     ] = False,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Do not go on from an interrupted training.")
+        bool,
+        typer.Option(
+            "--fresh", help="Start anew: do not resume, and replace what a finished training left."
+        ),
     ] = False,
+    time_limit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Stop after so long, to be resumed: 90 (seconds), 30m, 1h30m."
+        ),
+    ] = None,
 ) -> None:
-    """Train one task; an interrupted training goes on where it was last saved."""
+    """Train one task; an interrupted training resumes where it was last saved."""
     from eamamba import training
 
+    limit_s = None if time_limit is None else _seconds(time_limit)
     chosen = project_settings(profile, settings).task(task)
     if dry_run:
         stages = training.plan(chosen)
@@ -61,8 +72,32 @@ def train(
             typer.echo(f"missing: {line}")
         return
     folder = output or paths.results(chosen.profile, task)
-    weights = training.train(chosen, folder, device=str(choose_device(device)), resume=not fresh)
-    typer.echo(f"weights: {weights}")
+    place = str(choose_device(device))
+    try:
+        weights = training.train(
+            chosen, folder, device=place, resume=not fresh, time_limit_s=limit_s
+        )
+    except training.TrainingInterrupted as stop:
+        typer.echo(str(stop), err=True)
+        raise typer.Exit(128 + stop.number) from None  # as shells count it
+    if weights is None:
+        typer.echo(f"time limit reached: saved in {folder}; run the same again to resume")
+    else:
+        typer.echo(f"weights: {weights}")
+
+
+def _seconds(text: str) -> float:
+    """Return a time of the command line, such as ``90``, ``90s``, ``30m`` or ``1h30m``."""
+    match = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m(?:in)?)?(?:([\d.]+)s?)?", text.strip())
+    try:
+        if not match or not any(match.groups()):
+            raise ValueError
+        hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    except ValueError:
+        raise CommandError(
+            f"--time-limit: got {text!r}; expected seconds or a time such as 30m or 1h30m"
+        ) from None
+    return 3600 * hours + 60 * minutes + seconds
 
 
 def evaluate(

@@ -142,11 +142,13 @@ class States:
             degraded, clean = (images.cpu() for images in batch)
             kept = {"iteration": iteration, "degraded": degraded, "clean": clean}
             write_atomically(self._batch, _bytes(kept))
+        what = "the last good state"
         if not self._own and not error.changed_weights and trainer.iteration:
+            what = "the state before that step"
             with suppress(NotFiniteError):
                 self.save(trainer)
         last = "none" if trainer.last_loss is None else f"{trainer.last_loss:.4g}"
-        state = f"; the last good state in {self.latest}" if self._own else ""
+        state = f", {what} in {self.latest}" if self._own else ""
         return TrainingError(
             f"{self.settings.task}: diverged at iteration {iteration}: {error}; last finite loss "
             f"{last}; {_advice(trainer.settings, batch)}; no weights written; "

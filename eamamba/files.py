@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -65,7 +66,11 @@ def _temporary_start(path: Path) -> str:
 def _flush(path: Path) -> None:
     """Wait until the content is on the disk: a new name for it must not get there first."""
     with path.open("rb+") as file:
-        os.fsync(file.fileno())
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # nothing to wait for there
+                raise
 
 
 def _keep_permissions(old: Path, new: Path) -> None:

@@ -14,6 +14,7 @@ KILLS = 50
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # two minutes, on cores that others use too
 @pytest.mark.skipif(sys.platform != "linux", reason="forks processes that have loaded PyTorch")
 def test_fifty_kills_change_nothing(tmp_path: Path) -> None:
     script = Path(__file__).with_name("training_to_kill.py")

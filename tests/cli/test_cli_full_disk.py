@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cli_files import files, network, one_error
+from cli_files import files, lines_said, network, one_error
 
 from eamamba.checkpoint import load_model, save_model
 
@@ -71,7 +71,7 @@ def test_state(run: Run, disk: Path, project: Path) -> None:
     fill(disk, 8192)
     status, _, errors = run(*TRAIN, out)
     assert status == 2
-    resuming, error = errors.splitlines()
+    resuming, error = lines_said(errors)
     assert resuming == "Resuming from iteration 1"
     assert error == f"error: {out / 'training_state.pt'}: No space left on device"
     assert contents(out).items() >= before.items()

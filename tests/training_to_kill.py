@@ -3,8 +3,9 @@
     python tests/training_to_kill.py FOLDER KILLS
 
 A process of its own, so that the trainings can be forked from one that has imported and compiled
-everything; it must compute with one thread (OMP_NUM_THREADS=1), which forking allows. Prints how often a training ended, and exits 1 if its weights or its
-curve ever differ.
+everything; it must compute with one thread (OMP_NUM_THREADS=1), or forking is not allowed. Prints
+how often a training was killed and how often it finished. Fails if its weights or its curve ever
+differ from those of a training left alone.
 """
 
 from __future__ import annotations

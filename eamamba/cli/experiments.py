@@ -20,7 +20,7 @@ from eamamba.cli.choices import (
     choose_device,
     project_settings,
 )
-from eamamba.config import EAMambaSettings
+from eamamba.config import EAMambaSettings, TaskSettings
 
 if TYPE_CHECKING:
     from eamamba.network import Network
@@ -29,6 +29,19 @@ TaskArgument = Annotated[str, typer.Argument(help="Task of params.yaml, such as 
 OutputOption = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="Folder for results. Default: results/PROFILE/TASK."),
+]
+
+FreshOption = Annotated[
+    bool,
+    typer.Option(
+        "--fresh", help="Start anew: do not resume, and replace what a finished training left."
+    ),
+]
+TimeLimitOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME", help="Stop after so long, to be resumed: 90 (seconds), 30m, 1h30m."
+    ),
 ]
 
 
@@ -41,18 +54,8 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what the training sees and needs, and stop.")
     ] = False,
-    fresh: Annotated[
-        bool,
-        typer.Option(
-            "--fresh", help="Start anew: do not resume, and replace what a finished training left."
-        ),
-    ] = False,
-    time_limit: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME", help="Stop after so long, to be resumed: 90 (seconds), 30m, 1h30m."
-        ),
-    ] = None,
+    fresh: FreshOption = False,
+    time_limit: TimeLimitOption = None,
 ) -> None:
     """Train one task; an interrupted training resumes where it was last saved."""
     from eamamba import training
@@ -60,16 +63,7 @@ def train(
     limit_s = None if time_limit is None else _seconds(time_limit)
     chosen = project_settings(profile, settings).task(task)
     if dry_run:
-        stages = training.plan(chosen)
-        typer.echo(stages.to_string(float_format="{:.4g}".format))
-        typer.echo(f"{chosen.training.iterations:,} iterations in all")
-        typer.echo(f"{stages['teraflops'].sum():,.4g} TFLOPs in all (one multiply-add = 1 FLOP)")
-        place = str(choose_device(device))
-        hours = training.measured_hours(chosen, place)
-        shown = f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
-        typer.echo(f"about {shown} hours on {place}, by a few timed steps")
-        for line in training.missing(chosen):
-            typer.echo(f"missing: {line}")
+        _show_plan(chosen, str(choose_device(device)))
         return
     folder = output or paths.results(chosen.profile, task)
     place = str(choose_device(device))
@@ -84,6 +78,20 @@ def train(
         typer.echo(f"time limit reached: saved in {folder}; run the same again to resume")
     else:
         typer.echo(f"weights: {weights}")
+
+
+def _show_plan(settings: TaskSettings, device: str) -> None:
+    from eamamba import training
+
+    stages = training.plan(settings)
+    typer.echo(stages.to_string(float_format="{:.4g}".format))
+    typer.echo(f"{settings.training.iterations:,} iterations in all")
+    typer.echo(f"{stages['teraflops'].sum():,.4g} TFLOPs in all (one multiply-add = 1 FLOP)")
+    hours = training.measured_hours(settings, device)
+    shown = f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
+    typer.echo(f"about {shown} hours on {device}, by a few timed steps")
+    for line in training.missing(settings):
+        typer.echo(f"missing: {line}")
 
 
 def _seconds(text: str) -> float:

@@ -49,18 +49,6 @@ def convolve(conv: nn.Conv2d, x: Map) -> Map:
     return y.permute(0, 2, 3, 1).contiguous()  # a no-op where the convolution kept the layout
 
 
-class WithBias(nn.Module):
-    """Layer norm over the channels with scale and shift."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, x: Map) -> Map:
-        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, eps=1e-5)
-
-
 class BiasFree(nn.Module):
     """Scale by the standard deviation over the channels; the mean stays."""
 
@@ -73,7 +61,7 @@ class BiasFree(nn.Module):
         return x * torch.rsqrt(variance + 1e-5) * self.weight
 
 
-NORMS: dict[str, type[nn.Module]] = {"WithBias": WithBias, "BiasFree": BiasFree}
+NORMS: dict[str, type[nn.Module]] = {"WithBias": nn.LayerNorm, "BiasFree": BiasFree}
 
 
 class LayerNorm(nn.Module):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eamamba.config import MambaSettings
-from eamamba.network.layers import Map, WithBias, convolve, in_pieces
+from eamamba.network.layers import Map, convolve, in_pieces
 from eamamba.network.scan_order import scan_order
 from eamamba.selective_scan import Backend, selective_scan
 
@@ -72,7 +72,7 @@ class MultiHeadScan(nn.Module):
             )
         else:
             self.conv = CausalConv1d(self.d_inner, settings.d_conv)
-        self.out_norm = WithBias(self.d_inner)
+        self.out_norm = nn.LayerNorm(self.d_inner)
         self.out_proj = nn.Linear(self.d_inner, channels, bias=False)
         self._initialise_scan()
 

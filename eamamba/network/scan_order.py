@@ -8,7 +8,6 @@ is a pure function of the image size, so results are computed once and kept.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from functools import lru_cache, partial
 
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from eamamba.config import SettingsError
+from eamamba.config.errors import did_you_mean
 
 HEAD_COUNTS = (1, 2, 4, 8)
 
@@ -202,11 +202,8 @@ def scan_order(
             [3, 2, 1, 0]], dtype=torch.int32)
     """
     if pattern not in SCAN_ORDERS:
-        close = difflib.get_close_matches(str(pattern), SCAN_ORDERS, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise SettingsError(
-            f"scan order {pattern!r}: no such pattern{hint}; use one of {', '.join(SCAN_ORDERS)}"
-        )
+        known = did_you_mean(str(pattern), SCAN_ORDERS)
+        raise SettingsError(f"scan order {pattern!r}: no such pattern{known}")
     if heads not in HEAD_COUNTS:
         raise SettingsError(f"{heads!r} scan heads: no such number of heads; use 1, 2, 4 or 8")
     if height < 1 or width < 1:

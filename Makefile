@@ -52,5 +52,5 @@ benchmark: setup ## measure this machine (and its GPU); writes results/benchmark
 	@for name in $(BENCHMARKS); do echo "$$name"; \
 	  $(BIN)/python benchmarks/$$name.py --csv results/benchmarks/$$name.csv || exit 1; done
 
-lock: ## resolve requirements.lock and environment.yml anew from pyproject.toml
+lock: ## resolve requirements.lock anew from pyproject.toml
 	scripts/lock

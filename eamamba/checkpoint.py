@@ -25,6 +25,7 @@ from eamamba.config import (
     EAMambaError,
     EAMambaSettings,
     EAMambaSRSettings,
+    ModelSettings,
     SettingsError,
     validate,
 )
@@ -172,7 +173,7 @@ def find_weights(path_or_name: str | Path) -> Path:
 
 def translate_released(
     file: object, weights: Weights, source: str
-) -> tuple[EAMambaSettings | EAMambaSRSettings, dict[str, Tensor]]:
+) -> tuple[ModelSettings, dict[str, Tensor]]:
     """Turn the content of a released ``.pth`` into settings and a state dict.
 
     Keys that the constructor of those files never read (``LayerNorm_type``, so the
@@ -212,7 +213,7 @@ def translate_released(
     return _settings(args | {"architecture": name}, source), tensors
 
 
-def _settings(values: object, source: str) -> EAMambaSettings | EAMambaSRSettings:
+def _settings(values: object, source: str) -> ModelSettings:
     architecture = str(values.get("architecture")) if isinstance(values, Mapping) else None
     if architecture not in SETTINGS:
         raise CheckpointError(f"{source}: unknown architecture {architecture!r}")
@@ -223,7 +224,7 @@ def _settings(values: object, source: str) -> EAMambaSettings | EAMambaSRSetting
 
 
 def _assemble(
-    settings: EAMambaSettings | EAMambaSRSettings, state: dict[str, Tensor], source: str
+    settings: ModelSettings, state: dict[str, Tensor], source: str
 ) -> Network:
     with torch.device("meta"):
         model = build(settings)

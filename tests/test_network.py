@@ -12,7 +12,7 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn.functional import l1_loss
 
-from eamamba.config import EAMambaSettings, EAMambaSRSettings, MambaSettings, validate
+from eamamba.config import EAMambaSettings, EAMambaSRSettings, MambaSettings, ModelSettings, validate
 from eamamba.network import EAMamba, EAMambaSR, Network, build, layers, set_backend
 from eamamba.selective_scan import Backend
 
@@ -24,7 +24,7 @@ every_case = pytest.mark.parametrize("case", GOLDEN["cases"])
 TINY = {"dim": 8, "num_blocks": (1, 1, 1, 1), "num_refinement_blocks": 1}
 
 
-def settings_from(arguments: dict, architecture: str) -> EAMambaSettings | EAMambaSRSettings:
+def settings_from(arguments: dict, architecture: str) -> ModelSettings:
     """Read the arguments of a released file; `checkpoint` has its own, more lenient reader."""
     model = SETTINGS[architecture]
     known = {name: value for name, value in arguments.items() if name in model.model_fields}

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from eamamba.config import EAMambaSettings, EAMambaSRSettings
+from eamamba.config import EAMambaSettings, EAMambaSRSettings, ModelSettings
 from eamamba.network.layers import (
     CHANNEL_MIXERS,
     LayerNorm,
@@ -22,13 +22,12 @@ from eamamba.network.multi_head_scan import MultiHeadScan
 from eamamba.selective_scan import Backend
 
 Image = Float[Tensor, "b c h w"]
-BlockSettings = EAMambaSettings | EAMambaSRSettings
 
 
 class MambaFormerBlock(nn.Module):
     """Pre-norm block: scan module, then channel mixer, each with a residual (figure 2)."""
 
-    def __init__(self, channels: int, settings: BlockSettings) -> None:
+    def __init__(self, channels: int, settings: ModelSettings) -> None:
         super().__init__()
         self.norm1 = LayerNorm(channels, settings.layernorm_type)
         self.mamba = MultiHeadScan(channels, settings.mamba_cfg)
@@ -47,7 +46,7 @@ class MambaFormerBlock(nn.Module):
 class Blocks(nn.Sequential):
     """A run of blocks, the first share of which is recomputed in the backward pass."""
 
-    def __init__(self, channels: int, count: int, settings: BlockSettings) -> None:
+    def __init__(self, channels: int, count: int, settings: ModelSettings) -> None:
         super().__init__(*(MambaFormerBlock(channels, settings) for _ in range(count)))
         self.recomputed = round(settings.checkpoint_percentage * count)
 
@@ -178,7 +177,7 @@ class EAMambaSR(nn.Module):
 Network = EAMamba | EAMambaSR
 
 
-def build(settings: EAMambaSettings | EAMambaSRSettings) -> Network:
+def build(settings: ModelSettings) -> Network:
     """Construct the network that the settings describe, freshly initialised."""
     if isinstance(settings, EAMambaSRSettings):
         return EAMambaSR(settings)

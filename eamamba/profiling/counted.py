@@ -10,10 +10,8 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from eamamba.config import EAMambaSettings, EAMambaSRSettings, MambaSettings
+from eamamba.config import EAMambaSettings, EAMambaSRSettings, MambaSettings, ModelSettings
 from eamamba.network import build
-
-AnyModelSettings = EAMambaSettings | EAMambaSRSettings
 
 DOUBLING_SIZES = (32, 64, 128, 256, 512, 1024, 2048)
 KINDS = ("convolutions", "in_proj", "out_proj", "x_proj+dt_proj", "scan", "out_norm", "pooling")
@@ -41,13 +39,13 @@ class Profile:
     gflops_by_kind: dict[str, float]
 
 
-def _paper(size: int = 256, **changes: Any) -> tuple[AnyModelSettings, int]:
+def _paper(size: int = 256, **changes: Any) -> tuple[ModelSettings, int]:
     """Return the paper's network with some settings changed, and the input size."""
     scan = {name: changes.pop(name) for name in MambaSettings.model_fields.keys() & changes.keys()}
     return EAMambaSettings(**changes, mamba_cfg=MambaSettings(**scan)), size
 
 
-PAPER_VARIANTS: dict[str, tuple[AnyModelSettings, int]] = {
+PAPER_VARIANTS: dict[str, tuple[ModelSettings, int]] = {
     "paper (concat 8 heads diagonal+raster simple mixer)": _paper(),
     "concat 2 or 4 heads": _paper(scan_count=4),
     "add merge 8 scans (the 2DSSM baseline of the ablation)": _paper(scan_merge_method="add"),
@@ -75,7 +73,7 @@ def baseline_2dssm(settings: EAMambaSettings) -> EAMambaSettings:
     return settings.model_copy(update={"mamba_cfg": scan})
 
 
-def profile(settings: AnyModelSettings, size: int = 256) -> Profile:
+def profile(settings: ModelSettings, size: int = 256) -> Profile:
     """Count the parameters and FLOPs of a network.
 
     Parameters
@@ -152,7 +150,7 @@ def _by_kind(counts: dict[str, dict[Any, int]]) -> dict[str, int]:
 
 
 def complexity_by_size(
-    settings: AnyModelSettings, sizes: Iterable[int] = DOUBLING_SIZES
+    settings: ModelSettings, sizes: Iterable[int] = DOUBLING_SIZES
 ) -> list[Profile]:
     """Return the profile of a network at each input size, in pixels; see `profile`."""
     return [profile(settings, size) for size in sizes]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from eamamba.config import EAMambaError, ModelSettings
 from eamamba.network import Network, build
-from eamamba.profiling.counted import DOUBLING_SIZES, AnyModelSettings
+from eamamba.profiling.counted import DOUBLING_SIZES
 
 MIB = 2**20
 _CHILD = "from eamamba.profiling.measured import main; main()"
@@ -48,7 +48,7 @@ class ForwardCost:
 
 
 def measure_memory(
-    settings: AnyModelSettings,
+    settings: ModelSettings,
     sizes: Iterable[int] = DOUBLING_SIZES,
     *,
     device: str = "cpu",
@@ -118,7 +118,7 @@ def main() -> None:
 
 
 def _forward_costs(
-    settings: AnyModelSettings, sizes: list[int], device: str, repeats: int, limit: float
+    settings: ModelSettings, sizes: list[int], device: str, repeats: int, limit: float
 ) -> Iterator[ForwardCost]:
     model = build(settings).to(device).eval()
     needed_per_pixel = 0.0

@@ -8,7 +8,7 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from eamamba.config import EAMambaSettings, EAMambaSRSettings
+from eamamba.config import EAMambaSettings, EAMambaSRSettings, ModelSettings
 from eamamba.heap import return_free_blocks
 
 SMALLEST_TILE = 64
@@ -19,7 +19,7 @@ _SHARE = 0.6
 _OVERHEAD = 2.4
 
 
-def activation_bytes(settings: EAMambaSettings | EAMambaSRSettings) -> float:
+def activation_bytes(settings: ModelSettings) -> float:
     """Return the memory that restoring takes for each pixel of the input, in bytes.
 
     Counts the float32 maps alive at once inside a block of the widest full-resolution level

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from eamamba.config import EAMambaSettings, EAMambaSRSettings, Stage, TaskSettings
+from eamamba.config import ModelSettings, Stage, TaskSettings
 from eamamba.datasets import check
 from eamamba.network import build
 from eamamba.profiling import profile
@@ -98,7 +98,7 @@ def _stage(settings: TaskSettings, stage: Stage, images: int) -> dict[str, float
     }
 
 
-def kept_bytes(settings: EAMambaSettings | EAMambaSRSettings, side: int) -> int:
+def kept_bytes(settings: ModelSettings, side: int) -> int:
     """Return the bytes that a forward pass keeps for its backward pass, for one image.
 
     Parameters

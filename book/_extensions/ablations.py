@@ -29,15 +29,6 @@ NAMES = {
     "seed_2": "EAMamba, third seed",
 }
 """What tables call a variant."""
-_REPORTED = {
-    ("module", "baseline_2dssm"): "baseline 2DSSM",
-    ("module", "multi_head"): "+ multi-head selective scan",
-    ("module", "all_around"): "+ all-around scan",
-    ("scan", "all_around"): "raster + diagonal",
-    ("scan", "zorder"): "raster + Z-order",
-    ("scan", "hilbert"): "raster + Hilbert",
-}
-"""Study and variant -> the row of ``data/paper/ablations.csv``."""
 
 
 def name(variant: str) -> str:
@@ -117,7 +108,7 @@ def reported_table(paper: pd.DataFrame, study: str, variants: Sequence[str]) -> 
     part = paper[paper["study"] == study]
     rows = []
     for variant in variants:
-        printed = part[part["variant"] == _REPORTED.get((study, variant))]
+        printed = part[part["variant"] == variant]
         if not printed.empty:
             values = zip(printed["benchmark"], printed["psnr_db"], strict=True)
             shown = {

@@ -29,7 +29,6 @@ from eamamba.report.scores import (
     title,
 )
 from eamamba.report.tables import (
-    HEADLINE,
     complexity_table,
     headline_table,
     markdown,
@@ -80,7 +79,7 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
         raise ResultsError(f"{source} lacks {', '.join(missing)}; run the pipeline: dvc repro")
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
-    figures = {"profile": profile} | _write_complexity(root, target / "profiling", profile)
+    figures = {"profile": profile} | _write_complexity(root, target / "profiling")
     (target / "benchmarks").mkdir()
     measured = root / "results" / "benchmarks"
     figures |= processor(measured)
@@ -109,18 +108,17 @@ def _paper_network() -> dict[str, str]:
     }
 
 
-def _write_complexity(root: Path, folder: Path, profile: str) -> dict[str, str]:
+def _write_complexity(root: Path, folder: Path) -> dict[str, str]:
     counted = pd.read_csv(folder / "complexity.csv")
     paper = pd.read_csv(root / "data" / "paper" / "complexity.csv")
     _write(folder / "headline.md", headline_table(counted, paper))
     _write(folder / "variants.md", complexity_table(counted, paper))
-    rows = counted.set_index("variant")
+    rows = counted.set_index("network")
     figures = {}
-    names = {"eamamba": HEADLINE["EAMamba"], "baseline": HEADLINE["baseline 2DSSM"]}
-    for name, variant in (names | {"own": f"{profile} profile"}).items():
-        figures[f"{name}_parameters_m"] = f"{rows.loc[variant, 'parameters'] / 1e6:.2f}"
-        figures[f"{name}_gflops"] = f"{rows.loc[variant, 'gflops']:.1f}"
-    saved = 1 - rows.loc[names["eamamba"], "gflops"] / rows.loc[names["baseline"], "gflops"]
+    for network in ("eamamba", "baseline_2dssm", "own"):
+        figures[f"{network}_parameters_m"] = f"{rows.loc[network, 'parameters'] / 1e6:.2f}"
+        figures[f"{network}_gflops"] = f"{rows.loc[network, 'gflops']:.1f}"
+    saved = 1 - rows.loc["eamamba", "gflops"] / rows.loc["baseline_2dssm", "gflops"]
     return figures | {"gflops_saved_percent": f"{100 * saved:.0f}"}
 
 

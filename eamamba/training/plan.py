@@ -13,7 +13,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from eamamba.config import ModelSettings, Stage, TaskSettings
 from eamamba.datasets import check
 from eamamba.network import build
-from eamamba.profiling import profile
+from eamamba.profiling import complexity
 from eamamba.training.trainer import Trainer, accelerator_for
 
 _TIMED_STEPS = 4
@@ -82,7 +82,7 @@ def missing(settings: TaskSettings) -> list[str]:
 
 def _stage(settings: TaskSettings, stage: Stage, images: int) -> dict[str, float]:
     side = stage.patch // settings.scale
-    cost = profile(settings.model, side)
+    cost = complexity(settings.model, side)
     patches = stage.batch * stage.iterations
     weights = 4 * cost.parameters * _COPIES_OF_WEIGHTS
     memory = weights + stage.batch * kept_bytes(settings.model, side)

@@ -223,9 +223,7 @@ def _settings(values: object, source: str) -> ModelSettings:
         raise CheckpointError(str(error)) from None
 
 
-def _assemble(
-    settings: ModelSettings, state: dict[str, Tensor], source: str
-) -> Network:
+def _assemble(settings: ModelSettings, state: dict[str, Tensor], source: str) -> Network:
     with torch.device("meta"):
         model = build(settings)
     expected = model.state_dict()

@@ -12,7 +12,13 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn.functional import l1_loss
 
-from eamamba.config import EAMambaSettings, EAMambaSRSettings, MambaSettings, ModelSettings, validate
+from eamamba.config import (
+    EAMambaSettings,
+    EAMambaSRSettings,
+    MambaSettings,
+    ModelSettings,
+    validate,
+)
 from eamamba.network import EAMamba, EAMambaSR, Network, build, layers, set_backend
 from eamamba.selective_scan import Backend
 

@@ -1,4 +1,4 @@
-"""The command line: ``eamamba restore | train | evaluate | profile | erf | data``.
+"""The command line: ``eamamba restore | train | evaluate | complexity | receptive-field | data``.
 
 Commands import what they need when they run, so that ``eamamba --help`` is quick. Whatever a
 user can mend ends in one line on standard error and exit status 2.

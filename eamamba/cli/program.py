@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
 
 from eamamba import __version__
 from eamamba.cli.data import data
-from eamamba.cli.experiments import erf, evaluate, profile, train
+from eamamba.cli.experiments import complexity, evaluate, receptive_field, train
 from eamamba.cli.restoring import restore
 from eamamba.config import EAMambaError
 
@@ -23,8 +24,26 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (restore, train, evaluate, profile, erf):
+
+
+def _under_old_name(old: str, new: str, command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that says what it is called now, and then does the same."""
+
+    @functools.wraps(command)  # with its parameters, which typer reads
+    def renamed(**options: object) -> None:
+        typer.echo(f"note: eamamba {old} is now called eamamba {new}", err=True)
+        command(**options)
+
+    return renamed
+
+
+for command in (restore, train, evaluate, complexity, receptive_field):
     app.command()(command)
+for old, new, command in (
+    ("profile", "complexity", complexity),
+    ("erf", "receptive-field", receptive_field),
+):
+    app.command(old, hidden=True)(_under_old_name(old, new, command))
 app.add_typer(data, name="data")
 
 

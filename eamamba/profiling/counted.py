@@ -107,7 +107,9 @@ def complexity(settings: ModelSettings, size: int = 256) -> Complexity:
     counter = FlopCounterMode(display=False, custom_mapping=conventions)
     with torch.no_grad(), counter:
         model(image)
-    by_kind = {kind: flops / 2e9 for kind, flops in _flops_by_kind(counter.get_flop_counts()).items()}
+    by_kind = {
+        kind: flops / 2e9 for kind, flops in _flops_by_kind(counter.get_flop_counts()).items()
+    }
     return Complexity(
         size=size,
         parameters=sum(p.numel() for p in model.parameters()),

@@ -23,6 +23,7 @@ from eamamba.report.scores import (
     glance_table,
     middle,
     paper_table,
+    protocol_label,
     score_table,
     scores,
     signed,
@@ -135,7 +136,7 @@ def _write_task(root: Path, target: Path, settings: TaskSettings) -> dict[str, s
         True: f"*{MEASURED}*: our weights and our evaluation. *{REPORTED}*: the full-size network.",
         False: f"*{MEASURED}*: our weights and our evaluation. The paper prints no figures here.",
     }[task in set(paper["task"])]
-    words = {"PROTOCOL": settings.evaluation.protocol.name, "SOURCES": note}
+    words = {"PROTOCOL": protocol_label(settings.evaluation.protocol), "SOURCES": note}
     words |= {"TASK": task, "TITLE": title(task), "PROFILE": settings.profile}
     text = (root / SECTION).read_text(encoding="utf-8")
     for word, value in words.items():
@@ -182,7 +183,9 @@ def _scores(metrics: Metrics) -> dict[str, str]:
 def _write_glance(root: Path, target: Path, settings: Settings) -> None:
     """Write the tables and the figure that have all tasks."""
     measured = {task: _metrics(target / task) for task in settings.tasks}
-    protocols = {name: task.evaluation.protocol.name for name, task in settings.tasks.items()}
+    protocols = {
+        name: protocol_label(task.evaluation.protocol) for name, task in settings.tasks.items()
+    }
     rows = glance(measured)
     _write(target / "glance.md", glance_table(rows, protocols))
     save(gains(rows, f"{settings.profile} profile"), target / "glance.png")

@@ -78,13 +78,13 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measure one task on its benchmarks: per_image.csv and metrics.json."""
-    from eamamba import evaluation
+    from eamamba import evaluation, report
 
     chosen = project_settings(profile, settings).task(task)
     folder = output or paths.results(chosen.profile, task)
     model = _load(weights or f"{chosen.profile}/{task}", device)
     metrics = evaluation.evaluate(model, chosen, folder, export=export)
-    typer.echo(chosen.evaluation.protocol.name)
+    typer.echo(report.protocol_label(chosen.evaluation.protocol))
     for benchmark, conditions in metrics.items():
         for condition, means in conditions.items():
             shown = (f"{name} {'-' if v is None else f'{v:.4g}'}" for name, v in means.items())

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from eamamba.config import ProtocolSettings
+
 REPORTED, MEASURED = "reported by the paper", "measured here"
 WHOLE = "all"
 """The condition of a test that has one only."""
@@ -44,6 +46,14 @@ def condition_label(condition: str) -> str:
     if sigma != condition:
         return f"σ = {sigma}"
     return "all images" if condition == WHOLE else condition
+
+
+def protocol_label(protocol: ProtocolSettings) -> str:
+    """Return what tables call a protocol, such as ``Y PSNR and SSIM, 2-pixel border cut``."""
+    volume = "volume " if protocol.ssim == "volume" else ""
+    rounded = " on 8-bit images" if protocol.eight_bit else ""
+    cut = f", {protocol.border}-pixel border cut" if protocol.border else ""
+    return f"{protocol.colour.upper()} PSNR and {volume}SSIM{rounded}{cut}"
 
 
 def middle(conditions: list[str]) -> str:

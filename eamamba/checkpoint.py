@@ -88,7 +88,7 @@ def read_header(path: str | Path) -> dict[str, Any]:
     CheckpointError
         If the file is missing, damaged or not one of ours.
     """
-    with _open(Path(path)) as file:
+    with _open_safetensors(Path(path)) as file:
         text = (file.metadata() or {}).get(FORMAT)
     if text is None:
         raise CheckpointError(
@@ -130,12 +130,12 @@ def load_model(
         if weights == "raw":
             raise CheckpointError(f"{path}: holds the averaged weights only; load it with 'ema'")
         header = read_header(path)
-        settings = _settings(header["settings"], str(path))
-        with _open(path) as file:
+        settings = _validate_settings(header["settings"], str(path))
+        with _open_safetensors(path) as file:
             state = {name: file.get_tensor(name) for name in file.keys()}
     else:
         settings, state = translate_released(_unpickle(path), weights, str(path))
-    return _assemble(settings, state, str(path)).to(device).eval()
+    return _build_from_state(settings, state, str(path)).to(device).eval()
 
 
 def find_weights(path_or_name: str | Path) -> Path:
@@ -210,10 +210,10 @@ def translate_released(
         tensors = {k: v for k, v in tensors.items() if k not in unused}
     if ignored:
         warnings.warn(f"{source}: ignored {', '.join(ignored)}", CheckpointWarning, stacklevel=3)
-    return _settings(args | {"architecture": name}, source), tensors
+    return _validate_settings(args | {"architecture": name}, source), tensors
 
 
-def _settings(values: object, source: str) -> ModelSettings:
+def _validate_settings(values: object, source: str) -> ModelSettings:
     architecture = str(values.get("architecture")) if isinstance(values, Mapping) else None
     if architecture not in SETTINGS:
         raise CheckpointError(f"{source}: unknown architecture {architecture!r}")
@@ -223,7 +223,7 @@ def _settings(values: object, source: str) -> ModelSettings:
         raise CheckpointError(str(error)) from None
 
 
-def _assemble(settings: ModelSettings, state: dict[str, Tensor], source: str) -> Network:
+def _build_from_state(settings: ModelSettings, state: dict[str, Tensor], source: str) -> Network:
     with torch.device("meta"):
         model = build(settings)
     expected = model.state_dict()
@@ -245,7 +245,7 @@ def _assemble(settings: ModelSettings, state: dict[str, Tensor], source: str) ->
     return model
 
 
-def _open(path: Path) -> Any:
+def _open_safetensors(path: Path) -> Any:
     try:
         return safe_open(str(path), "pt")
     except FileNotFoundError:

@@ -95,25 +95,25 @@ def jobs(settings: Settings) -> list[Job]:
     for task in names["in_pipeline"]:
         stages = [f"{stage}@{task}" for stage in ("data", "train", "evaluate", "erf")]
         folder = paths.results(settings.profile, task)
-        found.append(_training(task, stages, settings.task(task), folder))
+        found.append(_training_job(task, stages, settings.task(task), folder))
     for variant in names["variants"]:
         folder = paths.results(settings.profile, "ablations") / variant
         stages = [f"ablation@{variant}"]
-        found.append(_training(variant, stages, settings.ablation(variant), folder))
+        found.append(_training_job(variant, stages, settings.ablation(variant), folder))
     return [Job("profiling", ["profiling"]), *sorted(found, key=lambda job: -job.work)]
 
 
-def _training(name: str, stages: list[str], settings: TaskSettings, folder: Path) -> Job:
+def _training_job(name: str, stages: list[str], settings: TaskSettings, folder: Path) -> Job:
     training = plan(settings)["teraflops"].sum()
     return Job(name, stages, training, folder / "training.csv", settings.training.iterations)
 
 
 def outdated() -> set[str]:
     """Return the stages that something changed for since they ran."""
-    return set(_asked("status", "--json"))
+    return set(_ask_dvc("status", "--json"))
 
 
-def _asked(*words: str) -> dict[str, Any]:
+def _ask_dvc(*words: str) -> dict[str, Any]:
     """Return what DVC answers; its complaints go to the terminal."""
     command = [*DVC, *words]
     answer = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
@@ -143,7 +143,9 @@ def run(waiting: list[Job], at_once: int) -> None:
                 running.remove(job)
                 if job.process and job.process.returncode:
                     bar.close()
-                    sys.exit(f"{_tail(job.log)}\nerror: {job.name} failed; all of it: {job.log}")
+                    sys.exit(
+                        f"{_last_lines(job.log)}\nerror: {job.name} failed; all of it: {job.log}"
+                    )
                 finished, count = finished + job.work, count + 1
                 minutes, seconds = divmod(round(time.time() - job.started), 60)
                 bar.write(f"{count:3} of {total}: {job.name}, {minutes} min {seconds:02} s")
@@ -157,13 +159,13 @@ def run(waiting: list[Job], at_once: int) -> None:
             job.stop()
 
 
-def _tail(log: Path, lines: int = 30) -> str:
+def _last_lines(log: Path, lines: int = 30) -> str:
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
 def changes() -> dict[str, Any]:
     """Return every score of the last commit and of this folder, as DVC tells them."""
-    return _asked("metrics", "diff", "--all", "--json", "HEAD")
+    return _ask_dvc("metrics", "diff", "--all", "--json", "HEAD")
 
 
 def comparison(changed: dict[str, Any]) -> str:

@@ -136,15 +136,15 @@ def test_pieces_have_a_limited_size_and_cover_the_map(monkeypatch: pytest.Monkey
 
     x, y = picture(2, 5, 7, 6), picture(2, 5, 7, 4)
     with torch.no_grad():
-        result = layers.in_pieces(widen, x, y)
+        result = layers.apply_in_pieces(widen, x, y)
     assert seen == [(10, 6)] * 7
     torch.testing.assert_close(result, torch.cat([x, y.double()], -1), rtol=0, atol=0)
     seen.clear()
     with torch.no_grad():
-        layers.in_pieces(widen, x[:, :, :, :3], y)  # the last piece is shorter
+        layers.apply_in_pieces(widen, x[:, :, :, :3], y)  # the last piece is shorter
     assert seen == [(20, 3)] * 3 + [(10, 3)]
     seen.clear()
-    layers.in_pieces(widen, x, y)
+    layers.apply_in_pieces(widen, x, y)
     assert seen == [(2, 5, 7, 6)], "the backward pass needs the whole map's intermediates anyway"
 
 

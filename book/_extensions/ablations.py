@@ -9,7 +9,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from eamamba.report.drawing import FLOP_NOTE, OURS, styled
-from eamamba.report.scores import Metrics, condition_label, first_benchmark, scores, signed
+from eamamba.report.scores import (
+    Metrics,
+    condition_label,
+    first_benchmark,
+    format_with_sign,
+    scores,
+)
 
 NAMES = {
     "all_around": "EAMamba",
@@ -77,7 +83,7 @@ def study_table(rows: pd.DataFrame, variants: Sequence[str], base: str) -> pd.Da
         The variant that differences are taken to.
     """
     part = rows.loc[list(variants)]
-    conditions = [column for column in rows if column not in _COSTS]
+    conditions = [column for column in rows if column not in _COST_COLUMNS]
     columns: dict[str, Any] = {
         "Variant": [name(variant) for variant in part.index],
         "Parameters, M": (part["parameters"] / 1e6).map("{:.3f}".format),
@@ -88,13 +94,13 @@ def study_table(rows: pd.DataFrame, variants: Sequence[str], base: str) -> pd.Da
     for condition in conditions:
         difference = part[condition] - rows.loc[base, condition]
         columns[f"PSNR at {condition_label(condition)}, dB"] = [
-            f"{value:.2f}" + ("" if variant == base else f" ({signed(change)})")
+            f"{value:.2f}" + ("" if variant == base else f" ({format_with_sign(change)})")
             for variant, value, change in zip(part.index, part[condition], difference, strict=True)
         ]
     return pd.DataFrame(columns)
 
 
-_COSTS = ("parameters", "gflops", "parameters_paper", "gflops_paper")
+_COST_COLUMNS = ("parameters", "gflops", "parameters_paper", "gflops_paper")
 
 
 def reported_table(paper: pd.DataFrame, study: str, variants: Sequence[str]) -> pd.DataFrame | None:

@@ -82,7 +82,7 @@ def evaluate(
 
     chosen = project_settings(profile, settings).task(task)
     folder = output or paths.results(chosen.profile, task)
-    model = _load(weights or f"{chosen.profile}/{task}", device)
+    model = _load_on_device(weights or f"{chosen.profile}/{task}", device)
     metrics = evaluation.evaluate(model, chosen, folder, export=export)
     typer.echo(report.protocol_label(chosen.evaluation.protocol))
     for benchmark, conditions in metrics.items():
@@ -138,7 +138,7 @@ def receptive_field(
     if output.suffix.lower() != ".png":
         raise CommandError(f"{output}: expected a file ending in .png")
     chosen = project_settings(profile, settings).task(task)
-    model = _load(weights or f"{chosen.profile}/{task}", device)
+    model = _load_on_device(weights or f"{chosen.profile}/{task}", device)
     images = network_inputs(chosen)
     fields = {
         name: effective_receptive_field(model, images, name).numpy()
@@ -147,7 +147,7 @@ def receptive_field(
     typer.echo(f"written to {report.save(report.receptive_field(fields), output)}")
 
 
-def _load(weights: str, device: str) -> Network:
+def _load_on_device(weights: str, device: str) -> Network:
     from eamamba.checkpoint import load_model
 
     return load_model(weights, choose_device(device))

@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # names of files need not be valid text
     with warnings.catch_warnings():
-        warnings.showwarning = _note
+        warnings.showwarning = _print_warning
         status = _run(argv)
     if status == 130:
         typer.echo("interrupted; the files already written are whole", err=True)
@@ -95,16 +95,16 @@ def _run(argv: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         return 130
     except EAMambaError as error:
-        return _fail(str(error))
+        return _print_error(str(error))
     except OSError as error:
-        return _fail(f"{error.filename or 'system'}: {error.strerror or error}")
+        return _print_error(f"{error.filename or 'system'}: {error.strerror or error}")
     return 0
 
 
-def _fail(reason: str) -> int:
+def _print_error(reason: str) -> int:
     typer.echo(f"error: {' '.join(reason.split())}", err=True)
     return 2
 
 
-def _note(message: Warning | str, *_: object, **__: object) -> None:
+def _print_warning(message: Warning | str, *_: object, **__: object) -> None:
     typer.echo(f"note: {message}", err=True)

@@ -47,25 +47,27 @@ def benchmark_images(data: DataSettings) -> dict[str, Iterator[BenchmarkImage]]:
     DatasetError
         If a benchmark is missing or not whole; before the first image is read.
     """
-    return {name: _images(data, place) for name, place in data.benchmarks.items()}
+    return {name: _open_benchmark(data, place) for name, place in data.benchmarks.items()}
 
 
-def _images(data: DataSettings, place: str) -> Iterator[BenchmarkImage]:
+def _open_benchmark(data: DataSettings, place: str) -> Iterator[BenchmarkImage]:
     if place == BUNDLED:
         photographs = bundled_photographs("held_out").items()
         size = data.held_out_size
-        return _degraded(
+        return _degrade_photographs(
             [(name, centre_crop(image, size) if size else image) for name, image in photographs],
             data,
         )
     folder = paths.dataset(place)
     if data.layout == "photographs":
         photos = PhotoFolder(folder, cache_bytes=0)
-        return _degraded(zip((path.name for path in photos.paths), photos, strict=True), data)
-    return _read(LAYOUTS[data.layout].test(folder))
+        return _degrade_photographs(
+            zip((path.name for path in photos.paths), photos, strict=True), data
+        )
+    return _read_pairs(LAYOUTS[data.layout].test(folder))
 
 
-def _read(pairs: Iterable[ReadablePair]) -> Iterator[BenchmarkImage]:
+def _read_pairs(pairs: Iterable[ReadablePair]) -> Iterator[BenchmarkImage]:
     for pair in pairs:
         degraded, clean = pair.read()
         # Pixels that fill no whole one of the smaller image have no counterpart.
@@ -75,7 +77,7 @@ def _read(pairs: Iterable[ReadablePair]) -> Iterator[BenchmarkImage]:
         yield BenchmarkImage(pair.name, clean, degraded, pair.group)
 
 
-def _degraded(
+def _degrade_photographs(
     photographs: Iterable[tuple[str, Tensor]], data: DataSettings
 ) -> Iterator[BenchmarkImage]:
     kind = data.degradation

@@ -17,11 +17,11 @@ from torch.nn import functional as F
 Map = Float[Tensor, "b h w c"]
 
 PIECE = 2**18
-"""Numbers of its first map that `in_pieces` takes at a time: small enough for the caches, large
-enough that starting the operators costs little."""
+"""Numbers of its first map that `apply_in_pieces` takes at a time: small enough for the caches,
+large enough that starting the operators costs little."""
 
 
-def in_pieces(function: Callable[..., Map], *maps: Map) -> Map:
+def apply_in_pieces(function: Callable[..., Map], *maps: Map) -> Map:
     """Apply a function that treats every pixel alone.
 
     On a processor and without gradients it gets large maps piece by piece, each (pixels, channels),
@@ -31,13 +31,13 @@ def in_pieces(function: Callable[..., Map], *maps: Map) -> Map:
     whole = first.numel() <= PIECE or first.device.type != "cpu"
     if whole or torch.is_grad_enabled() or torch.compiler.is_compiling():
         return function(*maps)
-    pixels, some = first.shape[:-1].numel(), max(PIECE // first.shape[-1], 1)
-    pieces = zip(*(x.flatten(0, -2).split(some) for x in maps), strict=True)
+    pixels, piece_pixels = first.shape[:-1].numel(), max(PIECE // first.shape[-1], 1)
+    pieces = zip(*(x.flatten(0, -2).split(piece_pixels) for x in maps), strict=True)
     y = function(*next(pieces))
     result = y.new_empty(pixels, y.shape[-1])
-    result[:some] = y
-    for start, piece in zip(range(some, pixels, some), pieces, strict=True):
-        result[start : start + some] = function(*piece)
+    result[:piece_pixels] = y
+    for start, piece in zip(range(piece_pixels, pixels, piece_pixels), pieces, strict=True):
+        result[start : start + piece_pixels] = function(*piece)
     return result.view(*first.shape[:-1], -1)
 
 

@@ -13,9 +13,9 @@ from eamamba.network.layers import (
     LayerNorm,
     Map,
     PatchEmbed,
+    apply_in_pieces,
     convolve,
     downsample,
-    in_pieces,
     upsample,
 )
 from eamamba.network.multi_head_scan import MultiHeadScan
@@ -37,9 +37,11 @@ class MambaFormerBlock(nn.Module):
 
     def forward(self, x: Map) -> Map:
         x = x + self.mamba(self.norm1(x))
-        return in_pieces(self._mix, x) if self.ffn.pointwise else self._mix(x)
+        return (
+            apply_in_pieces(self._mix_channels, x) if self.ffn.pointwise else self._mix_channels(x)
+        )
 
-    def _mix(self, x: Map) -> Map:
+    def _mix_channels(self, x: Map) -> Map:
         return x + self.ffn(self.norm2(x))
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eamamba.config import MambaSettings
-from eamamba.network.layers import Map, convolve, in_pieces
+from eamamba.network.layers import Map, apply_in_pieces, convolve
 from eamamba.network.scan_order import scan_order
 from eamamba.selective_scan import Backend, selective_scan
 
@@ -21,7 +21,7 @@ class CausalConv1d(nn.Conv1d):
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__(channels, channels, kernel, padding=kernel - 1, groups=channels)
 
-    def over_map(self, x: Map) -> Map:
+    def convolve_map(self, x: Map) -> Map:
         """Convolve the map's pixels in raster order."""
         sequence = x.flatten(1, 2).transpose(1, 2)
         y = self(sequence)[..., : sequence.shape[-1]]
@@ -50,8 +50,8 @@ class MultiHeadScan(nn.Module):
         self.backend: Backend = "auto"
         K, N = settings.scan_count, settings.d_state
         self.d_inner = int(settings.expand * channels)
-        self.adds = settings.scan_merge_method == "add"
-        D = self.d_inner if self.adds else self.d_inner // K
+        self.merges_by_adding = settings.scan_merge_method == "add"
+        D = self.d_inner if self.merges_by_adding else self.d_inner // K
         self.dt_rank = R = math.ceil(channels / 16)
 
         self.x_proj_weight = nn.Parameter(torch.empty(K, R + 2 * N, D))
@@ -98,10 +98,12 @@ class MultiHeadScan(nn.Module):
         settings = self.settings
         order = scan_order(settings.scan_type, settings.scan_count, height, width, x.device)
         y = self._scan(u, order)
-        y = y.sum(2) if self.adds else y.flatten(2)
-        return in_pieces(self._gate, y.view(batch, height, width, self.d_inner), x)
+        y = y.sum(2) if self.merges_by_adding else y.flatten(2)
+        return apply_in_pieces(
+            self._gate_and_project, y.view(batch, height, width, self.d_inner), x
+        )
 
-    def _gate(self, y: Map, x: Map) -> Map:
+    def _gate_and_project(self, y: Map, x: Map) -> Map:
         """Normalise what was scanned, weight it by the input and project it back."""
         y = self.out_norm(y)
         if not self.settings.disable_z_branch:
@@ -111,7 +113,7 @@ class MultiHeadScan(nn.Module):
 
     def _convolve(self, x: Map) -> Map:
         if isinstance(self.conv, CausalConv1d):
-            return self.conv.over_map(x)
+            return self.conv.convolve_map(x)
         return convolve(self.conv, x)
 
     def _scan(

@@ -124,18 +124,18 @@ def _forward_costs(
     needed_per_pixel = 0.0
     with torch.inference_mode():
         model(torch.rand(1, settings.inp_channels, 16, 16, device=device))  # compiles kernels
-        before = _held_bytes(device)
+        before = _reset_peak_bytes(device)
         for size in sizes:
             if needed_per_pixel * size**2 > limit:
                 return
             image = torch.rand(1, settings.inp_channels, size, size, device=device)
-            seconds = min(_timed(model, image) for _ in range(repeats))
+            seconds = min(_time_pass(model, image) for _ in range(repeats))
             peak_mib = max(0, _peak_bytes(device) - before) / MIB
             needed_per_pixel = peak_mib / size**2
             yield ForwardCost(size, peak_mib, seconds)
 
 
-def _timed(model: Network, image: Tensor) -> float:
+def _time_pass(model: Network, image: Tensor) -> float:
     started = time.perf_counter()
     model(image)
     if image.is_cuda:
@@ -143,7 +143,7 @@ def _timed(model: Network, image: Tensor) -> float:
     return time.perf_counter() - started
 
 
-def _held_bytes(device: str) -> int:
+def _reset_peak_bytes(device: str) -> int:
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
@@ -154,7 +154,7 @@ def _held_bytes(device: str) -> int:
 
 
 def _peak_bytes(device: str) -> int:
-    """Return the most memory held since `_held_bytes` (macOS: since the process started)."""
+    """Return the most memory held since `_reset_peak_bytes` (macOS: since the process started)."""
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status")

@@ -29,7 +29,7 @@ TITLES = {
     "sr_light_x4": "bicubic, ×4",
 }
 """What figures and tables call a task."""
-_SHOWN = ["condition", "psnr_db", "ssim"]
+_SCORE_COLUMNS = ["condition", "psnr_db", "ssim"]
 
 Metrics = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """``metrics.json``: benchmark -> condition -> means over the images."""
@@ -122,24 +122,24 @@ def score_table(measured: Mapping[str, Metrics], paper: pd.DataFrame, task: str)
                 before = {f"input, {part['images'].max()} images": ("psnr_input_db", "ssim_input")}
                 pictures = before | pictures
             for picture, columns in pictures.items():
-                shown = part[["condition", *columns]].set_axis(_SHOWN, axis=1)
+                shown = part[["condition", *columns]].set_axis(_SCORE_COLUMNS, axis=1)
                 found = {"Images": name, "Picture": picture, "Source": MEASURED}
-                rows.append(found | _by_condition(shown, with_ssim))
+                rows.append(found | _score_cells(shown, with_ssim))
     for name, part in theirs.groupby("benchmark", sort=False):
         cited = {"Images": name, "Picture": "EAMamba, full size", "Source": REPORTED}
-        rows.append(cited | _by_condition(_reported(part), with_ssim))
+        rows.append(cited | _score_cells(_name_conditions(part), with_ssim))
     images = list(dict.fromkeys(row["Images"] for row in rows))
     rows.sort(key=lambda row: images.index(row["Images"]))
     return pd.DataFrame(rows).fillna("–")
 
 
-def _reported(paper: pd.DataFrame) -> pd.DataFrame:
+def _name_conditions(paper: pd.DataFrame) -> pd.DataFrame:
     """Name the conditions of the paper's rows as ours are: a scale is no condition."""
     setting = paper["setting"].fillna(WHOLE).replace(r"x\d", WHOLE, regex=True)
     return paper.assign(condition=setting)
 
 
-def _by_condition(means: pd.DataFrame, with_ssim: bool) -> dict[str, str]:
+def _score_cells(means: pd.DataFrame, with_ssim: bool) -> dict[str, str]:
     cells = {}
     for row in means.itertuples():
         where = "" if row.condition == WHOLE else f"{condition_label(row.condition)}: "
@@ -184,7 +184,7 @@ def glance_table(rows: pd.DataFrame, protocols: Mapping[str, str]) -> pd.DataFra
             "Degradation": degradation_labels(rows),
             "Input, dB": rows["psnr_input_db"].map("{:.2f}".format),
             "Restored, dB": rows["psnr_db"].map("{:.2f}".format),
-            "Gain, dB": rows["gain_db"].map(signed),
+            "Gain, dB": rows["gain_db"].map(format_with_sign),
             "SSIM of the input": rows["ssim_input"].map("{:.3f}".format),
             "SSIM restored": rows["ssim"].map("{:.3f}".format),
             "Protocol": rows["task"].map(protocols),
@@ -194,7 +194,7 @@ def glance_table(rows: pd.DataFrame, protocols: Mapping[str, str]) -> pd.DataFra
 
 def paper_table(paper: pd.DataFrame, protocols: Mapping[str, str]) -> pd.DataFrame:
     """Write the paper's own figures of all tasks, ``data/paper/paper_results.csv``."""
-    named = _reported(paper)
+    named = _name_conditions(paper)
     return pd.DataFrame(
         {
             "Degradation": named["task"].map(title),
@@ -207,7 +207,7 @@ def paper_table(paper: pd.DataFrame, protocols: Mapping[str, str]) -> pd.DataFra
     )
 
 
-def signed(value_db: float) -> str:
+def format_with_sign(value_db: float) -> str:
     """Write a difference with its sign."""
     return f"{value_db:+.2f}".replace("-", "−")
 

@@ -98,23 +98,23 @@ def settings_table(settings: Mapping[str, Any]) -> pd.DataFrame:
         if isinstance(value, Mapping):
             waiting = [(f"{name}.{key}", inner) for key, inner in value.items()] + waiting
         else:
-            rows.append({"Setting": f"`{name}`", "Value": _in_words(value)})
+            rows.append({"Setting": f"`{name}`", "Value": _value_text(value)})
     return pd.DataFrame(rows)
 
 
-def _in_words(value: Any) -> str:
+def _value_text(value: Any) -> str:
     """Write a setting without the brackets and quotes of Python."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_in_words(inner)}" for key, inner in value.items())
+        return ", ".join(f"{key} {_value_text(inner)}" for key, inner in value.items())
     if isinstance(value, list | tuple):
         separator = "; " if any(isinstance(inner, Mapping) for inner in value) else ", "
-        return separator.join(_in_words(inner) for inner in value)
+        return separator.join(_value_text(inner) for inner in value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "–" if value is None else str(value)
 
 
-def formatted(table: pd.DataFrame, columns: dict[str, tuple[str, str]]) -> pd.DataFrame:
+def format_columns(table: pd.DataFrame, columns: dict[str, tuple[str, str]]) -> pd.DataFrame:
     """Choose, rename and format columns.
 
     Parameters

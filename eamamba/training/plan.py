@@ -36,7 +36,7 @@ def plan(settings: TaskSettings) -> pd.DataFrame:
     """
     sets = check(settings.data)
     images = sets.loc[sets["use"] == "training", "found"].sum()
-    rows = [_stage(settings, stage, images) for stage in settings.training.stages]
+    rows = [_plan_stage(settings, stage, images) for stage in settings.training.stages]
     return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="stage"))
 
 
@@ -80,7 +80,7 @@ def missing(settings: TaskSettings) -> list[str]:
     return lines
 
 
-def _stage(settings: TaskSettings, stage: Stage, images: int) -> dict[str, float]:
+def _plan_stage(settings: TaskSettings, stage: Stage, images: int) -> dict[str, float]:
     side = stage.patch // settings.scale
     cost = complexity(settings.model, side)
     patches = stage.batch * stage.iterations
@@ -109,7 +109,7 @@ def kept_bytes(settings: ModelSettings, side: int) -> int:
     """
     kept: dict[int, int] = {}
 
-    def note(tensor: Tensor) -> Tensor:
+    def count_storage(tensor: Tensor) -> Tensor:
         if not isinstance(tensor, nn.Parameter):
             storage = tensor.untyped_storage()
             kept[StorageWeakRef(storage).cdata] = storage.nbytes()
@@ -118,7 +118,7 @@ def kept_bytes(settings: ModelSettings, side: int) -> int:
     with torch.device("meta"):
         model = build(settings)
         image = torch.empty(1, settings.inp_channels, side, side)
-    with saved_tensors_hooks(note, lambda tensor: tensor):
+    with saved_tensors_hooks(count_storage, lambda tensor: tensor):
         output = model(image)  # its graph keeps the noted tensors alive, so none is counted twice
     del output
     return sum(kept.values())

@@ -24,6 +24,7 @@ from eamamba.config import (
     EAMambaError,
     EAMambaSettings,
     EAMambaSRSettings,
+    ModelSettings,
     SettingsError,
     validate,
 )
@@ -86,7 +87,7 @@ def read_header(path: str | Path) -> dict[str, Any]:
     CheckpointError
         If the file is missing, damaged or not one of ours.
     """
-    with _open(Path(path)) as file:
+    with _open_safetensors(Path(path)) as file:
         text = (file.metadata() or {}).get(FORMAT)
     if text is None:
         raise CheckpointError(
@@ -128,12 +129,12 @@ def load_model(
         if weights == "raw":
             raise CheckpointError(f"{path}: holds the averaged weights only; load it with 'ema'")
         header = read_header(path)
-        settings = _settings(header["settings"], str(path))
-        with _open(path) as file:
+        settings = _validate_settings(header["settings"], str(path))
+        with _open_safetensors(path) as file:
             state = {name: file.get_tensor(name) for name in file.keys()}
     else:
         settings, state = translate_released(_unpickle(path), weights, str(path))
-    return _assemble(settings, state, str(path)).to(device).eval()
+    return _build_from_state(settings, state, str(path)).to(device).eval()
 
 
 def find_weights(path_or_name: str | Path) -> Path:
@@ -171,7 +172,7 @@ def find_weights(path_or_name: str | Path) -> Path:
 
 def translate_released(
     file: object, weights: Weights, source: str
-) -> tuple[EAMambaSettings | EAMambaSRSettings, dict[str, Tensor]]:
+) -> tuple[ModelSettings, dict[str, Tensor]]:
     """Turn the content of a released ``.pth`` into settings and a state dict.
 
     Keys that the constructor of those files never read (``LayerNorm_type``, so the
@@ -208,10 +209,10 @@ def translate_released(
         tensors = {k: v for k, v in tensors.items() if k not in unused}
     if ignored:
         warnings.warn(f"{source}: ignored {', '.join(ignored)}", CheckpointWarning, stacklevel=3)
-    return _settings(args | {"architecture": name}, source), tensors
+    return _validate_settings(args | {"architecture": name}, source), tensors
 
 
-def _settings(values: object, source: str) -> EAMambaSettings | EAMambaSRSettings:
+def _validate_settings(values: object, source: str) -> ModelSettings:
     architecture = str(values.get("architecture")) if isinstance(values, Mapping) else None
     if architecture not in SETTINGS:
         raise CheckpointError(f"{source}: unknown architecture {architecture!r}")
@@ -221,9 +222,7 @@ def _settings(values: object, source: str) -> EAMambaSettings | EAMambaSRSetting
         raise CheckpointError(str(error)) from None
 
 
-def _assemble(
-    settings: EAMambaSettings | EAMambaSRSettings, state: dict[str, Tensor], source: str
-) -> Network:
+def _build_from_state(settings: ModelSettings, state: dict[str, Tensor], source: str) -> Network:
     with torch.device("meta"):
         model = build(settings)
     expected = model.state_dict()
@@ -245,7 +244,7 @@ def _assemble(
     return model
 
 
-def _open(path: Path) -> Any:
+def _open_safetensors(path: Path) -> Any:
     try:
         return safe_open(str(path), "pt")
     except FileNotFoundError:

@@ -74,7 +74,7 @@ def restore(
         model = load_model(file, choose_device(device))
         typer.echo(f"weights: {file}")
         side: Tile = "auto" if tile is None else tile
-        succeeded = [_try_one(model, job, self_ensemble, side) for job in jobs]
+        succeeded = [_restore_or_explain(model, job, self_ensemble, side) for job in jobs]
         if all(succeeded) and not failures:
             return
     raise typer.Exit(2)
@@ -137,7 +137,7 @@ def _output_name(source: Path) -> str:
 
 
 def _check_targets(jobs: list[Job], overwrite: bool) -> None:
-    sources = {_identity(job.source): job.source for job in jobs if job.source.exists()}
+    sources = {_file_identity(job.source): job.source for job in jobs if job.source.exists()}
     first: dict[Path, Path] = {}
     for job in jobs:
         other = first.setdefault(job.target, job.source)
@@ -146,41 +146,41 @@ def _check_targets(jobs: list[Job], overwrite: bool) -> None:
                 f"{other} and {job.source} would both be written to {job.target}; "
                 "restore them into different folders"
             )
-        if not overwrite and job.target.exists() and _identity(job.target) in sources:
+        if not overwrite and job.target.exists() and _file_identity(job.target) in sources:
             raise CommandError(
                 f"{job.target}: would replace an input photo; choose another output, "
                 "or allow it with --overwrite"
             )
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def _file_identity(path: Path) -> tuple[int, int]:
     """Return the same value for two names of one file."""
     status = path.stat()
     return status.st_dev, status.st_ino
 
 
-def _try_one(model: Restorer, job: Job, self_ensemble: bool, tile: Tile) -> bool:
+def _restore_or_explain(model: Restorer, job: Job, self_ensemble: bool, tile: Tile) -> bool:
     """Restore one photograph and report the outcome in one line."""
     try:
-        typer.echo(_restore_one(model, job, self_ensemble, tile))
+        typer.echo(_restore_file(model, job, self_ensemble, tile))
     except EAMambaError as error:
-        typer.echo(f"error: {_naming(job.source, str(error))}", err=True)
+        typer.echo(f"error: {_name_file_in(job.source, str(error))}", err=True)
     except MemoryError:
         typer.echo(f"error: {job.source}: not enough memory to hold the image", err=True)
     except OSError as error:
         reason = f"{error.filename or job.target}: {error.strerror or error}"
-        typer.echo(f"error: {_naming(job.source, reason)}", err=True)
+        typer.echo(f"error: {_name_file_in(job.source, reason)}", err=True)
     else:
         return True
     return False
 
 
-def _naming(source: Path, reason: str) -> str:
+def _name_file_in(source: Path, reason: str) -> str:
     reason = " ".join(reason.split())
     return reason if str(source) in reason else f"{source}: {reason}"
 
 
-def _restore_one(model: Restorer, job: Job, self_ensemble: bool, tile: Tile) -> str:
+def _restore_file(model: Restorer, job: Job, self_ensemble: bool, tile: Tile) -> str:
     from eamamba.images import read_photo, write_photo
     from eamamba.restore import restore_photo
 

@@ -47,7 +47,7 @@ def benchmark_images(data: DataSettings) -> dict[str, Iterator[BenchmarkImage]]:
     DatasetError
         If a benchmark is missing or not whole; before the first image is read.
     """
-    return {name: _images(data, place) for name, place in data.benchmarks.items()}
+    return {name: _open_benchmark(data, place) for name, place in data.benchmarks.items()}
 
 
 def originals(data: DataSettings) -> dict[str, Iterator[tuple[str, Tensor]]]:
@@ -58,29 +58,29 @@ def originals(data: DataSettings) -> dict[str, Iterator[tuple[str, Tensor]]]:
     DatasetError
         If a benchmark is missing or not whole; before the first image is read.
     """
-    return {name: _originals(data, place) for name, place in data.benchmarks.items()}
+    return {name: _open_originals(data, place) for name, place in data.benchmarks.items()}
 
 
-def _originals(data: DataSettings, place: str) -> Iterator[tuple[str, Tensor]]:
+def _open_originals(data: DataSettings, place: str) -> Iterator[tuple[str, Tensor]]:
     if place == BUNDLED:
         return iter(bundled_photographs("held_out").items())
     folder = paths.dataset(place)
     if data.layout == "photographs":
         photos = PhotoFolder(folder, cache_bytes=0)
         return zip((path.name for path in photos.paths), photos, strict=True)
-    return ((image.name, image.clean) for image in _read(LAYOUTS[data.layout].test(folder)))
+    return ((image.name, image.clean) for image in _read_pairs(LAYOUTS[data.layout].test(folder)))
 
 
-def _images(data: DataSettings, place: str) -> Iterator[BenchmarkImage]:
+def _open_benchmark(data: DataSettings, place: str) -> Iterator[BenchmarkImage]:
     if place != BUNDLED and data.layout != "photographs":
-        return _read(LAYOUTS[data.layout].test(paths.dataset(place)))
-    photographs = _originals(data, place)
+        return _read_pairs(LAYOUTS[data.layout].test(paths.dataset(place)))
+    photographs = _open_originals(data, place)
     if place == BUNDLED and (size := data.held_out_size):
         photographs = ((name, centre_crop(image, size)) for name, image in photographs)
-    return _degraded(photographs, data)
+    return _degrade_photographs(photographs, data)
 
 
-def _read(pairs: Iterable[ReadablePair]) -> Iterator[BenchmarkImage]:
+def _read_pairs(pairs: Iterable[ReadablePair]) -> Iterator[BenchmarkImage]:
     for pair in pairs:
         degraded, clean = pair.read()
         # Pixels that fill no whole one of the smaller image have no counterpart.
@@ -90,7 +90,7 @@ def _read(pairs: Iterable[ReadablePair]) -> Iterator[BenchmarkImage]:
         yield BenchmarkImage(pair.name, clean, degraded, pair.group)
 
 
-def _degraded(
+def _degrade_photographs(
     photographs: Iterable[tuple[str, Tensor]], data: DataSettings
 ) -> Iterator[BenchmarkImage]:
     for number, (name, clean) in enumerate(photographs):

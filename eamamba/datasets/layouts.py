@@ -80,13 +80,13 @@ def dpdd(
         problems.append(f"unequal numbers of images: {numbers}")
     if problems:
         return PairedImages(root, [], problems)
-    groups = _groups(root, problems) if split == "test" else {}
+    groups = _read_dpdd_groups(root, problems) if split == "test" else {}
     rows = enumerate(zip(*files, strict=True))
     pairs = [Pair(row[-1].stem, row[:-1], row[-1], groups.get(n, "")) for n, row in rows]
     return PairedImages(root, pairs, problems)
 
 
-def _groups(root: Path, problems: list[str]) -> dict[int, str]:
+def _read_dpdd_groups(root: Path, problems: list[str]) -> dict[int, str]:
     groups: dict[int, str] = {}
     for group in ("indoor", "outdoor"):
         file = root / f"{group}_labels.npy"

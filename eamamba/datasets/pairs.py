@@ -86,7 +86,10 @@ class PairedImages(Sequence[Pair]):
         self, source: Path, pairs: Iterable[Pair], problems: Sequence[str] = (), *, scale: int = 1
     ) -> None:
         self.pairs, self.scale = list(pairs), scale
-        found = [*problems, *(wrong for pair in self.pairs for wrong in _problems(pair, scale))]
+        found = [
+            *problems,
+            *(wrong for pair in self.pairs for wrong in _find_problems(pair, scale)),
+        ]
         if not self.pairs and not found:
             found = ["no pairs in it"]
         if found:
@@ -145,14 +148,14 @@ class PairedFolder(PairedImages):
         sides: list[dict[str, Path]] = []
         for folder in (root / degraded, root / clean):
             try:
-                sides.append(_by_name(images_in(folder), problems))
+                sides.append(_index_by_name(images_in(folder), problems))
             except DatasetError as error:
                 problems.append(str(error))
-        pairs = _matched(sides[0], sides[1], partner, problems) if len(sides) == 2 else []
+        pairs = _match_partners(sides[0], sides[1], partner, problems) if len(sides) == 2 else []
         super().__init__(root, pairs, problems, scale=scale)
 
 
-def _by_name(paths: list[Path], problems: list[str]) -> dict[str, Path]:
+def _index_by_name(paths: list[Path], problems: list[str]) -> dict[str, Path]:
     named: dict[str, Path] = {}
     for path in paths:
         if path.stem in named:
@@ -161,16 +164,16 @@ def _by_name(paths: list[Path], problems: list[str]) -> dict[str, Path]:
     return named
 
 
-def _matched(
+def _match_partners(
     degraded: dict[str, Path],
     clean: dict[str, Path],
     partner: Callable[[Path], str],
     problems: list[str],
 ) -> list[Pair]:
     partners = {name: partner(path) for name, path in degraded.items()}
-    alone = [path for name, path in degraded.items() if partners[name] not in clean]
-    alone += [clean[name] for name in sorted(clean.keys() - set(partners.values()))]
-    problems += [f"{path.parent.name}/{path.name} has no partner" for path in alone]
+    unpaired = [path for name, path in degraded.items() if partners[name] not in clean]
+    unpaired += [clean[name] for name in sorted(clean.keys() - set(partners.values()))]
+    problems += [f"{path.parent.name}/{path.name} has no partner" for path in unpaired]
     return [
         Pair(name, (path,), clean[partners[name]])
         for name, path in degraded.items()
@@ -178,11 +181,11 @@ def _matched(
     ]
 
 
-def _problems(pair: Pair, scale: int) -> list[str]:
+def _find_problems(pair: Pair, scale: int) -> list[str]:
     """Open the files of a pair far enough to know their sizes, and compare them."""
     try:
-        width, height = _size(pair.clean)
-        sizes = [_size(path) for path in pair.degraded]
+        width, height = _read_size(pair.clean)
+        sizes = [_read_size(path) for path in pair.degraded]
     except ImageError as error:
         return [str(error)]
     expected = (width // scale, height // scale)
@@ -194,7 +197,7 @@ def _problems(pair: Pair, scale: int) -> list[str]:
     ]
 
 
-def _size(path: Path) -> tuple[int, int]:
+def _read_size(path: Path) -> tuple[int, int]:
     """Return width and height from a file's header."""
     try:
         with Image.open(path) as image:

@@ -103,17 +103,21 @@ def check(data: DataSettings) -> pd.DataFrame:
         set, use (``training`` or ``benchmark``), place, found and expected (images or pairs;
         None for unknown), problems (a list of str; empty if the set can be used), homepage.
     """
-    rows = [_row(data, name, place, "training") for name, place in data.training_set.items()]
-    rows += [_row(data, name, place, "benchmark") for name, place in data.benchmarks.items()]
+    rows = [
+        _describe_set(data, name, place, "training") for name, place in data.training_set.items()
+    ]
+    rows += [
+        _describe_set(data, name, place, "benchmark") for name, place in data.benchmarks.items()
+    ]
     return pd.DataFrame(rows).astype({"found": object, "expected": object})
 
 
-def _row(data: DataSettings, name: str, place: str, use: Use) -> dict[str, Any]:
+def _describe_set(data: DataSettings, name: str, place: str, use: Use) -> dict[str, Any]:
     published = PUBLISHED.get(name)
     found = 0
     problems: tuple[str, ...] = ()
     try:
-        found = len(_opened(data, place, use))
+        found = len(_open_set(data, place, use))
     except DatasetError as error:
         problems = error.problems
     return {
@@ -127,7 +131,7 @@ def _row(data: DataSettings, name: str, place: str, use: Use) -> dict[str, Any]:
     }
 
 
-def _opened(data: DataSettings, place: str, use: Use) -> Sized:
+def _open_set(data: DataSettings, place: str, use: Use) -> Sized:
     if place == BUNDLED:
         return bundled_photographs("train" if use == "training" else "held_out")
     folder = paths.dataset(place)

@@ -58,10 +58,10 @@ def cases(settings: TaskSettings) -> Iterator[Case]:
     """
     for benchmark, images in benchmark_images(settings.data).items():
         for image in images:
-            yield from _cases_of(benchmark, image, settings.evaluation.sigmas_255)
+            yield from _cases_of_image(benchmark, image, settings.evaluation.sigmas_255)
 
 
-def _cases_of(
+def _cases_of_image(
     benchmark: str, image: BenchmarkImage, sigmas_255: tuple[float, ...]
 ) -> Iterator[Case]:
     def case(degraded: Tensor, *conditions: str) -> Case:

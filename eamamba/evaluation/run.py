@@ -24,7 +24,7 @@ from eamamba.restore import Restorer, restore
 Metrics = dict[str, dict[str, dict[str, float | int | None]]]
 
 # Significant digits: more than any table shows, few enough to agree between CPUs.
-_DIGITS = "%.6g"
+_NUMBER_FORMAT = "%.6g"
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def evaluate(
     rows: list[dict[str, Any]] = []
     scores: dict[str, dict[str, list[Scores]]] = {name: {} for name in settings.data.benchmarks}
     for case in tqdm(cases(settings), f"{settings.task}: images", disable=not progress):
-        example = _restored(model, settings, case)
+        example = _restore_and_score(model, settings, case)
         where = {"benchmark": case.benchmark, "image": case.image, "condition": case.condition}
         rows.append(where | example.scores)
         for condition in case.conditions:
@@ -108,10 +108,10 @@ def evaluate(
             written.add(case, example.restored)
     if written:
         written.close()
-    table = pd.DataFrame(rows).to_csv(index=False, lineterminator="\n", float_format=_DIGITS)
+    table = pd.DataFrame(rows).to_csv(index=False, lineterminator="\n", float_format=_NUMBER_FORMAT)
     write_atomically(output / "per_image.csv", table.encode())
     metrics = {
-        benchmark: {condition: _means(part) for condition, part in parts.items()}
+        benchmark: {condition: _mean_scores(part) for condition, part in parts.items()}
         for benchmark, parts in scores.items()
     }
     text = json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -136,13 +136,13 @@ def examples(
         Images of ``per_image.csv``; by default all.
     """
     return [
-        _restored(model, settings, case)
+        _restore_and_score(model, settings, case)
         for case in cases(settings)
         if condition in (None, case.condition) and (names is None or case.image in names)
     ]
 
 
-def _restored(model: Restorer, settings: TaskSettings, case: Case) -> Example:
+def _restore_and_score(model: Restorer, settings: TaskSettings, case: Case) -> Example:
     tile, side = settings.evaluation.protocol.tile, max(case.degraded.shape[-2:])
     restored = restore(
         model,
@@ -154,28 +154,28 @@ def _restored(model: Restorer, settings: TaskSettings, case: Case) -> Example:
     scale = settings.scale
     degraded = without_network(case.degraded[..., : height // scale, : width // scale], scale)
     restored = restored[..., :height, :width]
-    scores = _measure(settings.evaluation.protocol, case.clean, degraded, restored)
+    scores = _score_input_and_output(settings.evaluation.protocol, case.clean, degraded, restored)
     return Example(case.image, case.clean, degraded, restored, scores)
 
 
-def _measure(
+def _score_input_and_output(
     protocol: ProtocolSettings, clean: Tensor, degraded: Tensor, restored: Tensor
 ) -> Scores:
     before, after = score(degraded, clean, protocol), score(restored, clean, protocol)
     scores: Scores = {}
     for name, value in after.items():
-        scores[_of_input(name)] = before[name]
+        scores[_input_score_name(name)] = before[name]
         scores[name] = value
     return scores
 
 
-def _of_input(name: str) -> str:
+def _input_score_name(name: str) -> str:
     return f"{name.removesuffix('_db')}_input" + ("_db" if name.endswith("_db") else "")
 
 
-def _means(scores: list[Scores]) -> dict[str, float | int | None]:
+def _mean_scores(scores: list[Scores]) -> dict[str, float | int | None]:
     """Average over images; an infinite mean is None, because JSON has no infinity."""
     means = {name: math.fsum(s[name] for s in scores) / len(scores) for name in scores[0]}
     means["gain_db"] = means["psnr_db"] - means["psnr_input_db"]
-    rounded = {n: float(_DIGITS % v) if math.isfinite(v) else None for n, v in means.items()}
+    rounded = {n: float(_NUMBER_FORMAT % v) if math.isfinite(v) else None for n, v in means.items()}
     return rounded | {"images": len(scores)}

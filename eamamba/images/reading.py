@@ -95,7 +95,7 @@ def _decode(path: Path, image: Image.Image) -> Photo:
         if image.mode in ("CMYK", "LAB"):
             image, icc_profile = _to_srgb(image, icc_profile), None
         samples = np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
-    upright = np.ascontiguousarray(_turn(samples, orientation).transpose(2, 0, 1))
+    upright = np.ascontiguousarray(_rotate_upright(samples, orientation).transpose(2, 0, 1))
     channels = torch.from_numpy(upright.astype(np.float32) / np.float32(largest))
     if channels.shape[0] == 1:
         channels = channels.repeat(3, 1, 1)
@@ -177,7 +177,7 @@ def _read_exif(image: Image.Image) -> tuple[bytes | None, int]:
         return None, 1
 
 
-def _turn(samples: np.ndarray, orientation: int) -> np.ndarray:
+def _rotate_upright(samples: np.ndarray, orientation: int) -> np.ndarray:
     """Turn (H, W, channels) upright; EXIF 2.3, tag Orientation."""
     if orientation in (5, 6, 7, 8):
         samples = samples.swapaxes(0, 1)

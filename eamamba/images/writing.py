@@ -51,11 +51,11 @@ def write_photo(path: str | os.PathLike[str], photo: Photo) -> None:
     file_format, options = _FORMATS[path.suffix.lower()]
     try:
         if photo.bits == 16 and file_format == "PNG":
-            data = _encode_png_16(_samples(photo, 16), photo)
+            data = _encode_png_16(_integer_samples(photo, 16), photo)
         elif photo.bits == 16 and file_format == "TIFF":
-            data = _encode_tiff_16(_samples(photo, 16), photo)
+            data = _encode_tiff_16(_integer_samples(photo, 16), photo)
         else:
-            data = _encode_8(_samples(photo, 8), photo, file_format, options)
+            data = _encode_8_bit(_integer_samples(photo, 8), photo, file_format, options)
     except (OSError, ValueError) as error:
         size = f"{photo.rgb.shape[2]}x{photo.rgb.shape[1]}"
         raise ImageError(f"{path}: cannot hold {size} pixels ({error}); use .png") from error
@@ -88,7 +88,7 @@ def _check_writable(path: Path, photo: Photo) -> None:
         raise ImageError(f"{path}: colours hold NaN or infinite values; nothing was written")
 
 
-def _samples(photo: Photo, bits: int) -> np.ndarray:
+def _integer_samples(photo: Photo, bits: int) -> np.ndarray:
     """Return (H, W, channels) of the file: gray or RGB, then transparency if there is any."""
     largest = 2**bits - 1
     rgb = photo.rgb.detach().to("cpu", torch.float64)
@@ -99,7 +99,7 @@ def _samples(photo: Photo, bits: int) -> np.ndarray:
     return np.ascontiguousarray(rounded.astype(np.uint16 if bits == 16 else np.uint8))
 
 
-def _encode_8(
+def _encode_8_bit(
     samples: np.ndarray, photo: Photo, file_format: str, options: dict[str, object]
 ) -> bytes:
     image = Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)

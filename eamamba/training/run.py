@@ -70,7 +70,7 @@ def train(
     if resume and state.is_file():
         trainer.load(state, settings)
     with Watch(trainer, settings, output, progress, time_limit_s) as watch:
-        for stage, loader in _batches(settings, trainer.iteration, accelerator):
+        for stage, loader in _stage_loaders(settings, trainer.iteration, accelerator):
             for degraded, clean in loader:
                 watch.after(*trainer.step(degraded, clean), stage)
                 if watch.out_of_time:
@@ -83,7 +83,7 @@ def train(
     return weights
 
 
-def _batches(
+def _stage_loaders(
     settings: TaskSettings, done: int, accelerator: Accelerator
 ) -> Iterator[tuple[Stage, DataLoader]]:
     """Yield each unfinished stage with a loader over what is left of it."""

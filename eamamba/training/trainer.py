@@ -94,7 +94,8 @@ class Trainer:
             The L1 loss and the gradient's total norm before clipping.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        restored = self._network_for(degraded)(degraded)  # casts and back: see accelerator.prepare
+        network = self._network_or_graph(degraded)
+        restored = network(degraded)  # casts and back: see accelerator.prepare
         loss = nn.functional.l1_loss(restored, clean)
         self.accelerator.backward(loss)
         norm = self.accelerator.clip_grad_norm_(
@@ -106,7 +107,7 @@ class Trainer:
         self.iteration += 1
         return loss.item(), float(norm)
 
-    def _network_for(self, batch: Tensor) -> nn.Module:
+    def _network_or_graph(self, batch: Tensor) -> nn.Module:
         """Return the network, on one GPU with its passes captured in CUDA graphs.
 
         Small networks spend most of a step issuing thousands of kernels; replaying a graph issues

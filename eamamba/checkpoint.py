@@ -44,6 +44,10 @@ Weights = Literal["ema", "raw"]
 class CheckpointError(EAMambaError, ValueError):
     """A weights file is missing, damaged, hostile or for another network."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Say it in one line in Jupyter too, which calls this instead of printing a traceback."""
+        return [f"error: {self}"]
+
 
 class CheckpointWarning(UserWarning):
     """Something in a released file was ignored, on purpose and said here."""

@@ -43,6 +43,18 @@ def results(profile: str, task: str) -> Path:
     return project_root() / "results" / profile / task
 
 
+def notebook_output(profile: str, task: str) -> Path:
+    """Return the folder that a notebook writes to.
+
+    ``EAMAMBA_OUTPUT`` if set, as `pipeline/run.py` does: the folder of the executed notebook.
+    Else a scratch folder that Git ignores, so that a notebook tried out in Jupyter never
+    replaces committed results.
+    """
+    if chosen := os.environ.get("EAMAMBA_OUTPUT"):
+        return Path(chosen)
+    return results("scratch", profile) / task
+
+
 def trained_model(profile: str, task: str) -> Path:
     """Return the weights file that the pipeline writes for a task."""
     return results(profile, task) / "model.safetensors"

@@ -6,8 +6,8 @@ Plain papermill only warns about a parameter that the notebook does not have; he
 Standard error (progress bars) goes to the terminal and not into the executed notebook, which also
 contains no times, versions or random identifiers, so two runs give the same bytes. To make this
 hold on any number of cores, a notebook computes on one thread unless OMP_NUM_THREADS says
-otherwise; the other cores are free for other tasks. Pictures that lie beside the executed notebook
-are shown by name and not stored again.
+otherwise; the other cores are free for other tasks. Its files go next to its executed copy, which
+refers to its pictures by name instead of storing them again.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ def main() -> None:
     arguments = parser.parse_args()
     parameters = dict(arguments.p)
     check_parameters(arguments.notebook, parameters)
+    os.environ["EAMAMBA_OUTPUT"] = str(arguments.executed.resolve().parent)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")
     logging.getLogger("papermill").setLevel(logging.WARNING)

@@ -32,7 +32,8 @@ def write_results(root: Path) -> None:
     test = {"sigma15": means(1), "sigma25": means(3), "sigma50": means(8)}
     for task in chosen.tasks:
         (results / task).mkdir(parents=True)
-        manifest.to_csv(results / task / "data.csv", index=False)
+        for use in ("training", "test"):
+            manifest.to_csv(results / task / f"{use}_images.csv", index=False)
         measured = test if task == "denoise_gaussian" else {"all": means(2)}
         text = json.dumps({"held-out photographs": measured})
         (results / task / "metrics.json").write_text(text)

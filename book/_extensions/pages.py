@@ -84,7 +84,10 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     figures |= processor(measured)
     for name, table in speed_tables(measured).items():
         _write_table(target / "benchmarks" / f"{name}.md", table)
-    photographs = pd.read_csv(target / next(iter(settings.tasks)) / "data.csv")  # same for all
+    first = target / next(iter(settings.tasks))  # all tasks have the same photographs
+    photographs = pd.concat(
+        pd.read_csv(first / f"{use}_images.csv") for use in ("training", "test")
+    )
     _write_table(target / "photographs" / "credits.md", photograph_table(photographs))
     for task, chosen in settings.tasks.items():
         figures |= {

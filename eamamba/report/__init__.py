@@ -33,6 +33,7 @@ from eamamba.report.scores import (
     score_table,
     scores,
 )
+from eamamba.report.sliders import before_after, scan_slider
 from eamamba.report.tables import (
     HEADLINE,
     complexity_table,
@@ -43,6 +44,7 @@ from eamamba.report.tables import (
 
 __all__ = [
     "HEADLINE",
+    "before_after",
     "comparison",
     "complexity_by_kind",
     "complexity_by_size",
@@ -64,6 +66,7 @@ __all__ = [
     "receptive_field",
     "save",
     "scan_paths",
+    "scan_slider",
     "score_table",
     "scores",
     "summary",

@@ -52,5 +52,5 @@ benchmark: setup ## measure this machine and its GPU; writes to results/benchmar
 	@for name in $(BENCHMARKS); do echo "$$name"; \
 	  $(BIN)/python benchmarks/$$name.py --csv results/benchmarks/$$name.csv || exit 1; done
 
-lock: ## update requirements.lock and environment.yml from pyproject.toml
+lock: ## update requirements.lock from pyproject.toml
 	scripts/lock

@@ -33,17 +33,17 @@ def chunked_scan(
 
     Δ = softplus(delta)
     sequence = list(zip(steps(Δ), steps(Δ * u), steps(B), strict=True))
-    added, _ = _run(sequence, A, torch.zeros(()))
+    added, _ = _run_chunks(sequence, A, torch.zeros(()))
     decay = torch.exp(sum(Δ_t for Δ_t, _, _ in sequence)[..., None] * A)
     border = [torch.zeros_like(added[:, 0])]
     for i in range(added.shape[1] - 1):
         border.append(decay[:, i] * border[-1] + added[:, i])
-    _, y = _run(sequence, A, torch.stack(border, 1), steps(C))
+    _, y = _run_chunks(sequence, A, torch.stack(border, 1), steps(C))
     in_order = torch.stack(y, 2).reshape(u.shape)
     return in_order[:, visits.argsort(0), heads] + D * u
 
 
-def _run(
+def _run_chunks(
     sequence: list[tuple[Tensor, Tensor, Tensor]],
     A: Tensor,
     h: Tensor,

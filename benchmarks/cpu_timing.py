@@ -44,10 +44,10 @@ def copy_gbytes_per_second() -> float:
 
 def write(table: pd.DataFrame, path: str, digits: int = 5) -> None:
     """Write a table of measurements as CSV, with the name of the CPU in every row."""
-    table.assign(processor=_processor()).to_csv(path, index=False, float_format=f"%.{digits}g")
+    table.assign(processor=_processor_name()).to_csv(path, index=False, float_format=f"%.{digits}g")
 
 
-def _processor() -> str:
+def _processor_name() -> str:
     described = Path("/proc/cpuinfo")  # on Linux; elsewhere, ask Python
     lines = described.read_text(encoding="utf-8").splitlines() if described.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

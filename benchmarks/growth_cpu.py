@@ -88,7 +88,7 @@ def measure(case: Case) -> dict[str, float]:
     torch.manual_seed(0)
     if case.threads:
         torch.set_num_threads(case.threads)
-    model, given = _subject(case)
+    model, given = _module_and_input(case)
     repeats = 30 if case.level else {64: 20, 128: 10, 256: 5}.get(case.side, 2)
 
     def step() -> None:
@@ -103,9 +103,9 @@ def measure(case: Case) -> dict[str, float]:
     return {"seconds": seconds, "peak_memory_mib": peak}
 
 
-def _subject(case: Case) -> tuple[nn.Module, Tensor]:
+def _module_and_input(case: Case) -> tuple[nn.Module, Tensor]:
     """Return the network or block to measure, and an input for it."""
-    model = _network(case)
+    model = _build_network(case)
     if not case.level:
         return model, torch.rand(case.batch, 3, case.side, case.side)
     assert isinstance(model, EAMamba)
@@ -115,7 +115,7 @@ def _subject(case: Case) -> tuple[nn.Module, Tensor]:
     return block, torch.rand(shape, requires_grad=case.training)
 
 
-def _network(case: Case) -> Network:
+def _build_network(case: Case) -> Network:
     settings = NETWORKS[case.network]
     scan = settings.mamba_cfg.model_copy(update={"scan_count": case.heads})
     changes: dict[str, Any] = {"mamba_cfg": scan, "checkpoint_percentage": case.recomputed}

@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from eamamba.report.tables import formatted
+from eamamba.report.tables import format_columns
 
-_LARGE = 128
+_SMALLEST_FITTED_SIDE = 128
 """Image side from which on the cost of launching operators is negligible."""
 # study in growth_cpu.csv -> the column that varies
-_STUDIES = {
+_COLUMN_OF_STUDY = {
     "batch": "batch",
     "heads": "heads",
     "threads": "threads",
@@ -26,7 +26,7 @@ _STUDIES = {
 
 def sizes(table: pd.DataFrame) -> pd.DataFrame:
     """Return time and memory of each network at each image size."""
-    wide = _pixels(table)
+    wide = _growth_with_pixels(table)
     wide["ns_per_pixel"] = 1e9 * wide["seconds_forward"] / wide["side"] ** 2
     columns = {
         "network": ("network", ""),
@@ -37,14 +37,14 @@ def sizes(table: pd.DataFrame) -> pd.DataFrame:
         "step_over_forward": ("training step / forward", ".1f"),
         "peak_memory_mib_training": ("peak memory in training, MiB", ".0f"),
     }
-    return formatted(wide, columns)
+    return format_columns(wide, columns)
 
 
 def exponents(table: pd.DataFrame) -> pd.DataFrame:
     """Fit seconds = a · pixels^exponent to the larger sizes; an exponent of 1 is linear."""
     rows = []
-    for network, part in _pixels(table).groupby("network", sort=False):
-        large = part[part["side"] >= _LARGE]
+    for network, part in _growth_with_pixels(table).groupby("network", sort=False):
+        large = part[part["side"] >= _SMALLEST_FITTED_SIDE]
         logs = [np.log(large[name].to_numpy(float)) for name in ("side", "seconds_forward")]
         exponent = np.polyfit(2 * logs[0], logs[1], 1)[0]
         sides = f"{large['side'].min()} to {large['side'].max()}"
@@ -54,12 +54,12 @@ def exponents(table: pd.DataFrame) -> pd.DataFrame:
         "sides": ("image sides", ""),
         "exponent": ("exponent of the pixels", ".2f"),
     }
-    return formatted(pd.DataFrame(rows), columns)
+    return format_columns(pd.DataFrame(rows), columns)
 
 
 def blocks(table: pd.DataFrame) -> pd.DataFrame:
     """Return the time of one block at each level of the U-Net."""
-    wide = _passes(table, "block", ["level", "side"])
+    wide = _forward_beside_training(table, "block", ["level", "side"])
     wide["map_side"] = wide["side"] // 2 ** (wide["level"] - 1)
     wide["milliseconds"] = 1e3 * wide["seconds_forward"]
     columns = {
@@ -69,13 +69,13 @@ def blocks(table: pd.DataFrame) -> pd.DataFrame:
         "milliseconds": ("forward, ms", ".1f"),
         "step_over_forward": ("training step / forward", ".1f"),
     }
-    return formatted(wide, columns)
+    return format_columns(wide, columns)
 
 
 def ratios(table: pd.DataFrame) -> pd.DataFrame:
     """Compare the cases of each study with its first case."""
     rows = []
-    for study, column in _STUDIES.items():
+    for study, column in _COLUMN_OF_STUDY.items():
         for training, part in table[table["study"] == study].groupby("training"):
             work = part["batch"] if study == "batch" else 1
             seconds = part["seconds"] / work
@@ -103,10 +103,10 @@ def ratios(table: pd.DataFrame) -> pd.DataFrame:
         "ratio": ("/ first case", ".2f"),
         "peak_memory_mib": ("peak memory, MiB", ".0f"),
     }
-    return formatted(pd.concat(rows, ignore_index=True), columns)
+    return format_columns(pd.concat(rows, ignore_index=True), columns)
 
 
-def _passes(table: pd.DataFrame, study: str, index: list[str]) -> pd.DataFrame:
+def _forward_beside_training(table: pd.DataFrame, study: str, index: list[str]) -> pd.DataFrame:
     """Put the forward passes and training steps of one study side by side."""
     kept = table[table["study"] == study]
     wide = kept.pivot(index=index, columns="training")
@@ -115,5 +115,5 @@ def _passes(table: pd.DataFrame, study: str, index: list[str]) -> pd.DataFrame:
     return wide.loc[kept[index[0]].unique()].reset_index()
 
 
-def _pixels(table: pd.DataFrame) -> pd.DataFrame:
-    return _passes(table, "pixels", ["network", "side"])
+def _growth_with_pixels(table: pd.DataFrame) -> pd.DataFrame:
+    return _forward_beside_training(table, "pixels", ["network", "side"])

@@ -20,7 +20,7 @@ from cpu_timing import best_seconds, mm_gmacs_per_second, write
 from eamamba.config import EAMambaSettings
 from eamamba.heap import reuse_large_blocks
 from eamamba.network import EAMamba
-from eamamba.profiling import profile
+from eamamba.profiling import complexity
 
 
 def measure(size: int, repeats: int, training: bool) -> dict[str, float]:
@@ -30,7 +30,7 @@ def measure(size: int, repeats: int, training: bool) -> dict[str, float]:
     settings = EAMambaSettings()
     model = EAMamba(settings).eval()
     image = torch.rand(1, 3, size, size)
-    gflops = profile(settings, size).gflops_by_kind
+    gflops = complexity(settings, size).gflops_by_kind
     products = sum(gflops[kind] for kind in gflops if kind not in {"scan", "out_norm", "pooling"})
     rate = mm_gmacs_per_second()
     with torch.inference_mode():

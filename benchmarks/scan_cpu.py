@@ -83,18 +83,20 @@ def paper_network(repeats: int) -> list[dict[str, Any]]:
                 nbytes = sum(x.numel() * x.itemsize for x in (u, delta, B, C, order, u))
                 copy_s = nbytes / 1e9 / copied
                 name = f"{side}x{side}, {HEADS} heads of {channels}"
-                rows.append(_row(name, pattern, count, forward, both, updates, copy_s))
+                rows.append(_timing_row(name, pattern, count, forward, both, updates, copy_s))
                 total["forward_s"] += scans * forward
                 total["forward_backward_s"] += scans * both
                 total["updates"] += scans * updates
                 total["copy_s"] += scans * copy_s
-            row = _row("all scans of the paper-size network", pattern, count, *total.values())
+            row = _timing_row(
+                "all scans of the paper-size network", pattern, count, *total.values()
+            )
             rows.append(row | {"forward_over_mm_floor": total["forward_s"] / floor})
     torch.set_num_threads(threads)
     return rows
 
 
-def _row(
+def _timing_row(
     name: str, pattern: str, threads: int, forward: float, both: float, updates: int, copy_s: float
 ) -> dict[str, Any]:
     return {

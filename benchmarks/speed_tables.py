@@ -7,9 +7,9 @@ from pathlib import Path
 import growth_tables as growth
 import pandas as pd
 
-from eamamba.report.tables import formatted
+from eamamba.report.tables import format_columns
 
-_SHOWN_SHARE = 0.01
+_SMALLEST_SHOWN_SHARE = 0.01
 # backend -> its heading
 _BACKENDS = {"triton": "ours", "mamba_ssm": "mamba_ssm"}
 
@@ -77,7 +77,7 @@ def _scan_cpu(table: pd.DataFrame) -> pd.DataFrame:
         "forward_backward_over_forward_diagonal": ("with backward / forward", ".1f"),
         "forward_over_mm_floor_diagonal": ("forward / products, %", ".0f"),
     }
-    return formatted(wide, columns)
+    return format_columns(wide, columns)
 
 
 def _scan_cpu_rivals(table: pd.DataFrame) -> pd.DataFrame:
@@ -91,7 +91,7 @@ def _scan_cpu_rivals(table: pd.DataFrame) -> pd.DataFrame:
         "forward_chunked_over_ours": ("chunked / ours, forward", ".0f"),
         "forward_backward_chunked_over_ours": ("chunked / ours, with backward", ".0f"),
     }
-    return formatted(table[table["forward_chunked_over_ours"].notna()], columns)
+    return format_columns(table[table["forward_chunked_over_ours"].notna()], columns)
 
 
 def _network_cpu(table: pd.DataFrame) -> pd.DataFrame:
@@ -104,11 +104,11 @@ def _network_cpu(table: pd.DataFrame) -> pd.DataFrame:
         "forward_over_floor": ("forward / products", ".2f"),
         "training_step_over_forward": ("training step / forward", ".1f"),
     }
-    return formatted(table, columns)
+    return format_columns(table, columns)
 
 
 def _operators(table: pd.DataFrame) -> pd.DataFrame:
-    kept = table[table["share"] >= _SHOWN_SHARE].copy()
+    kept = table[table["share"] >= _SMALLEST_SHOWN_SHARE].copy()
     kept["share"] *= 100
     kept["milliseconds"] = 1e3 * kept["seconds"]
     columns = {
@@ -119,7 +119,7 @@ def _operators(table: pd.DataFrame) -> pd.DataFrame:
         "milliseconds": ("ms", ".0f"),
         "share": ("share, %", ".1f"),
     }
-    return formatted(kept, columns)
+    return format_columns(kept, columns)
 
 
 def _large_photo(table: pd.DataFrame) -> pd.DataFrame:
@@ -128,7 +128,7 @@ def _large_photo(table: pd.DataFrame) -> pd.DataFrame:
         "seconds": ("s", ".0f"),
         "peak_memory_mib": ("peak memory of the process, MiB", ".0f"),
     }
-    return formatted(table[table["study"] == "large photo"], columns)
+    return format_columns(table[table["study"] == "large photo"], columns)
 
 
 def _large_image(table: pd.DataFrame) -> pd.DataFrame:
@@ -143,7 +143,7 @@ def _large_image(table: pd.DataFrame) -> pd.DataFrame:
         "mean_difference_255": ("mean difference, 8-bit units", ".3f"),
         "largest_difference_255": ("largest difference, 8-bit units", ".1f"),
     }
-    return formatted(kept, columns)
+    return format_columns(kept, columns)
 
 
 def _per_backend(table: pd.DataFrame, index: list[str], value: str) -> pd.DataFrame:
@@ -171,15 +171,15 @@ def _scan_gpu(table: pd.DataFrame) -> pd.DataFrame:
         "× faster": ("× faster", ".1f"),
         "share": ("ours, copy bandwidth, %", ".0f"),
     }
-    return formatted(wide, columns)
+    return format_columns(wide, columns)
 
 
 def _network_gpu(table: pd.DataFrame) -> pd.DataFrame:
     keys = ["batch", "side"]
     wide = _per_backend(table, keys, "ms").merge(
-        _per_backend(table, keys, "device_ms"),
+        _per_backend(table, keys, "captured_ms"),
         on=[*keys, "pass"],
-        suffixes=("", ", device"),
+        suffixes=("", ", captured"),
     )
     columns = {
         "batch": ("batch", ".0f"),
@@ -188,8 +188,8 @@ def _network_gpu(table: pd.DataFrame) -> pd.DataFrame:
         "ours": ("ours, ms", ".0f"),
         "mamba_ssm": ("mamba_ssm, ms", ".0f"),
         "× faster": ("× faster", ".2f"),
-        "ours, device": ("ours, device alone, ms", ".1f"),
-        "mamba_ssm, device": ("mamba_ssm, device alone, ms", ".1f"),
-        "× faster, device": ("× faster, device alone", ".2f"),
+        "ours, captured": ("ours, captured, ms", ".1f"),
+        "mamba_ssm, captured": ("mamba_ssm, captured, ms", ".1f"),
+        "× faster, captured": ("× faster, captured", ".2f"),
     }
-    return formatted(wide, columns)
+    return format_columns(wide, columns)

@@ -95,14 +95,14 @@ def jobs(settings: Settings) -> list[Job]:
     found = [Job(name, [name]) for name in ("photographs", "scan_orders")]
     for task, chosen in settings.tasks.items():
         folder = paths.results(settings.profile, task)
-        found.append(_training(PER_TASK, task, chosen, folder))
+        found.append(_training_job(PER_TASK, task, chosen, folder))
     for variant, chosen in settings.ablations.items():
         folder = paths.results(settings.profile, "ablations") / variant
-        found.append(_training(PER_VARIANT, variant, chosen, folder))
+        found.append(_training_job(PER_VARIANT, variant, chosen, folder))
     return [Job("profiling", ["profiling"]), *sorted(found, key=lambda job: -job.work)]
 
 
-def _training(stages: tuple[str, ...], name: str, settings: TaskSettings, folder: Path) -> Job:
+def _training_job(stages: tuple[str, ...], name: str, settings: TaskSettings, folder: Path) -> Job:
     training = plan(settings)["teraflops"].sum()
     items = [f"{stage}@{name}" for stage in stages]
     return Job(name, items, training, folder / "training.csv", settings.training.iterations)
@@ -110,10 +110,10 @@ def _training(stages: tuple[str, ...], name: str, settings: TaskSettings, folder
 
 def outdated() -> set[str]:
     """Return the stages that are out of date."""
-    return set(_asked("status", "--json"))
+    return set(_ask_dvc("status", "--json"))
 
 
-def _asked(*words: str) -> dict[str, Any]:
+def _ask_dvc(*words: str) -> dict[str, Any]:
     """Return the output of a DVC command; its errors go to the terminal."""
     command = [*DVC, *words]
     answer = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
@@ -143,7 +143,9 @@ def run(waiting: list[Job], at_once: int) -> None:
                 running.remove(job)
                 if job.process and job.process.returncode:
                     bar.close()
-                    sys.exit(f"{_tail(job.log)}\nerror: {job.name} failed; full log: {job.log}")
+                    sys.exit(
+                        f"{_last_lines(job.log)}\nerror: {job.name} failed; full log: {job.log}"
+                    )
                 finished, count = finished + job.work, count + 1
                 minutes, seconds = divmod(round(time.time() - job.started), 60)
                 bar.write(f"{count:3} of {total}: {job.name}, {minutes} min {seconds:02} s")
@@ -157,13 +159,13 @@ def run(waiting: list[Job], at_once: int) -> None:
             job.stop()
 
 
-def _tail(log: Path, lines: int = 30) -> str:
+def _last_lines(log: Path, lines: int = 30) -> str:
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
 def changes() -> dict[str, Any]:
     """Return all scores in the last commit and in this folder, from DVC."""
-    return _asked("metrics", "diff", "--all", "--json", "HEAD")
+    return _ask_dvc("metrics", "diff", "--all", "--json", "HEAD")
 
 
 def comparison(changed: dict[str, Any]) -> str:

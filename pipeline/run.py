@@ -6,12 +6,14 @@ Plain papermill only warns about a parameter that the notebook does not have; he
 Standard error (progress bars) goes to the terminal and not into the executed notebook, which also
 contains no times, versions or random identifiers, so two runs give the same bytes. To make this
 hold on any number of cores, a notebook computes on one thread unless OMP_NUM_THREADS says
-otherwise; the other cores are free for other tasks. Its files go next to its executed copy.
+otherwise; the other cores are free for other tasks. Its files go next to its executed copy, which
+refers to its pictures by name instead of storing them again.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import logging
 import os
 import sys
@@ -56,6 +58,24 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
+def show_by_name(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
+    """Show pictures that lie in the notebook's folder by their names, without storing them again.
+
+    As Markdown, whose relative paths Jupyter and the book resolve from the notebook's place.
+    """
+    files = {path.read_bytes(): path.name for path in sorted(folder.glob("*.[jp][pn]g"))}
+    code_cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for output in [output for cell in code_cells for output in cell.outputs]:
+        data = output.get("data", {})
+        for kind in data.keys() & {"image/png", "image/jpeg"}:
+            name = files.get(base64.b64decode(data[kind]))
+            if name:
+                del data[kind]
+                output.metadata.pop(kind, None)
+                data["text/markdown"] = f"![{Path(name).stem.replace('_', ' ')}]({name})"
+    return notebook
+
+
 def main() -> None:
     """Run one notebook; exit 1 with its traceback if a cell fails."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -85,7 +105,8 @@ def main() -> None:
         sys.exit(f"{error}\nerror: {arguments.notebook}: {error.ename}: {error.evalue}")
     except KeyboardInterrupt:
         sys.exit("\ninterrupted; run it again to resume training from its last checkpoint")
-    write_atomically(arguments.executed, f"{nbformat.writes(normalise(executed))}\n".encode())
+    shown = show_by_name(normalise(executed), arguments.executed.parent)
+    write_atomically(arguments.executed, f"{nbformat.writes(shown)}\n".encode())
 
 
 if __name__ == "__main__":

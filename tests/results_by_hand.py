@@ -20,5 +20,5 @@ def means(gain: float, images: int = 3) -> dict[str, float]:
 
 
 def counted(gflops: float = 100.0) -> pd.DataFrame:
-    names = [*report.HEADLINE.values(), "laptop profile"]
-    return pd.DataFrame({"variant": names, "size": 256, "parameters": 25_320_512, "gflops": gflops})
+    names = [*report.HEADLINE, "own"]
+    return pd.DataFrame({"network": names, "size": 256, "parameters": 25_320_512, "gflops": gflops})

@@ -12,6 +12,7 @@ from pages import ResultsError, write_pages
 from results_by_hand import PAPER, ROOT, counted, means
 
 from eamamba.config import load_settings, resolved
+from eamamba.report import protocol_label
 
 
 def test_pages_say_which_stage_is_missing(tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def test_every_task_gets_its_section_with_its_protocol(tmp_path: Path) -> None:
     write_pages(tmp_path, tmp_path / "pages")
     for task, chosen in load_settings(ROOT / "params.yaml", "laptop").tasks.items():
         section = (tmp_path / "pages" / task / "section.md").read_text(encoding="utf-8")
-        assert chosen.evaluation.protocol.name in section
+        assert protocol_label(chosen.evaluation.protocol) in section
         assert f"results/{task}/all_scores.md" in section
         assert not re.search(r"\b(TASK|TITLE|PROFILE|PROTOCOL|SOURCES)\b", section)
         printed = "The paper reports no scores for this task" not in section

@@ -42,7 +42,7 @@ def test_bundled_photographs_load_without_a_network(monkeypatch: pytest.MonkeyPa
         raise OSError("a network was asked for")
 
     monkeypatch.setattr(socket.socket, "connect", no_network)
-    bundled._load.cache_clear()
+    bundled._load_photograph.cache_clear()
     train, held_out = bundled_photographs("train"), bundled_photographs("held_out")
     assert len(train) >= 8
     assert len(held_out) >= 3

@@ -17,7 +17,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such 
 
 
 @pytest.fixture
-def old(tmp_path: Path) -> Path:
+def old_file(tmp_path: Path) -> Path:
     path = tmp_path / "file"
     path.write_bytes(b"old")
     return path
@@ -27,10 +27,10 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_file_is_replaced_and_its_folder_created(old: Path, tmp_path: Path) -> None:
-    write_atomically(old, b"new")
+def test_file_is_replaced_and_its_folder_created(old_file: Path, tmp_path: Path) -> None:
+    write_atomically(old_file, b"new")
     write_atomically(tmp_path / "a" / "b" / "file", b"first")
-    assert old.read_bytes() == b"new"
+    assert old_file.read_bytes() == b"new"
     assert (tmp_path / "a" / "b" / "file").read_bytes() == b"first"
     assert sorted(os.listdir(tmp_path)) == ["a", "file"]
 
@@ -44,10 +44,10 @@ def test_longest_name_can_be_written(tmp_path: Path) -> None:
 
 @posix
 @pytest.mark.parametrize("permissions", [0o600, 0o664, 0o444])
-def test_permissions_are_kept(old: Path, permissions: int) -> None:
-    old.chmod(permissions)
-    write_atomically(old, b"new")
-    assert mode(old) == permissions
+def test_permissions_are_kept(old_file: Path, permissions: int) -> None:
+    old_file.chmod(permissions)
+    write_atomically(old_file, b"new")
+    assert mode(old_file) == permissions
 
 
 @posix
@@ -62,33 +62,35 @@ def test_new_file_follows_the_umask(tmp_path: Path, umask: int, expected: int) -
 
 
 @posix
-def test_symbolic_link_is_replaced_and_its_target_left_alone(old: Path, tmp_path: Path) -> None:
+def test_symbolic_link_is_replaced_and_its_target_left_alone(
+    old_file: Path, tmp_path: Path
+) -> None:
     link = tmp_path / "link"
-    link.symlink_to(old)
+    link.symlink_to(old_file)
     write_atomically(link, b"new")
     assert not link.is_symlink()
-    assert (old.read_bytes(), link.read_bytes()) == (b"old", b"new")
+    assert (old_file.read_bytes(), link.read_bytes()) == (b"old", b"new")
 
 
 @pytest.mark.parametrize(
     "failure", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device", ".1a2b.tmp")]
 )
 def test_failure_leaves_the_old_file(
-    old: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException
+    old_file: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException
 ) -> None:
     def fail(*_: object) -> None:
         raise failure
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(type(failure)) as raised:
-        write_atomically(old, b"half")
-    assert old.read_bytes() == b"old"
-    assert os.listdir(old.parent) == [old.name]
+        write_atomically(old_file, b"half")
+    assert old_file.read_bytes() == b"old"
+    assert os.listdir(old_file.parent) == [old_file.name]
     if isinstance(raised.value, OSError):
-        assert (raised.value.errno, raised.value.filename) == (errno.ENOSPC, str(old))
+        assert (raised.value.errno, raised.value.filename) == (errno.ENOSPC, str(old_file))
 
 
-def test_full_disk_leaves_the_old_file(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_leaves_the_old_file(old_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fill(path: Path, content: bytes) -> None:
         with path.open("wb") as file:
             file.write(content[:2])
@@ -96,10 +98,10 @@ def test_full_disk_leaves_the_old_file(old: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(Path, "write_bytes", fill)
     with pytest.raises(OSError, match="No space left") as raised:
-        write_atomically(old, b"half")
-    assert raised.value.filename == str(old)
-    assert old.read_bytes() == b"old"
-    assert os.listdir(old.parent) == [old.name]
+        write_atomically(old_file, b"half")
+    assert raised.value.filename == str(old_file)
+    assert old_file.read_bytes() == b"old"
+    assert os.listdir(old_file.parent) == [old_file.name]
 
 
 def test_old_file_is_kept_on_demand(old: Path, tmp_path: Path) -> None:

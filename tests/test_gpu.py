@@ -171,6 +171,6 @@ def test_captured_training_steps_are_the_eager_ones(
         return [trainer.step(*batches[number // 3])[0] for number in range(6)]
 
     captured = losses()
-    monkeypatch.setattr(Trainer, "_network_for", lambda self, _: self.network)
+    monkeypatch.setattr(Trainer, "_network_or_graph", lambda self, _: self.network)
     assert captured == pytest.approx(losses(), rel=1e-4)
     assert captured[2] != captured[0]

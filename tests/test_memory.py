@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from eamamba import paths
-from eamamba.config import EAMambaSettings, EAMambaSRSettings
+from eamamba.config import EAMambaSettings, EAMambaSRSettings, ModelSettings
 from eamamba.restore.memory import activation_bytes
 
 
@@ -38,9 +38,7 @@ assert psutil.Process().memory_info().rss < before - size * 0.9
 @pytest.mark.parametrize(
     ("network", "settings"), [("paper", EAMambaSettings()), ("light", EAMambaSRSettings())]
 )
-def test_memory_is_not_counted_short(
-    network: str, settings: EAMambaSettings | EAMambaSRSettings
-) -> None:
+def test_memory_is_not_counted_short(network: str, settings: ModelSettings) -> None:
     table = pd.read_csv(paths.project_root() / "results" / "benchmarks" / "growth_cpu.csv")
     table = table[(table["study"] == "pixels") & (table["network"] == network) & ~table["training"]]
     peaks = table.set_index("side")["peak_memory_mib"] * 2**20

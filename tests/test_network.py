@@ -12,7 +12,13 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn.functional import l1_loss
 
-from eamamba.config import EAMambaSettings, EAMambaSRSettings, MambaSettings, validate
+from eamamba.config import (
+    EAMambaSettings,
+    EAMambaSRSettings,
+    MambaSettings,
+    ModelSettings,
+    validate,
+)
 from eamamba.network import EAMamba, EAMambaSR, Network, build, layers, set_backend
 from eamamba.selective_scan import Backend
 
@@ -24,7 +30,7 @@ every_case = pytest.mark.parametrize("case", GOLDEN["cases"])
 TINY = {"dim": 8, "num_blocks": (1, 1, 1, 1), "num_refinement_blocks": 1}
 
 
-def settings_from(arguments: dict, architecture: str) -> EAMambaSettings | EAMambaSRSettings:
+def settings_from(arguments: dict, architecture: str) -> ModelSettings:
     """Read the arguments of a released file; `checkpoint` has its own, more lenient reader."""
     model = SETTINGS[architecture]
     known = {name: value for name, value in arguments.items() if name in model.model_fields}
@@ -130,15 +136,15 @@ def test_pieces_have_a_limited_size_and_cover_the_map(monkeypatch: pytest.Monkey
 
     x, y = picture(2, 5, 7, 6), picture(2, 5, 7, 4)
     with torch.no_grad():
-        result = layers.in_pieces(widen, x, y)
+        result = layers.apply_in_pieces(widen, x, y)
     assert seen == [(10, 6)] * 7
     torch.testing.assert_close(result, torch.cat([x, y.double()], -1), rtol=0, atol=0)
     seen.clear()
     with torch.no_grad():
-        layers.in_pieces(widen, x[:, :, :, :3], y)  # the last piece is shorter
+        layers.apply_in_pieces(widen, x[:, :, :, :3], y)  # the last piece is shorter
     assert seen == [(20, 3)] * 3 + [(10, 3)]
     seen.clear()
-    layers.in_pieces(widen, x, y)
+    layers.apply_in_pieces(widen, x, y)
     assert seen == [(2, 5, 7, 6)], "the backward pass needs the whole map's intermediates anyway"
 
 

@@ -12,19 +12,19 @@ import torch
 from eamamba.config import EAMambaSettings, EAMambaSRSettings, MambaSettings
 from eamamba.profiling import (
     KINDS,
-    PAPER_VARIANTS,
+    PAPER_NETWORKS,
     ProfilingError,
     baseline_2dssm,
+    complexity,
     complexity_by_size,
     measure_memory,
-    profile,
 )
 from eamamba.profiling.measured import _forward_costs
 
 COMPLEXITY = Path(__file__).parents[1] / "data/paper/complexity.csv"
 with COMPLEXITY.open(encoding="utf-8", newline="") as file:
-    ROWS = {row["variant"]: row for row in csv.DictReader(file)}
-MEASURED = [name for name, row in ROWS.items() if row["source"].startswith("measured")]
+    ROWS = list(csv.DictReader(file))
+MEASURED = {row["network"]: row for row in ROWS if row["source"].startswith("measured")}
 # 16 channels or more in every head: one kernel to compile.
 TINY = EAMambaSettings(
     dim=16,
@@ -34,14 +34,14 @@ TINY = EAMambaSettings(
 )
 
 
-def test_the_table_of_variants_covers_the_measured_rows() -> None:
-    assert list(PAPER_VARIANTS) == MEASURED
+def test_the_table_of_networks_covers_the_measured_rows() -> None:
+    assert list(PAPER_NETWORKS) == list(MEASURED)
 
 
 @pytest.mark.parametrize("name", MEASURED)
 def test_parameters_and_gflops_are_those_of_the_authors_code(name: str) -> None:
-    settings, size = PAPER_VARIANTS[name]
-    counted, row = profile(settings, size), ROWS[name]
+    settings, size = PAPER_NETWORKS[name]
+    counted, row = complexity(settings, size), MEASURED[name]
     assert row["input"] == f"{size}x{size}"
     assert counted.parameters / 1e6 == pytest.approx(float(row["params_m"]), abs=6e-4)
     assert counted.gflops == pytest.approx(float(row["gflops"]), rel=5e-4)
@@ -49,14 +49,14 @@ def test_parameters_and_gflops_are_those_of_the_authors_code(name: str) -> None:
 
 def test_two_and_four_heads_cost_the_same() -> None:
     costs = [
-        profile(EAMambaSettings(mamba_cfg=MambaSettings(scan_count=heads))).gflops
+        complexity(EAMambaSettings(mamba_cfg=MambaSettings(scan_count=heads))).gflops
         for heads in (2, 4)
     ]
     assert costs[0] == costs[1]
 
 
 def test_the_papers_model_costs_what_the_paper_says() -> None:
-    counted = profile(EAMambaSettings(), 256)
+    counted = complexity(EAMambaSettings(), 256)
     assert counted.parameters == 25_320_512
     assert counted.gflops == pytest.approx(137.27, abs=0.02)
     assert counted.gflops == pytest.approx(sum(counted.gflops_by_kind.values()))
@@ -75,38 +75,38 @@ def test_the_papers_model_costs_what_the_paper_says() -> None:
 
 def test_only_channel_attention_pools() -> None:
     blocks = {"dim": 16, "num_blocks": (1, 1, 1, 1), "num_refinement_blocks": 0}
-    attention = profile(EAMambaSettings(**blocks, channel_mixer_type="cca"), 32)
+    attention = complexity(EAMambaSettings(**blocks, channel_mixer_type="cca"), 32)
     level = 16 * 32**2  # elements of the first level; each level down has half as many
     elements = level * (1 + 1 / 2 + 1 / 4 + 1 / 8 + 1 / 4 + 1 / 2 + 2)
     assert attention.gflops_by_kind["pooling"] * 1e9 == pytest.approx(elements)
-    assert profile(EAMambaSettings(**blocks), 32).gflops_by_kind["pooling"] == 0
+    assert complexity(EAMambaSettings(**blocks), 32).gflops_by_kind["pooling"] == 0
 
 
 def test_block_norms_count_nothing() -> None:
     with_bias, bias_free = (
-        profile(TINY.model_copy(update={"layernorm_type": kind}), 32)
+        complexity(TINY.model_copy(update={"layernorm_type": kind}), 32)
         for kind in ("WithBias", "BiasFree")
     )
     assert with_bias.gflops == bias_free.gflops
 
 
 def test_cost_is_linear_in_the_number_of_pixels() -> None:
-    profiles = complexity_by_size(EAMambaSettings(), (64, 256, 1024))
-    assert [p.size for p in profiles] == [64, 256, 1024]
-    for small, large in itertools.pairwise(profiles):
+    costs = complexity_by_size(EAMambaSettings(), (64, 256, 1024))
+    assert [cost.size for cost in costs] == [64, 256, 1024]
+    for small, large in itertools.pairwise(costs):
         assert large.gflops == pytest.approx(16 * small.gflops, rel=2e-3)
         assert large.parameters == small.parameters
 
 
 def test_the_baseline_is_the_row_of_the_ablation() -> None:
-    expected, _ = PAPER_VARIANTS["add merge 8 scans (the 2DSSM baseline of the ablation)"]
+    expected, _ = PAPER_NETWORKS["baseline_2dssm"]
     assert baseline_2dssm(EAMambaSettings()) == expected
 
 
 def test_a_size_that_the_network_does_not_take_is_refused() -> None:
     with pytest.raises(ValueError, match="multiples of 8"):
-        profile(TINY, 100)
-    assert profile(EAMambaSRSettings(), 61).gflops > 0
+        complexity(TINY, 100)
+    assert complexity(EAMambaSRSettings(), 61).gflops > 0
 
 
 def test_real_forward_passes_are_measured_in_a_process_of_their_own() -> None:

@@ -25,7 +25,9 @@ def benchmarks(monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path(folder)
 
 
-def on(settings: TaskSettings, benchmarks: dict[str, str], layout: str = "") -> TaskSettings:
+def with_benchmarks(
+    settings: TaskSettings, benchmarks: dict[str, str], layout: str = ""
+) -> TaskSettings:
     changes = {"benchmarks": benchmarks, "layout": layout or settings.data.layout}
     return settings.model_copy(update={"data": settings.data.model_copy(update=changes)})
 
@@ -38,7 +40,7 @@ def test_bicubic_baseline_of_set5_is_the_published_one(
 ) -> None:
     if not (benchmarks / "Set5").is_dir():
         pytest.skip("EAMAMBA_BENCHMARKS holds no Set5")
-    settings = on(paper(f"sr_light_x{scale}"), {"Set5": "data/Set5"})
+    settings = with_benchmarks(paper(f"sr_light_x{scale}"), {"Set5": "data/Set5"})
     means = evaluate(Enlarge(scale), settings, tmp_path, progress=False)["Set5"]["all"]
     assert means["images"] == 5
     assert means["psnr_input_db"] == pytest.approx(psnr_db, abs=0.03)
@@ -59,7 +61,7 @@ def test_published_pairs_are_measured(
 ) -> None:
     if not (benchmarks / benchmark).is_dir():
         pytest.skip(f"EAMAMBA_BENCHMARKS holds no {benchmark}")
-    settings = on(paper(name), {benchmark: f"data/{benchmark}"}, layout)
+    settings = with_benchmarks(paper(name), {benchmark: f"data/{benchmark}"}, layout)
     means = evaluate(Enlarge(), settings, tmp_path, progress=False)[benchmark]["all"]
     assert means["images"] == images
     assert means["gain_db"] == pytest.approx(0, abs=0.02)
@@ -74,7 +76,7 @@ def test_bicubic_baseline_of_set14_is_the_published_one(
 ) -> None:
     if not (benchmarks / "Set14").is_dir():
         pytest.skip("EAMAMBA_BENCHMARKS holds no Set14")
-    settings = on(paper(f"sr_light_x{scale}"), {"Set14": "data/Set14"})
+    settings = with_benchmarks(paper(f"sr_light_x{scale}"), {"Set14": "data/Set14"})
     assert not check(settings.data).set_index("set").loc["Set14", "problems"]
     means = evaluate(Enlarge(scale), settings, tmp_path, progress=False)["Set14"]["all"]
     assert means["images"] == 14
@@ -95,7 +97,10 @@ def test_sots_indoor_scores_the_same_with_its_original_border(
         write_image(tmp_path / "gt" / file.name, image)
     scores = [
         evaluate(
-            Enlarge(), on(paper("dehaze_indoor"), {"SOTS": str(folder)}), tmp_path, progress=False
+            Enlarge(),
+            with_benchmarks(paper("dehaze_indoor"), {"SOTS": str(folder)}),
+            tmp_path,
+            progress=False,
         )
         for folder in (source, tmp_path)
     ]

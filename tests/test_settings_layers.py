@@ -57,7 +57,7 @@ def test_a_task_says_once_what_it_is(tmp_path: Path) -> None:
     expected = EAMambaSettings(dim=32, mamba_cfg=MambaSettings(d_state=4, scan_count=4))
     assert plain.model == expected  # the task over the profile's shared settings
     assert other.data.degradation == "rain"
-    assert other.evaluation.protocol.name == "Y PSNR and SSIM"
+    assert other.evaluation.protocol.colour == "y"
     tree["profiles"]["smoke"]["tasks"]["denoise_gaussian"] = {"model": {"dim": 24}}
     expected = expected.model_copy(update={"dim": 24})
     assert load(tmp_path, tree).task("denoise_gaussian").model == expected

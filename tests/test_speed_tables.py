@@ -30,6 +30,25 @@ def test_backends_stand_side_by_side(tmp_path: Path) -> None:
     assert table["ours, copy bandwidth, %"].tolist() == ["20", "5"]
 
 
+def test_captured_passes_stand_beside_eager_ones(tmp_path: Path) -> None:
+    rows = [
+        {"batch": 1, "side": 256, "pass": p, "backend": b, "ms": ms, "captured_ms": captured}
+        for p, b, ms, captured in (
+            ("forward", "triton", 60.0, 16.0),
+            ("forward", "mamba_ssm", 58.0, 29.0),
+            ("training step", "triton", 200.0, float("nan")),
+            ("training step", "mamba_ssm", 210.0, float("nan")),
+        )
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "network_gpu.csv", index=False)
+    table = speed_tables(tmp_path)["network_gpu"]
+    assert table["ours, ms"].tolist() == ["60", "200"]
+    assert table["× faster"].tolist() == ["0.97", "1.05"]
+    assert table["ours, captured, ms"].tolist() == ["16.0", "–"]
+    assert table["mamba_ssm, captured, ms"].tolist() == ["29.0", "–"]
+    assert table["× faster, captured"].tolist() == ["1.81", "–"]
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in RESULTS.glob("*.csv")))
 def test_every_committed_benchmark_has_a_table(name: str) -> None:
     table = speed_tables(RESULTS)[name]

@@ -24,6 +24,7 @@ from eamamba.datasets import LAYOUTS, PUBLISHED
 from eamamba.degradations import DEGRADATIONS
 from eamamba.evaluation import evaluate
 from eamamba.network import build
+from eamamba.report import protocol_label
 from eamamba.training import learning_rate, train
 
 ROOT = Path(__file__).parents[1]
@@ -124,7 +125,7 @@ def test_each_task_is_tested_by_its_published_protocol(profile: str) -> None:
     names |= {name: f"Y PSNR and SSIM, {name[-1]}-pixel border cut" for name in SR_LIGHT}
     for name in TASKS:
         protocol = task(profile, name).evaluation.protocol
-        assert protocol.name == names.get(name, "RGB PSNR and SSIM"), name
+        assert protocol_label(protocol) == names.get(name, "RGB PSNR and SSIM"), name
         assert protocol.tile == (2048 if name in SR_REAL else None)
         assert not task(profile, name).evaluation.self_ensemble
 

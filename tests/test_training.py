@@ -13,7 +13,7 @@ from eamamba.checkpoint import load_model, read_header
 from eamamba.config import EAMambaSettings, SettingsError, TaskSettings, load_settings, validate
 from eamamba.datasets import bundled_photographs
 from eamamba.network import EAMamba
-from eamamba.profiling import profile
+from eamamba.profiling import complexity
 from eamamba.training import STATE_FILE, Trainer, learning_rate, missing, plan, train
 from eamamba.training.plan import kept_bytes
 
@@ -129,7 +129,7 @@ def test_plan_counts_what_the_stages_see(smoke: TaskSettings) -> None:
     (row,) = table.to_dict("records")
     assert row["patches"] == stage.batch * stage.iterations
     assert row["epochs"] == row["patches"] / len(bundled_photographs("train"))
-    forward = profile(smoke.model, stage.patch).gflops / 1e3
+    forward = complexity(smoke.model, stage.patch).gflops / 1e3
     assert row["teraflops"] == pytest.approx(3 * row["patches"] * forward)
     assert not missing(smoke)
 

@@ -9,17 +9,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from eamamba.report.drawing import FLOP_NOTE, OURS, styled
-from eamamba.report.scores import Metrics, condition_label, first_benchmark, scores, signed
-
-_REPORTED = {
-    ("module", "baseline_2dssm"): "baseline 2DSSM",
-    ("module", "multi_head"): "+ multi-head selective scan",
-    ("module", "all_around"): "+ all-around scan",
-    ("scan", "all_around"): "raster + diagonal",
-    ("scan", "zorder"): "raster + Z-order",
-    ("scan", "hilbert"): "raster + Hilbert",
-}
-"""Study and variant -> the row of ``data/paper/ablations.csv``."""
+from eamamba.report.scores import (
+    Metrics,
+    condition_label,
+    first_benchmark,
+    format_with_sign,
+    scores,
+)
 
 
 def variant_rows(
@@ -71,7 +67,7 @@ def study_table(rows: pd.DataFrame, variants: Sequence[str], base: str) -> pd.Da
         The variant to which the others are compared.
     """
     part = rows.loc[list(variants)]
-    conditions = [column for column in rows if column not in _NO_SCORES]
+    conditions = [column for column in rows if column not in _NON_SCORE_COLUMNS]
     columns: dict[str, Any] = {
         "Variant": part["title"],
         "Parameters, M": (part["parameters"] / 1e6).map("{:.3f}".format),
@@ -82,13 +78,13 @@ def study_table(rows: pd.DataFrame, variants: Sequence[str], base: str) -> pd.Da
     for condition in conditions:
         difference = part[condition] - rows.loc[base, condition]
         columns[f"PSNR at {condition_label(condition)}, dB"] = [
-            f"{value:.2f}" + ("" if variant == base else f" ({signed(change)})")
+            f"{value:.2f}" + ("" if variant == base else f" ({format_with_sign(change)})")
             for variant, value, change in zip(part.index, part[condition], difference, strict=True)
         ]
     return pd.DataFrame(columns)
 
 
-_NO_SCORES = ("title", "parameters", "gflops", "parameters_paper", "gflops_paper")
+_NON_SCORE_COLUMNS = ("title", "parameters", "gflops", "parameters_paper", "gflops_paper")
 
 
 def reported_table(
@@ -107,7 +103,7 @@ def reported_table(
     part = paper[paper["study"] == study]
     rows = []
     for variant, title in titles.items():
-        printed = part[part["variant"] == _REPORTED.get((study, variant))]
+        printed = part[part["variant"] == variant]
         if not printed.empty:
             values = zip(printed["benchmark"], printed["psnr_db"], strict=True)
             shown = {

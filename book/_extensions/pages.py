@@ -19,16 +19,16 @@ from eamamba.report.scores import (
     REPORTED,
     Metrics,
     first_benchmark,
+    format_with_sign,
     glance,
     glance_table,
     middle,
     paper_table,
+    protocol_label,
     score_table,
     scores,
-    signed,
 )
 from eamamba.report.tables import (
-    HEADLINE,
     complexity_table,
     headline_table,
     markdown,
@@ -39,7 +39,7 @@ PACKAGE_PROFILE = "pretrained"
 SECTION = Path("book") / "_templates" / "task.md"
 """The section on one task; TASK, TITLE, PROFILE and others are placeholders."""
 # Large or specific to the machine, and not shown on any page.
-LEFT_OUT = ("*.safetensors", "*.pt", ".gitignore")
+NOT_COPIED = ("*.safetensors", "*.pt", ".gitignore")
 
 
 class ResultsError(EAMambaError, RuntimeError):
@@ -77,18 +77,18 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     if missing:
         raise ResultsError(f"{source} lacks {', '.join(missing)}; run the pipeline: dvc repro")
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
-    figures = {"profile": profile} | _write_complexity(root, target / "profiling", profile)
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns(*NOT_COPIED))
+    figures = {"profile": profile} | _write_complexity(root, target / "profiling")
     (target / "benchmarks").mkdir()
     measured = root / "results" / "benchmarks"
     figures |= processor(measured)
     for name, table in speed_tables(measured).items():
-        _write(target / "benchmarks" / f"{name}.md", table)
+        _write_table(target / "benchmarks" / f"{name}.md", table)
     first = target / next(iter(settings.tasks))  # all tasks have the same photographs
     photographs = pd.concat(
         pd.read_csv(first / f"{use}_images.csv") for use in ("training", "test")
     )
-    _write(target / "photographs" / "credits.md", photograph_table(photographs))
+    _write_table(target / "photographs" / "credits.md", photograph_table(photographs))
     for task, chosen in settings.tasks.items():
         figures |= {
             f"{task}_{name}": value for name, value in _write_task(root, target, chosen).items()
@@ -110,33 +110,32 @@ def _paper_network() -> dict[str, str]:
     }
 
 
-def _write_complexity(root: Path, folder: Path, profile: str) -> dict[str, str]:
+def _write_complexity(root: Path, folder: Path) -> dict[str, str]:
     counted = pd.read_csv(folder / "complexity.csv")
     paper = pd.read_csv(root / "data" / "paper" / "complexity.csv")
-    _write(folder / "headline.md", headline_table(counted, paper))
-    _write(folder / "variants.md", complexity_table(counted, paper))
-    rows = counted.set_index("variant")
+    _write_table(folder / "headline.md", headline_table(counted, paper))
+    _write_table(folder / "variants.md", complexity_table(counted, paper))
+    rows = counted.set_index("network")
     figures = {}
-    names = {"eamamba": HEADLINE["EAMamba"], "baseline": HEADLINE["baseline 2DSSM"]}
-    for name, variant in (names | {"own": f"{profile} profile"}).items():
-        figures[f"{name}_parameters_m"] = f"{rows.loc[variant, 'parameters'] / 1e6:.2f}"
-        figures[f"{name}_gflops"] = f"{rows.loc[variant, 'gflops']:.1f}"
-    saved = 1 - rows.loc[names["eamamba"], "gflops"] / rows.loc[names["baseline"], "gflops"]
+    for network in ("eamamba", "baseline_2dssm", "own"):
+        figures[f"{network}_parameters_m"] = f"{rows.loc[network, 'parameters'] / 1e6:.2f}"
+        figures[f"{network}_gflops"] = f"{rows.loc[network, 'gflops']:.1f}"
+    saved = 1 - rows.loc["eamamba", "gflops"] / rows.loc["baseline_2dssm", "gflops"]
     return figures | {"gflops_saved_percent": f"{100 * saved:.0f}"}
 
 
 def _write_task(root: Path, target: Path, settings: TaskSettings) -> dict[str, str]:
     """Write the section and the tables of a task; return its numbers for the text."""
     folder, task = target / settings.task, settings.task
-    metrics = _metrics(folder)
+    metrics = _read_metrics(folder)
     paper = pd.read_csv(root / "data" / "paper" / "paper_results.csv")
-    measured = _with_package(root, settings, metrics)
-    _write(folder / "all_scores.md", score_table(measured, paper, task))
+    measured = _add_package_scores(root, settings, metrics)
+    _write_table(folder / "all_scores.md", score_table(measured, paper, task))
     note = {
         True: f"*{MEASURED}*: our weights and evaluation. *{REPORTED}*: the full-size network.",
         False: f"*{MEASURED}*: with our weights. The paper reports no scores for this task.",
     }[task in set(paper["task"])]
-    words = {"PROTOCOL": settings.evaluation.protocol.name, "SOURCES": note}
+    words = {"PROTOCOL": protocol_label(settings.evaluation.protocol), "SOURCES": note}
     words |= {"TASK": task, "TITLE": settings.title, "PROFILE": settings.profile}
     text = (root / SECTION).read_text(encoding="utf-8")
     for word, value in words.items():
@@ -144,26 +143,26 @@ def _write_task(root: Path, target: Path, settings: TaskSettings) -> dict[str, s
     (folder / "section.md").write_text(text, encoding="utf-8")
     low, high = settings.data.sigma_255
     figures = {"iterations": f"{settings.training.iterations:,}".replace(",", "\u202f")}
-    return figures | {"sigma_low": f"{low:g}", "sigma_high": f"{high:g}"} | _scores(metrics)
+    return figures | {"sigma_low": f"{low:g}", "sigma_high": f"{high:g}"} | _score_figures(metrics)
 
 
-def _metrics(folder: Path) -> Metrics:
+def _read_metrics(folder: Path) -> Metrics:
     return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
 
 
-def _with_package(root: Path, settings: TaskSettings, own: Metrics) -> dict[str, Metrics]:
+def _add_package_scores(root: Path, settings: TaskSettings, own: Metrics) -> dict[str, Metrics]:
     """Return the scores of the profile's weights and of those in the package."""
     measured = {f"{settings.profile} profile": own}
     package = root / "results" / PACKAGE_PROFILE / settings.task
     if settings.profile != PACKAGE_PROFILE and (package / "metrics.json").is_file():
         # Profiles crop the bundled photographs differently: only benchmarks are comparable.
-        theirs = {name: part for name, part in _metrics(package).items() if name not in own}
+        theirs = {name: part for name, part in _read_metrics(package).items() if name not in own}
         if theirs:
             measured["weights in the package"] = theirs
     return measured
 
 
-def _scores(metrics: Metrics) -> dict[str, str]:
+def _score_figures(metrics: Metrics) -> dict[str, str]:
     """Return the mean scores of the first benchmark, by condition and for `middle`."""
     table = first_benchmark(scores(metrics))
     chosen = middle(table["condition"].tolist())
@@ -172,7 +171,7 @@ def _scores(metrics: Metrics) -> dict[str, str]:
         means = {
             "before": f"{row.psnr_input_db:.2f}",
             "after": f"{row.psnr_db:.2f}",
-            "gain": signed(row.gain_db),
+            "gain": format_with_sign(row.gain_db),
         }
         figures |= {f"{name}_{row.condition}": value for name, value in means.items()}
         if row.condition == chosen:
@@ -182,11 +181,13 @@ def _scores(metrics: Metrics) -> dict[str, str]:
 
 def _write_glance(root: Path, target: Path, settings: Settings) -> None:
     """Write the tables and the figure that cover all tasks."""
-    measured = {task: _metrics(target / task) for task in settings.tasks}
-    protocols = {name: task.evaluation.protocol.name for name, task in settings.tasks.items()}
+    measured = {task: _read_metrics(target / task) for task in settings.tasks}
+    protocols = {
+        name: protocol_label(task.evaluation.protocol) for name, task in settings.tasks.items()
+    }
     titles = {name: task.title for name, task in settings.tasks.items()}
     rows = glance(measured, titles)
-    _write(target / "glance.md", glance_table(rows, protocols))
+    _write_table(target / "glance.md", glance_table(rows, protocols))
     save(gains(rows, f"{settings.profile} profile"), target / "glance.png")
     cards = [
         f":::{{grid-item-card}} {title}\n![{title}: input, restored, ground truth, "
@@ -198,7 +199,7 @@ def _write_glance(root: Path, target: Path, settings: Settings) -> None:
     paper = pd.read_csv(root / "data" / "paper" / "paper_results.csv")
     order = {task: place for place, task in enumerate(settings.tasks)}
     paper = paper.sort_values("task", key=lambda names: names.map(order), kind="stable")
-    _write(target / "paper.md", paper_table(paper, titles, protocols))
+    _write_table(target / "paper.md", paper_table(paper, titles, protocols))
 
 
 def _write_ablations(root: Path, folder: Path, settings: Settings) -> None:
@@ -207,17 +208,17 @@ def _write_ablations(root: Path, folder: Path, settings: Settings) -> None:
     variants = list(settings.ablations)
     complexity = {name: pd.read_csv(folder / name / "complexity.csv") for name in variants}
     titles = {name: variant.title for name, variant in settings.ablations.items()}
-    metrics = {name: _metrics(folder / name) for name in variants}
+    metrics = {name: _read_metrics(folder / name) for name in variants}
     rows = variant_rows(metrics, complexity, titles)
     base = variants[0]
     for study, names in settings.studies.items():
-        _write(folder / f"{study}.md", study_table(rows, names, base))
+        _write_table(folder / f"{study}.md", study_table(rows, names, base))
         reported = reported_table(paper, study, {name: titles[name] for name in names})
         if reported is not None:
-            _write(folder / f"{study}_reported.md", reported)
-    conditions = scores(_metrics(folder / base))["condition"].tolist()
+            _write_table(folder / f"{study}_reported.md", reported)
+    conditions = scores(_read_metrics(folder / base))["condition"].tolist()
     save(psnr_by_cost(rows, middle(conditions)), folder / "psnr_by_cost.png")
 
 
-def _write(path: Path, table: pd.DataFrame) -> None:
+def _write_table(path: Path, table: pd.DataFrame) -> None:
     path.write_text(markdown(table), encoding="utf-8")

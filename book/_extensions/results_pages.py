@@ -16,12 +16,12 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(FOLDER)]
 
 from pages import write_pages  # noqa: E402
 
-LOADS = re.compile(
+REMOTE_SOURCE = re.compile(
     r'<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)="((?:https?:)?//[^"]+)'
 )
 
 
-def bring(app: Any, config: Any) -> None:
+def fill_results(app: Any, config: Any) -> None:
     """Fill ``book/results`` and pass the numbers for the text to MyST."""
     config.myst_substitutions = write_pages(ROOT, Path(app.srcdir) / "results")
 
@@ -31,12 +31,12 @@ def check_offline(app: Any, exception: Exception | None) -> None:
     if exception is not None or app.builder.format != "html":
         return
     for page in sorted(Path(app.outdir).rglob("*.html")):
-        if remote := LOADS.findall(page.read_text(encoding="utf-8")):
+        if remote := REMOTE_SOURCE.findall(page.read_text(encoding="utf-8")):
             raise SphinxError(f"{page.relative_to(app.outdir)} loads {remote[0]} from the network")
 
 
 def setup(app: Any) -> dict[str, bool]:
-    """Register the hooks; `bring` runs before the table of contents looks for files (900)."""
-    app.connect("config-inited", bring, priority=100)
+    """Register the hooks; `fill_results` runs before the table of contents seeks files (900)."""
+    app.connect("config-inited", fill_results, priority=100)
     app.connect("build-finished", check_offline)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

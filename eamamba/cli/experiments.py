@@ -1,4 +1,4 @@
-"""``eamamba train | evaluate | profile | erf``: the experiments, one task at a time."""
+"""``eamamba train | evaluate | complexity | receptive-field``: one task at a time."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Score one task on its benchmarks; writes per_image.csv and metrics.json."""
-    from eamamba import evaluation
+    from eamamba import evaluation, report
 
     chosen = project_settings(profile, settings).task(task)
     folder = output or paths.results(chosen.profile, task)
@@ -134,7 +134,7 @@ def evaluate(
         if not error.metrics:
             raise
         metrics, failed = error.metrics, error
-    typer.echo(chosen.evaluation.protocol.name)
+    typer.echo(report.protocol_label(chosen.evaluation.protocol))
     for benchmark, conditions in metrics.items():
         for condition, means in conditions.items():
             shown = (f"{name} {'-' if v is None else f'{v:.4g}'}" for name, v in means.items())
@@ -144,7 +144,7 @@ def evaluate(
         raise failed
 
 
-def profile(
+def complexity(
     task: Annotated[
         str | None, typer.Option("--task", "-t", help="Default: the paper's model.")
     ] = None,
@@ -158,11 +158,11 @@ def profile(
     from eamamba.network import EAMamba
 
     if task is None and (profile or settings):
-        raise CommandError("--profile and --settings need a --task to profile")
+        raise CommandError("--profile and --settings need a --task")
     model = project_settings(profile, settings).task(task).model if task else EAMambaSettings()
     if isinstance(model, EAMambaSettings) and size % EAMamba.size_multiple:
         raise CommandError(f"--size {size}: expected a multiple of {EAMamba.size_multiple}")
-    cost = profiling.profile(model, size)
+    cost = profiling.complexity(model, size)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(cost), indent=2))
         return
@@ -172,7 +172,7 @@ def profile(
         typer.echo(f"  {gflops:8.2f}  {kind}")
 
 
-def erf(
+def receptive_field(
     task: TaskArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="PNG file to write.")],
     profile: ProfileOption = None,
@@ -185,15 +185,15 @@ def erf(
 ) -> None:
     """Draw the effective receptive field of a network on its test images."""
     from eamamba import report
-    from eamamba.evaluation import receptive_field
+    from eamamba.evaluation.receptive_field import effective_receptive_field, network_inputs
 
     if output.suffix.lower() != ".png":
         raise CommandError(f"{output}: expected a file ending in .png")
     chosen = project_settings(profile, settings).task(task)
     model = _load(weights or f"{chosen.profile}/{task}", device, task)
-    images = receptive_field.network_inputs(chosen)
+    images = network_inputs(chosen)
     fields = {
-        name: receptive_field.effective_receptive_field(model, images, name).numpy()
+        name: effective_receptive_field(model, images, name).numpy()
         for name in position or ["centre"]
     }
     typer.echo(f"written to {report.save(report.receptive_field(fields), output)}")

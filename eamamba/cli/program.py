@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
 
 from eamamba import __version__
 from eamamba.cli.data import data
-from eamamba.cli.experiments import erf, evaluate, profile, train
+from eamamba.cli.experiments import complexity, evaluate, receptive_field, train
 from eamamba.cli.restoring import restore
 from eamamba.cli.settings import settings
 from eamamba.config import EAMambaError
@@ -24,8 +25,26 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (restore, train, evaluate, profile, erf, settings):
+
+
+def _under_old_name(old: str, new: str, command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that says what it is called now, and then does the same."""
+
+    @functools.wraps(command)  # with its parameters, which typer reads
+    def renamed(**options: object) -> None:
+        typer.echo(f"note: eamamba {old} is now called eamamba {new}", err=True)
+        command(**options)
+
+    return renamed
+
+
+for command in (restore, train, evaluate, complexity, receptive_field, settings):
     app.command()(command)
+for old, new, command in (
+    ("profile", "complexity", complexity),
+    ("erf", "receptive-field", receptive_field),
+):
+    app.command(old, hidden=True)(_under_old_name(old, new, command))
 app.add_typer(data, name="data")
 
 
@@ -62,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # file names need not be valid text
     with warnings.catch_warnings():
-        warnings.showwarning = _note
+        warnings.showwarning = _print_warning
         status = _run(argv)
     if status == 130:
         typer.echo("interrupted; the files already written are complete", err=True)
@@ -77,16 +96,16 @@ def _run(argv: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         return 130
     except EAMambaError as error:
-        return _fail(str(error))
+        return _print_error(str(error))
     except OSError as error:
-        return _fail(f"{error.filename or 'system'}: {error.strerror or error}")
+        return _print_error(f"{error.filename or 'system'}: {error.strerror or error}")
     return 0
 
 
-def _fail(reason: str) -> int:
+def _print_error(reason: str) -> int:
     typer.echo(f"error: {' '.join(reason.split())}", err=True)
     return 2
 
 
-def _note(message: Warning | str, *_: object, **__: object) -> None:
+def _print_warning(message: Warning | str, *_: object, **__: object) -> None:
     typer.echo(f"note: {message}", err=True)

@@ -83,7 +83,7 @@ def restore(
         file = choose_weights(task, weights, profile)
         model = load_model(file, choose_device(device))
         typer.echo(f"weights: {file}")
-        succeeded = [_try_one(model, job, self_ensemble, tile or "auto") for job in jobs]
+        succeeded = [_restore_or_explain(model, job, self_ensemble, tile or "auto") for job in jobs]
         if all(succeeded) and not failures:
             return
     raise typer.Exit(2)
@@ -165,7 +165,7 @@ def _output_name(source: Path) -> str:
 
 def _check_targets(jobs: list[Job], overwrite: bool) -> None:
     # os.path, unlike pathlib, answers no about a path that cannot even be looked up
-    sources = {_identity(job.source): job.source for job in jobs if os.path.exists(job.source)}
+    sources = {_file_identity(job.source): job.source for job in jobs if os.path.exists(job.source)}
     first: dict[Path, Path] = {}
     for job in jobs:
         other = first.setdefault(job.target, job.source)
@@ -174,36 +174,36 @@ def _check_targets(jobs: list[Job], overwrite: bool) -> None:
                 f"{other} and {job.source} would both be written to {job.target}; "
                 "restore them into different folders"
             )
-        if not overwrite and os.path.exists(job.target) and _identity(job.target) in sources:
+        if not overwrite and os.path.exists(job.target) and _file_identity(job.target) in sources:
             raise CommandError(
                 f"{job.target}: would replace an input photo; choose another output, "
                 "or allow it with --overwrite"
             )
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def _file_identity(path: Path) -> tuple[int, int]:
     """Return the same value for two names of one file."""
     status = path.stat()
     return status.st_dev, status.st_ino
 
 
-def _try_one(model: Restorer, job: Job, self_ensemble: bool, tile: Tile) -> bool:
+def _restore_or_explain(model: Restorer, job: Job, self_ensemble: bool, tile: Tile) -> bool:
     """Restore one photograph and report the outcome in one line."""
     try:
         typer.echo(_restore_one(model, job, self_ensemble, tile))
     except EAMambaError as error:
-        typer.echo(f"error: {_naming(job.source, str(error))}", err=True)
+        typer.echo(f"error: {_name_file_in(job.source, str(error))}", err=True)
     except MemoryError:
         typer.echo(f"error: {job.source}: not enough memory to hold the image", err=True)
     except OSError as error:
         reason = f"{error.filename or job.target}: {error.strerror or error}"
-        typer.echo(f"error: {_naming(job.source, reason)}", err=True)
+        typer.echo(f"error: {_name_file_in(job.source, reason)}", err=True)
     else:
         return True
     return False
 
 
-def _naming(source: Path, reason: str) -> str:
+def _name_file_in(source: Path, reason: str) -> str:
     reason = " ".join(reason.split())
     return reason if str(source) in reason else f"{source}: {reason}"
 
@@ -229,7 +229,7 @@ def _restore_one(model: Restorer, job: Job, self_ensemble: bool, tile: Tile) -> 
 
 
 def _check_replacement(job: Job, photo: Photo) -> None:
-    replaces = job.target.exists() and _identity(job.target) == _identity(job.source)
+    replaces = job.target.exists() and _file_identity(job.target) == _file_identity(job.source)
     if photo.pictures > 1 and replaces:
         raise CommandError(
             f"{job.target}: would replace {photo.pictures} pictures in one file by the first; "

@@ -60,14 +60,6 @@ class ProtocolSettings(Strict):
     border: int = Field(0, ge=0)
     tile: int | None = Field(None, ge=64)
 
-    @property
-    def name(self) -> str:
-        """What tables call it, such as ``Y PSNR and SSIM, 2-pixel border cut``."""
-        volume = "volume " if self.ssim == "volume" else ""
-        rounded = " on 8-bit images" if self.eight_bit else ""
-        cut = f", {self.border}-pixel border cut" if self.border else ""
-        return f"{self.colour.upper()} PSNR and {volume}SSIM{rounded}{cut}"
-
 
 class EvaluationSettings(Strict):
     """The test: protocol, noise levels in 8-bit units, self-ensemble."""

@@ -116,7 +116,9 @@ def bundled_photographs(split: Split) -> dict[str, Tensor]:
     DatasetError
         An installed package has left its photographs out.
     """
-    return {photo.name: _load(photo) for photo in BUNDLED_PHOTOGRAPHS if photo.split == split}
+    return {
+        photo.name: _load_photograph(photo) for photo in BUNDLED_PHOTOGRAPHS if photo.split == split
+    }
 
 
 def refuse_as_pairs(layout: str, setting: str) -> None:
@@ -142,9 +144,9 @@ def credits() -> str:
 
 
 @lru_cache(maxsize=len(BUNDLED_PHOTOGRAPHS))
-def _load(photo: BundledPhotograph) -> Tensor:
+def _load_photograph(photo: BundledPhotograph) -> Tensor:
     try:
-        return read_image(_folder(photo.package) / photo.file)
+        return read_image(_package_folder(photo.package) / photo.file)
     except (ImageError, ModuleNotFoundError) as error:
         raise DatasetError(
             f"bundled photograph {photo.name!r}: {photo.package}/{photo.file} is not installed "
@@ -152,7 +154,7 @@ def _load(photo: BundledPhotograph) -> Tensor:
         ) from error
 
 
-def _folder(package: str) -> Path:
+def _package_folder(package: str) -> Path:
     """Return where a package lies, without importing it: scikit-learn takes a second."""
     found = find_spec(package)
     if found is None or found.origin is None:

@@ -133,7 +133,7 @@ def dpdd(
         for name, other in chosen.items():
             partner_of[other].append(view[name])
         problems += _without_shot(view, clean, chosen, place)
-    groups = _groups(root, problems) if split == "test" else {}
+    groups = _read_dpdd_groups(root, problems) if split == "test" else {}
     pairs = [
         Pair(name, tuple(partner_of[name]), clean[name], groups.get(number, ""))
         for number, name in enumerate(sorted(clean, key=names.natural))
@@ -153,7 +153,7 @@ def _without_shot(
     ]
 
 
-def _groups(root: Path, problems: list[str]) -> dict[int, str]:
+def _read_dpdd_groups(root: Path, problems: list[str]) -> dict[int, str]:
     groups: dict[int, str] = {}
     for group in ("indoor", "outdoor"):
         file = root / f"{group}_labels.npy"

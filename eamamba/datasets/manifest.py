@@ -32,14 +32,16 @@ def manifest(data: DataSettings) -> pd.DataFrame:
     DatasetError
         A folder or an installed package does not hold its images.
     """
-    rows = [_row(TRAINING, name, image) for name, image in _training_images(data)]
+    rows = [_describe_image(TRAINING, name, image) for name, image in _training_images(data)]
     for benchmark, images in originals(data).items():
-        rows += [_row(benchmark, name, image) for name, image in images]
-    bundled = {name for name, place in _places(data) if place == BUNDLED}
-    return pd.DataFrame([row | _credit(row["image"], row["split"] in bundled) for row in rows])
+        rows += [_describe_image(benchmark, name, image) for name, image in images]
+    bundled = {name for name, place in _places_by_split(data) if place == BUNDLED}
+    return pd.DataFrame(
+        [row | _credit_of_photograph(row["image"], row["split"] in bundled) for row in rows]
+    )
 
 
-def _places(data: DataSettings) -> list[tuple[str, str]]:
+def _places_by_split(data: DataSettings) -> list[tuple[str, str]]:
     return [(TRAINING, place) for place in data.training_set.values()] + [*data.benchmarks.items()]
 
 
@@ -53,18 +55,18 @@ def _training_images(data: DataSettings) -> Iterator[tuple[str, Tensor]]:
     return iter(bundled_photographs("train").items())
 
 
-def _row(split: str, name: str, image: Tensor) -> dict[str, Any]:
-    return {"split": split, "image": name} | _measures(image)
+def _describe_image(split: str, name: str, image: Tensor) -> dict[str, Any]:
+    return {"split": split, "image": name} | _size_and_hash(image)
 
 
-def _credit(name: str, is_bundled: bool) -> dict[str, str]:
+def _credit_of_photograph(name: str, is_bundled: bool) -> dict[str, str]:
     for photo in BUNDLED_PHOTOGRAPHS:
         if is_bundled and photo.name == name:
             return {"credit": photo.credit, "licence": photo.licence, "source": photo.source}
     return {"credit": "", "licence": "", "source": ""}
 
 
-def _measures(image: Tensor) -> dict[str, Any]:
+def _size_and_hash(image: Tensor) -> dict[str, Any]:
     pixels = image.mul(255).round().byte().permute(1, 2, 0).contiguous().numpy()
     height, width = image.shape[1:]
     return {

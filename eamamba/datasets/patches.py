@@ -71,7 +71,7 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
         length: int,
         seed: int,
     ) -> None:
-        _check(len(images), patch, length)
+        _check_counts(len(images), patch, length)
         self.images, self.degrade = images, degrade
         self.patch, self.length, self.seed = patch, length, seed
 
@@ -81,7 +81,7 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
     @_in_one_line
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         rng = item_generator(self.seed, range(self.length)[index])
-        image = self.images[_below(len(self.images), rng)]
+        image = self.images[_random_index(len(self.images), rng)]
         (clean,) = _random_crop([image], self.patch, rng)
         return self.degrade(clean, rng).contiguous(), clean
 
@@ -116,7 +116,7 @@ class DegradedPool:
 
     def __init__(self, crops: PatchDataset) -> None:
         self.crops = crops
-        self._kept: dict[int, HeldPair] = {}
+        self._degraded_crops: dict[int, HeldPair] = {}
         first = self[0]
         self.scale = first.clean.shape[-1] // first.degraded.shape[-1]
 
@@ -124,9 +124,9 @@ class DegradedPool:
         return len(self.crops)
 
     def __getitem__(self, index: int) -> HeldPair:
-        if index not in self._kept:
-            self._kept[index] = HeldPair(*self.crops[index])
-        return self._kept[index]
+        if index not in self._degraded_crops:
+            self._degraded_crops[index] = HeldPair(*self.crops[index])
+        return self._degraded_crops[index]
 
 
 class PairedPatchDataset(Dataset[tuple[Tensor, Tensor]]):
@@ -139,7 +139,7 @@ class PairedPatchDataset(Dataset[tuple[Tensor, Tensor]]):
     def __init__(
         self, pairs: PairedImages | DegradedPool, patch: int, length: int, seed: int
     ) -> None:
-        _check(len(pairs), patch, length)
+        _check_counts(len(pairs), patch, length)
         if patch % pairs.scale:
             raise DatasetError(f"patches of {patch} pixels; expected a multiple of {pairs.scale}")
         self.pairs, self.patch, self.length, self.seed = pairs, patch, length, seed
@@ -150,7 +150,7 @@ class PairedPatchDataset(Dataset[tuple[Tensor, Tensor]]):
     @_in_one_line
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         rng = item_generator(self.seed, range(self.length)[index])
-        pair = self.pairs[_below(len(self.pairs), rng)]
+        pair = self.pairs[_random_index(len(self.pairs), rng)]
         degraded, clean = _random_crop(list(pair.read()), self.patch, rng, self.pairs.scale)
         return degraded, clean
 
@@ -170,15 +170,15 @@ def orient(image: Tensor, mode: int) -> Tensor:
     return image.mT if mode & 4 else image
 
 
-def _check(images: int, patch: int, length: int) -> None:
+def _check_counts(images: int, patch: int, length: int) -> None:
     if images < 1:
         raise DatasetError("no images to cut patches from; expected at least one")
     if patch < 1 or length < 1:
         raise DatasetError(f"{length} patches of {patch} pixels; expected at least 1 of each")
 
 
-def _below(limit: int, rng: Generator) -> int:
-    return int(torch.randint(limit, (), generator=rng))
+def _random_index(count: int, rng: Generator) -> int:
+    return int(torch.randint(count, (), generator=rng))
 
 
 def _random_crop(images: list[Tensor], patch: int, rng: Generator, scale: int = 1) -> list[Tensor]:
@@ -188,19 +188,22 @@ def _random_crop(images: list[Tensor], patch: int, rng: Generator, scale: int = 
     """
     height, width = images[0].shape[1:]
     side = patch // scale
-    top, left = _below(max(height - side, 0) + 1, rng), _below(max(width - side, 0) + 1, rng)
-    mode = _below(ORIENTATIONS, rng)
+    top, left = (
+        _random_index(max(height - side, 0) + 1, rng),
+        _random_index(max(width - side, 0) + 1, rng),
+    )
+    mode = _random_index(ORIENTATIONS, rng)
     crops = []
     for number, image in enumerate(images, start=1):
         unit = scale if number == len(images) else 1
         rows = slice(unit * top, unit * (top + side))
         columns = slice(unit * left, unit * (left + side))
-        crop = _reaching(image, unit * side)[:, rows, columns]
+        crop = _pad_by_reflection(image, unit * side)[:, rows, columns]
         crops.append(orient(crop, mode).contiguous())
     return crops
 
 
-def _reaching(image: Tensor, patch: int) -> Tensor:
+def _pad_by_reflection(image: Tensor, patch: int) -> Tensor:
     """Continue an image that is smaller than a patch by reflection to the right and bottom."""
     for axis in (1, 2):
         size = image.shape[axis]

@@ -38,7 +38,7 @@ class Block:
 
     def read(self) -> tuple[Tensor, Tensor]:
         """Return the noisy and the clean block, (3, H, W) float32 in [0, 1]."""
-        return _image(self.degraded), _image(self.clean)
+        return _block_to_image(self.degraded), _block_to_image(self.clean)
 
 
 def sidd_blocks(path: str | os.PathLike[str]) -> list[Block]:
@@ -57,7 +57,7 @@ def sidd_blocks(path: str | os.PathLike[str]) -> list[Block]:
         A file is missing, damaged, or holds something else. One line lists all of it.
     """
     problems: list[str] = []
-    noisy, clean = (_variable(Path(path), name, problems) for name in (NOISY, CLEAN))
+    noisy, clean = (_read_variable(Path(path), name, problems) for name in (NOISY, CLEAN))
     if not problems and noisy.shape != clean.shape:
         problems.append(f"noisy blocks of shape {noisy.shape}, clean ones of {clean.shape}")
     if problems:
@@ -65,7 +65,7 @@ def sidd_blocks(path: str | os.PathLike[str]) -> list[Block]:
     return [Block(place, noisy[place], clean[place]) for place in np.ndindex(*noisy.shape[:2])]
 
 
-def _variable(folder: Path, name: str, problems: list[str]) -> np.ndarray:
+def _read_variable(folder: Path, name: str, problems: list[str]) -> np.ndarray:
     import scipy.io  # for this one data set only: it is slow to load
 
     file = folder / f"{name}.mat"
@@ -86,5 +86,5 @@ def _variable(folder: Path, name: str, problems: list[str]) -> np.ndarray:
     return blocks
 
 
-def _image(block: np.ndarray) -> Tensor:
+def _block_to_image(block: np.ndarray) -> Tensor:
     return torch.from_numpy(block.transpose(2, 0, 1).astype(np.float32)).div(255)

@@ -34,7 +34,7 @@ def training_patches(
     pairs = training_pairs(data)
     if pairs is not None:
         return PairedPatchDataset(pairs, patch, length, seed)
-    images, degrade = training_photographs(data), _degradation(data)
+    images, degrade = training_photographs(data), _training_degradation(data)
     if data.pool is None:
         return PatchDataset(images, degrade, patch, length, seed)
     size = max(data.pool.size, patch)
@@ -66,7 +66,7 @@ def training_photographs(data: DataSettings) -> Sequence[Tensor]:
     return photographs
 
 
-def _degradation(data: DataSettings) -> Degradation:
+def _training_degradation(data: DataSettings) -> Degradation:
     if data.kind.added_by_test:
         return partial(blind_gaussian_noise, sigmas_255=data.sigma_255)
     return DEGRADATIONS[data.degradation]

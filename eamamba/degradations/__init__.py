@@ -23,7 +23,7 @@ from eamamba.degradations.resize import (
     jpeg,
     low_resolution_camera,
 )
-from eamamba.degradations.table import DEGRADATIONS, Degradation, degradation_steps
+from eamamba.degradations.table import DEGRADATIONS, Degradation
 from eamamba.degradations.weather import indoor_haze, outdoor_haze, rain, scatter
 
 __all__ = [
@@ -34,7 +34,6 @@ __all__ = [
     "blind_gaussian_noise",
     "crop_to_multiple",
     "defocus_blur",
-    "degradation_steps",
     "dual_pixel_defocus",
     "evaluation_noise",
     "gaussian_noise",

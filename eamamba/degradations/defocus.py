@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -10,20 +11,22 @@ from torch.nn import functional as F
 
 from eamamba.degradations.depth import random_depth
 from eamamba.degradations.light import to_linear_light, to_srgb, uniform
-from eamamba.degradations.steps import note
 
 _LAYERS = 9
 _OBJECTS = 2
-_AMPLIFICATION = 4
+
+
+class Defocus(NamedTuple):
+    """A defocused picture, the scene's depth and the lens that looked at it."""
+
+    depth: Tensor  # (1, H, W): 0 is near, 1 far
+    focus: float  # the depth that is sharp
+    largest_radius_px: float  # at the depth farthest from focus
+    blurred: Tensor  # (3 for each view, H, W)
 
 
 def defocus_blur(
-    clean: Tensor,
-    rng: Generator,
-    *,
-    depth: Tensor | None = None,
-    strength: float = 1.0,
-    steps: dict[str, Tensor] | None = None,
+    clean: Tensor, rng: Generator, *, depth: Tensor | None = None, strength: float = 1.0
 ) -> Tensor:
     """Blur each point by the disk that its distance from the focal plane gives.
 
@@ -38,8 +41,6 @@ def defocus_blur(
     strength : float
         Factor of the blur radius (drawn between 2 and 7 pixels at the depth farthest from
         focus); 0 returns the image unchanged (up to float32 rounding).
-    steps : dict, optional
-        Filled with intermediate pictures, title to (3 or 1, h, w) in [0, 1], in their order.
 
     Returns
     -------
@@ -50,19 +51,11 @@ def defocus_blur(
     Potmesil, Chakravarty, "A lens and aperture camera model for synthetic image generation",
     SIGGRAPH 1981 (circle of confusion).
     """
-    depth, radii = _blur_radii(clean, rng, depth, strength, steps)
-    result = to_srgb(_composite(to_linear_light(clean), depth, radii, _disk).clamp(0, 1))
-    note(steps, "input: blurred", lambda: result)
-    return result
+    return simulate_defocus(clean, rng, ONE_VIEW, depth=depth, strength=strength).blurred
 
 
 def dual_pixel_defocus(
-    clean: Tensor,
-    rng: Generator,
-    *,
-    depth: Tensor | None = None,
-    strength: float = 1.0,
-    steps: dict[str, Tensor] | None = None,
+    clean: Tensor, rng: Generator, *, depth: Tensor | None = None, strength: float = 1.0
 ) -> Tensor:
     """Return the left and right dual-pixel views of a defocused photograph.
 
@@ -79,34 +72,31 @@ def dual_pixel_defocus(
     Abuolaim, Delbracio, Kelly, Brown, Milanfar, "Learning to reduce defocus blur by
     realistically modeling dual-pixel data", ICCV 2021.
     """
-    depth, radii = _blur_radii(clean, rng, depth, strength, steps)
-    linear = to_linear_light(clean)
-    left = _composite(linear, depth, radii, _left_half_disk)
-    right = _composite(linear, depth, radii, lambda radius: _left_half_disk(radius).flip(1))
-    result = to_srgb(torch.cat([left, right]).clamp(0, 1))
-    difference = f"|left − right| × {_AMPLIFICATION}"
-    note(steps, "input: left view", lambda: result[:3])
-    note(steps, "input: right view", lambda: result[3:])
-    note(steps, difference, lambda: _AMPLIFICATION * (result[:3] - result[3:]).abs().mean(0)[None])
-    return result
+    return simulate_defocus(clean, rng, DUAL_PIXEL, depth=depth, strength=strength).blurred
 
 
-def _blur_radii(
+def simulate_defocus(
     clean: Tensor,
     rng: Generator,
-    depth: Tensor | None,
-    strength: float,
-    steps: dict[str, Tensor] | None,
-) -> tuple[Tensor, Tensor]:
-    """Return the depth map, and the signed radius at `_LAYERS` depths from far to near."""
+    kernels: Sequence[Callable[[float], Tensor]],
+    *,
+    depth: Tensor | None = None,
+    strength: float = 1.0,
+) -> Defocus:
+    """Do what `defocus_blur` does, once for each kernel; return scene and lens too.
+
+    Parameters
+    ----------
+    kernels : sequence of function
+        One for each view, `ONE_VIEW` or `DUAL_PIXEL`: signed radius in pixels to kernel.
+    """
     if depth is None:
         depth = random_depth(clean.shape[1], clean.shape[2], rng, objects=_OBJECTS)
-    focus, largest = uniform(rng, 0, 1), strength * uniform(rng, 2.0, 7.0)
-    farthest_from_focus = max(focus, 1 - focus)
-    note(steps, "depth: white is far", lambda: depth)
-    title = f"blur radius: white is {largest:.1f} px"
-    note(steps, title, lambda: (depth - focus).abs() / farthest_from_focus)
-    return depth, (torch.linspace(1, 0, _LAYERS) - focus) * (largest / farthest_from_focus)
+    focus, largest_radius = uniform(rng, 0, 1), strength * uniform(rng, 2.0, 7.0)
+    radii = (torch.linspace(1, 0, _LAYERS) - focus) * (largest_radius / max(focus, 1 - focus))
+    linear = to_linear_light(clean)
+    views = [_composite(linear, depth, radii, kernel) for kernel in kernels]
+    return Defocus(depth, focus, largest_radius, to_srgb(torch.cat(views).clamp(0, 1)))
 
 
 def _composite(
@@ -151,3 +141,12 @@ def _left_half_disk(radius: float) -> Tensor:
     columns = torch.arange(-reach, reach + 1.0)
     side = (0.5 - columns * (1 if radius >= 0 else -1)).clamp(0, 1)  # the middle column is shared
     return 2 * disk * side
+
+
+def _right_half_disk(radius: float) -> Tensor:
+    return _left_half_disk(radius).flip(1)
+
+
+ONE_VIEW = (_disk,)
+DUAL_PIXEL = (_left_half_disk, _right_half_disk)
+"""Kernels of the left and of the right view."""

@@ -27,7 +27,9 @@ def random_depth(height: int, width: int, rng: Generator, *, objects: int = 0) -
     rows = torch.linspace(1, 0, height)[:, None]
     columns = torch.linspace(-0.5, 0.5, width)
     tilt = uniform(rng, 0, 1) * rows + uniform(rng, -0.5, 0.5) * columns
-    depth = _stretched(tilt + uniform(rng, 0.1, 0.6) * _smooth_noise(height, width, rng))
+    depth = _stretch_to_unit_range(
+        tilt + uniform(rng, 0.1, 0.6) * _smooth_noise(height, width, rng)
+    )
     for _ in range(objects):
         shape = _smooth_noise(height, width, rng) > uniform(rng, 0.6, 0.8)
         depth = torch.where(shape, depth * uniform(rng, 0, 0.7), depth)
@@ -37,9 +39,9 @@ def random_depth(height: int, width: int, rng: Generator, *, objects: int = 0) -
 def _smooth_noise(height: int, width: int, rng: Generator) -> Tensor:
     coarse = torch.randn(1, 1, 5, 5, generator=rng)
     fine = F.interpolate(coarse, size=(height, width), mode="bicubic", align_corners=True)
-    return _stretched(fine[0, 0])
+    return _stretch_to_unit_range(fine[0, 0])
 
 
-def _stretched(values: Tensor) -> Tensor:
+def _stretch_to_unit_range(values: Tensor) -> Tensor:
     low, high = values.min(), values.max()
     return (values - low) / (high - low).clamp(min=1e-6)

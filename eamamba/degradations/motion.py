@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from eamamba.degradations.light import to_linear_light, to_srgb, uniform
-from eamamba.degradations.steps import note
 
-_STEPS = 64
+_INSTANTS = 64
 _MOST_POSES = 33
+
+
+class MotionBlur(NamedTuple):
+    """A blurred picture, and the poses of the camera whose views it is the mean of."""
+
+    homographies: Tensor  # (poses, 3, 3): see `warp`
+    blurred: Tensor  # (3, H, W)
 
 
 def motion_blur(
@@ -21,7 +28,6 @@ def motion_blur(
     *,
     extent_px: tuple[float, float] = (0.0, 18.0),
     strength: float = 1.0,
-    steps: dict[str, Tensor] | None = None,
 ) -> Tensor:
     """Average the views of a camera that shakes and turns while the shutter is open.
 
@@ -37,8 +43,6 @@ def motion_blur(
         Range of the largest displacement of any image corner from the middle view, in pixels.
     strength : float
         Factor of that displacement; 0 returns the image unchanged (up to float32 rounding).
-    steps : dict, optional
-        Filled with intermediate pictures, title to (3 or 1, h, w) in [0, 1], in their order.
 
     Returns
     -------
@@ -50,44 +54,41 @@ def motion_blur(
     PAMI 2011 (the sum of homographies); Boracchi, Foi, "Modeling the performance of image
     restoration from motion blur", TIP 2012 (random paths with inertia).
     """
+    return simulate_motion_blur(clean, rng, extent_px=extent_px, strength=strength).blurred
+
+
+def simulate_motion_blur(
+    clean: Tensor,
+    rng: Generator,
+    *,
+    extent_px: tuple[float, float] = (0.0, 18.0),
+    strength: float = 1.0,
+) -> MotionBlur:
+    """Do what `motion_blur` does, and return the poses of the camera too."""
     height, width = clean.shape[1:]
     path = _camera_path(rng)
     extent = strength * uniform(rng, *extent_px)
     path = path * (extent / _largest_displacement(path, height, width))
     # A view per pixel of displacement leaves no ghosts; an odd number has one in the middle.
     poses = min(2 * math.ceil(extent) + 1, _MOST_POSES)
-    chosen = path[torch.linspace(0, _STEPS, poses).round().long()] if poses > 1 else path[:1] * 0
-    linear = to_linear_light(clean)
+    chosen = path[torch.linspace(0, _INSTANTS, poses).round().long()] if poses > 1 else path[:1] * 0
     homographies = _homographies(chosen, height, width)
-    half = homographies[: poses // 2 + 1]
-    result = _mean_view(linear, homographies)
-    note(steps, "paths of single points", lambda: _paths(homographies, height, width))
-    note(steps, "first view of the exposure", lambda: _mean_view(linear, homographies[:1]))
-    note(steps, "last view of the exposure", lambda: _mean_view(linear, homographies[-1:]))
-    note(steps, f"mean of the first {len(half)} views", lambda: _mean_view(linear, half))
-    note(steps, f"input: mean of all {poses} views", lambda: result)
-    return result
+    return MotionBlur(homographies, mean_view(clean, homographies))
 
 
-def _mean_view(linear: Tensor, homographies: Tensor) -> Tensor:
+def mean_view(clean: Tensor, homographies: Tensor) -> Tensor:
+    """Average the light of the views of an image (3, H, W) through each of (n, 3, 3)."""
+    linear = to_linear_light(clean)
     total = torch.zeros_like(linear)
     for homography in homographies:
-        total += _warp(linear, homography)
+        total += warp(linear, homography)
     return to_srgb((total / len(homographies)).clamp(0, 1))
 
 
-def _paths(homographies: Tensor, height: int, width: int) -> Tensor:
-    """Return the paths that points of a square lattice take over the image, (1, H, W)."""
-    spacing = max(min(height, width) // 6, 1)
-    points = torch.zeros(1, height, width)
-    points[:, spacing // 2 :: spacing, spacing // 2 :: spacing] = 1
-    return torch.stack([_warp(points, homography) for homography in homographies]).sum(0)
-
-
 def _camera_path(rng: Generator) -> Tensor:
-    """Return (_STEPS + 1, 6) rotations and translations along x, y, z; 0 in the middle."""
+    """Return (_INSTANTS + 1, 6) rotations and translations along x, y, z; 0 in the middle."""
     drift = torch.randn(6, generator=rng)
-    jerks = torch.randn(_STEPS, 6, generator=rng)
+    jerks = torch.randn(_INSTANTS, 6, generator=rng)
     inertia = uniform(rng, 0.7, 0.97)
     # Turning about the optical axis and moving along it are rarer than shaking.
     share = torch.tensor([1.0, 1.0, 0.5, 0.5, 0.5, 0.2]) * torch.rand(6, generator=rng)
@@ -98,7 +99,7 @@ def _camera_path(rng: Generator) -> Tensor:
         place = place + speed * share
         places.append(place)
     path = torch.stack(places)
-    return path - path[_STEPS // 2]
+    return path - path[_INSTANTS // 2]
 
 
 def _homographies(path: Tensor, height: int, width: int) -> Tensor:
@@ -114,7 +115,7 @@ def _homographies(path: Tensor, height: int, width: int) -> Tensor:
     return camera @ moved @ torch.linalg.inv(camera)
 
 
-def _displaced(homography: Tensor, points: Tensor) -> Tensor:
+def _apply_homography(homography: Tensor, points: Tensor) -> Tensor:
     """Map (n, 2) places x, y."""
     mapped = torch.cat([points, torch.ones_like(points[:, :1])], 1).double() @ homography.mT
     return mapped[..., :2] / mapped[..., 2:]
@@ -123,11 +124,12 @@ def _displaced(homography: Tensor, points: Tensor) -> Tensor:
 def _largest_displacement(path: Tensor, height: int, width: int) -> float:
     corners = torch.tensor([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]])
     small = path * (1 / path.abs().max())  # measured where the displacement is still linear
-    shift = _displaced(_homographies(small, height, width), corners.float()) - corners
+    shift = _apply_homography(_homographies(small, height, width), corners.float()) - corners
     return float(shift.norm(dim=-1).max() * path.abs().max())
 
 
-def _warp(image: Tensor, homography: Tensor) -> Tensor:
+def warp(image: Tensor, homography: Tensor) -> Tensor:
+    """Return the view of an image (C, H, W) whose pixel x is seen at ``homography`` x."""
     height, width = image.shape[1:]
     rows, columns = torch.arange(float(height)), torch.arange(float(width))
     h = homography.float()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from eamamba.degradations.light import normal, to_linear_light, to_srgb, uniform
-from eamamba.degradations.steps import note
 
 EVALUATION_SEED = 2454
 
@@ -20,6 +20,15 @@ _GREEN = torch.tensor([[0.0, 0.25, 0.0], [0.25, 1.0, 0.25], [0.0, 0.25, 0.0]])
 _RED_BLUE = torch.tensor([[0.25, 0.5, 0.25], [0.5, 1.0, 0.5], [0.25, 0.5, 0.25]])
 _DEMOSAIC = torch.stack([_RED_BLUE, _GREEN, _RED_BLUE])[:, None]
 _LUMINANCE = torch.tensor([0.299, 0.587, 0.114])  # ITU-R BT.601
+
+
+class SensorNoise(NamedTuple):
+    """A picture with sensor noise, and the stages of the camera that it went through."""
+
+    raw: Tensor  # (H, W): a Bayer mosaic
+    noisy_raw: Tensor  # (H, W)
+    developed: Tensor  # (3, H, W): not smoothed yet
+    noisy: Tensor  # (3, H, W)
 
 
 def gaussian_noise(clean: Tensor, sigma_255: float, rng: Generator) -> Tensor:
@@ -53,13 +62,7 @@ def evaluation_noise(channels: int, height: int, width: int) -> Tensor:
     return torch.randn(channels, height, width, generator=rng)
 
 
-def sensor_noise(
-    clean: Tensor,
-    rng: Generator,
-    *,
-    strength: float = 1.0,
-    steps: dict[str, Tensor] | None = None,
-) -> Tensor:
+def sensor_noise(clean: Tensor, rng: Generator, *, strength: float = 1.0) -> Tensor:
     """Add the noise of a small camera sensor, as it looks after the camera's processing.
 
     The image is taken back to raw sensor values through an inverse camera pipeline with random
@@ -76,8 +79,6 @@ def sensor_noise(
     rng : Generator
     strength : float
         Factor of the noise variances; 0 returns the image unchanged.
-    steps : dict, optional
-        Filled with intermediate pictures, title to (3 or 1, h, w) in [0, 1], in their order.
 
     Returns
     -------
@@ -88,6 +89,11 @@ def sensor_noise(
     Brooks, Mildenhall, Xue, Chen, Sharlet, Barron, "Unprocessing images for learned raw
     denoising", CVPR 2019 (the ranges of gains and noise levels).
     """
+    return simulate_sensor_noise(clean, rng, strength=strength).noisy
+
+
+def simulate_sensor_noise(clean: Tensor, rng: Generator, *, strength: float = 1.0) -> SensorNoise:
+    """Do what `sensor_noise` does, and return what each stage of the camera gives too."""
     exposure = 1 / normal(rng, 0.8, 0.1)
     gains = torch.tensor([uniform(rng, 1.9, 2.4), 1.0, uniform(rng, 1.5, 1.9)])[:, None, None]
     mixture = uniform(rng, 0, 1)
@@ -100,22 +106,12 @@ def sensor_noise(
     linear = to_linear_light(_inverse_tone_curve(clean))
     camera = torch.tensordot(torch.linalg.inv(matrix), linear, dims=1) / (gains * exposure)
     raw = (camera * _bayer_pattern(*clean.shape[1:])).sum(0).clamp(0, 1)
-    note(steps, "raw values, brightened", lambda: _brightened(raw, raw))
     noisy = raw + math.sqrt(read) * torch.randn(raw.shape, generator=rng)
     if shot > 0:
         noisy = noisy + shot * torch.poisson(raw / shot, generator=rng) - raw
-    note(steps, "raw values with noise", lambda: _brightened(noisy, raw))
     change = _develop(noisy, gains * exposure, matrix) - _develop(raw, gains * exposure, matrix)
-    note(steps, "developed", lambda: (clean + change).clamp(0, 1))
-    change = _smoothed(change, *blotch_px)
-    result = (clean + change).clamp(0, 1)
-    note(steps, "input: noise smoothed by the camera", lambda: result)
-    return result
-
-
-def _brightened(raw: Tensor, reference: Tensor) -> Tensor:
-    """Return a mosaic (H, W) for display, (1, H, W): white is the brightest reference value."""
-    return to_srgb(raw[None] / reference.max().clamp(min=1e-6))
+    smoothed = _smooth_noise(change, *blotch_px)
+    return SensorNoise(raw, noisy, (clean + change).clamp(0, 1), (clean + smoothed).clamp(0, 1))
 
 
 def _develop(raw: Tensor, gains: Tensor, matrix: Tensor) -> Tensor:
@@ -127,14 +123,14 @@ def _develop(raw: Tensor, gains: Tensor, matrix: Tensor) -> Tensor:
     return _tone_curve(to_srgb(linear))
 
 
-def _smoothed(noise: Tensor, brightness_px: float, colour_px: float) -> Tensor:
+def _smooth_noise(noise: Tensor, brightness_px: float, colour_px: float) -> Tensor:
     """Blur the brightness and the colour of noise (3, H, W), each by a Gaussian of its width."""
     brightness = torch.tensordot(_LUMINANCE, noise, dims=1)[None]
-    colour = _blurred(noise - brightness, colour_px)
-    return _blurred(brightness, brightness_px) + colour
+    colour = _gaussian_blur(noise - brightness, colour_px)
+    return _gaussian_blur(brightness, brightness_px) + colour
 
 
-def _blurred(maps: Tensor, sigma_px: float) -> Tensor:
+def _gaussian_blur(maps: Tensor, sigma_px: float) -> Tensor:
     """Blur each of (C, H, W) by a Gaussian; a width of 0 changes nothing."""
     for axis in (1, 2):
         reach = min(math.ceil(3 * sigma_px), maps.shape[axis] - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +13,17 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from eamamba.degradations.light import to_linear_light, to_srgb, uniform
-from eamamba.degradations.steps import note
+
+
+class LowResolutionPhoto(NamedTuple):
+    """A photograph of an image by a lower-resolution camera, and how it came about."""
+
+    blurred: Tensor  # (3, H, W): linear light behind the lens
+    sampled: Tensor  # (3, h, w): linear light on the sensor
+    noisy: Tensor  # (3, h, w)
+    jpeg_quality: int
+    compressed: Tensor  # (3, h, w); with strength 0 the noisy one
+    enlarged: Tensor  # (3, H, W)
 
 
 def bicubic_downsample(image: Tensor, scale: int) -> Tensor:
@@ -64,12 +75,7 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def low_resolution_camera(
-    clean: Tensor,
-    rng: Generator,
-    *,
-    scale: int = 2,
-    strength: float = 1.0,
-    steps: dict[str, Tensor] | None = None,
+    clean: Tensor, rng: Generator, *, scale: int = 2, strength: float = 1.0
 ) -> Tensor:
     """Photograph the image with a lower-resolution camera and resize back to the same grid.
 
@@ -85,8 +91,6 @@ def low_resolution_camera(
     strength : float
         Factor of blur width, noise variance and JPEG loss. With 0 only the loss of resolution
         remains, and with `scale` 1 besides, the image is returned unchanged.
-    steps : dict, optional
-        Filled with intermediate pictures, title to (3 or 1, h, w) in [0, 1], in their order.
 
     Returns
     -------
@@ -97,6 +101,13 @@ def low_resolution_camera(
     Zhang, Liang, Van Gool, Timofte, "Designing a practical degradation model for deep blind
     image super-resolution", ICCV 2021.
     """
+    return simulate_low_resolution_camera(clean, rng, scale=scale, strength=strength).enlarged
+
+
+def simulate_low_resolution_camera(
+    clean: Tensor, rng: Generator, *, scale: int = 2, strength: float = 1.0
+) -> LowResolutionPhoto:
+    """Do what `low_resolution_camera` does, and return what each stage gives too."""
     kernel = _elliptic_gaussian(
         strength * uniform(rng, 0.2, 0.55) * scale,
         strength * uniform(rng, 0.2, 0.55) * scale,
@@ -108,20 +119,14 @@ def low_resolution_camera(
     reach = kernel.shape[0] // 2
     linear = F.pad(to_linear_light(clean)[None], (reach,) * 4, mode="replicate")
     blurred = F.conv2d(linear, kernel.expand(3, 1, -1, -1), groups=3)[0]
-    note(steps, "blurred by the lens", lambda: to_srgb(blurred))
     size = (math.ceil(clean.shape[1] / scale), math.ceil(clean.shape[2] / scale))
     sampled = resize(blurred, size).clamp(0, 1)
-    note(steps, "sampled", lambda: to_srgb(sampled))
     deviation = (photon * sampled + read).sqrt()
     noise = deviation * torch.randn(sampled.shape, generator=rng)
-    small = to_srgb((sampled + noise).clamp(0, 1))
-    note(steps, "with noise", lambda: small)
-    if strength > 0:
-        small = jpeg(small, quality)
-        note(steps, f"JPEG of quality {quality}", lambda: small)
-    result = resize(small, (clean.shape[1], clean.shape[2])).clamp(0, 1)
-    note(steps, "input: enlarged", lambda: result)
-    return result
+    noisy = to_srgb((sampled + noise).clamp(0, 1))
+    compressed = jpeg(noisy, quality) if strength > 0 else noisy
+    enlarged = resize(compressed, (clean.shape[1], clean.shape[2])).clamp(0, 1)
+    return LowResolutionPhoto(blurred, sampled, noisy, quality, compressed, enlarged)
 
 
 def jpeg(image: Tensor, quality: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -10,7 +11,22 @@ from torch.nn import functional as F
 
 from eamamba.degradations.depth import random_depth
 from eamamba.degradations.light import uniform
-from eamamba.degradations.steps import note
+
+
+class Haze(NamedTuple):
+    """A hazy picture, and what made it."""
+
+    depth: Tensor  # (1, H, W)
+    transmission: Tensor  # (1, H, W): the share of the scene's light that comes through
+    hazy: Tensor  # (3, H, W)
+
+
+class Rain(NamedTuple):
+    """A rainy picture, and the parts it is the sum of."""
+
+    veiled: Tensor  # (3, H, W): the scene behind distant rain
+    streaks: Tensor  # (1, H, W): the light of near drops
+    rainy: Tensor  # (3, H, W)
 
 
 def scatter(clean: Tensor, depth: Tensor, beta: float, airlight: Tensor) -> Tensor:
@@ -33,17 +49,15 @@ def scatter(clean: Tensor, depth: Tensor, beta: float, airlight: Tensor) -> Tens
     Koschmieder, "Theorie der horizontalen Sichtweite", 1924; Narasimhan, Nayar, "Vision and the
     atmosphere", IJCV 2002.
     """
-    transmission = torch.exp(-beta * depth)
+    return _mix_with_airlight(clean, torch.exp(-beta * depth), airlight)
+
+
+def _mix_with_airlight(clean: Tensor, transmission: Tensor, airlight: Tensor) -> Tensor:
     return clean * transmission + airlight * (1 - transmission)
 
 
 def indoor_haze(
-    clean: Tensor,
-    rng: Generator,
-    *,
-    depth: Tensor | None = None,
-    strength: float = 1.0,
-    steps: dict[str, Tensor] | None = None,
+    clean: Tensor, rng: Generator, *, depth: Tensor | None = None, strength: float = 1.0
 ) -> Tensor:
     """Add haze over a smooth scene: beta in 0.6 to 1.8 per full depth, coloured airlight.
 
@@ -55,8 +69,6 @@ def indoor_haze(
         0 is near, 1 far; a random smooth scene if left out.
     strength : float
         Factor of beta; 0 returns the image unchanged.
-    steps : dict, optional
-        Filled with intermediate pictures, title to (3 or 1, h, w) in [0, 1], in their order.
 
     Returns
     -------
@@ -67,55 +79,45 @@ def indoor_haze(
     Li, Ren, Fu, Tao, Feng, Zeng, Wang, "Benchmarking single-image dehazing and beyond", TIP 2019
     (the ranges of the indoor training set, airlight 0.7 to 1 drawn for each colour).
     """
+    return simulate_indoor_haze(clean, rng, depth=depth, strength=strength).hazy
+
+
+def simulate_indoor_haze(
+    clean: Tensor, rng: Generator, *, depth: Tensor | None = None, strength: float = 1.0
+) -> Haze:
+    """Do what `indoor_haze` does, and return the intermediate maps too."""
     if depth is None:
         depth = random_depth(clean.shape[1], clean.shape[2], rng)
     beta = strength * uniform(rng, 0.6, 1.8)
     airlight = 0.7 + 0.3 * torch.rand(3, 1, 1, generator=rng)
-    note(steps, "depth: white is far", lambda: depth)
-    return _hazy(clean, depth, beta, airlight, steps)
+    transmission = torch.exp(-beta * depth)
+    return Haze(depth, transmission, _mix_with_airlight(clean, transmission, airlight))
 
 
 def outdoor_haze(
-    clean: Tensor,
-    rng: Generator,
-    *,
-    depth: Tensor | None = None,
-    strength: float = 1.0,
-    steps: dict[str, Tensor] | None = None,
+    clean: Tensor, rng: Generator, *, depth: Tensor | None = None, strength: float = 1.0
 ) -> Tensor:
     """Add haze over a deep scene: beta in 0.04 to 0.2 over 10 units of depth, white airlight.
 
     Parameters, result and source as for `indoor_haze` (the outdoor training set: airlight 0.8
     to 1, equal for all colours).
     """
+    return simulate_outdoor_haze(clean, rng, depth=depth, strength=strength).hazy
+
+
+def simulate_outdoor_haze(
+    clean: Tensor, rng: Generator, *, depth: Tensor | None = None, strength: float = 1.0
+) -> Haze:
+    """Do what `outdoor_haze` does, and return the intermediate maps too."""
     if depth is None:
         depth = random_depth(clean.shape[1], clean.shape[2], rng)
     beta = strength * uniform(rng, 0.04, 0.2)
     airlight = torch.full((3, 1, 1), uniform(rng, 0.8, 1.0))
-    note(steps, "depth: white is far", lambda: depth)
-    return _hazy(clean, 10 * depth, beta, airlight, steps)
+    transmission = torch.exp(-beta * (10 * depth))
+    return Haze(depth, transmission, _mix_with_airlight(clean, transmission, airlight))
 
 
-def _hazy(
-    clean: Tensor,
-    depth: Tensor,
-    beta: float,
-    airlight: Tensor,
-    steps: dict[str, Tensor] | None,
-) -> Tensor:
-    result = scatter(clean, depth, beta, airlight)
-    note(steps, "transmission: white is 1", lambda: torch.exp(-beta * depth))
-    note(steps, "input: hazy", lambda: result)
-    return result
-
-
-def rain(
-    clean: Tensor,
-    rng: Generator,
-    *,
-    strength: float = 1.0,
-    steps: dict[str, Tensor] | None = None,
-) -> Tensor:
+def rain(clean: Tensor, rng: Generator, *, strength: float = 1.0) -> Tensor:
     """Add layers of rain streaks, and the veil that distant rain draws over the scene.
 
     Between two and four layers share a wind direction; nearer layers have longer, wider and
@@ -127,8 +129,6 @@ def rain(
     rng : Generator
     strength : float
         Factor of streak brightness and veil density; 0 returns the image unchanged.
-    steps : dict, optional
-        Filled with intermediate pictures, title to (3 or 1, h, w) in [0, 1], in their order.
 
     Returns
     -------
@@ -139,9 +139,14 @@ def rain(
     Yang, Tan, Feng, Liu, Guo, Yan, "Deep joint rain detection and removal from a single image",
     CVPR 2017 (overlapping streak layers under a veil).
     """
+    return simulate_rain(clean, rng, strength=strength).rainy
+
+
+def simulate_rain(clean: Tensor, rng: Generator, *, strength: float = 1.0) -> Rain:
+    """Do what `rain` does, and return its parts too."""
     height, width = clean.shape[1:]
     depth = random_depth(height, width, rng)
-    veil = scatter(clean, depth, strength * uniform(rng, 0, 0.5), torch.full((3, 1, 1), 0.85))
+    veiled = scatter(clean, depth, strength * uniform(rng, 0, 0.5), torch.full((3, 1, 1), 0.85))
     wind = uniform(rng, -0.7, 0.7)
     length, density = uniform(rng, 10, 24), uniform(rng, 0.002, 0.012)
     brightness = strength * uniform(rng, 0.25, 0.7)
@@ -149,15 +154,13 @@ def rain(
     for layer in range(int(uniform(rng, 2, 5))):
         nearness = 0.7**layer
         kernel = _streak(length * nearness, 0.8 * nearness, wind + uniform(rng, -0.08, 0.08))
-        streaks += brightness * _falling(kernel, density / nearness, height, width, rng)
-    result = (veil + streaks).clamp(0, 1)
-    note(steps, "veil of distant rain", lambda: veil)
-    note(steps, "streaks alone", lambda: streaks)
-    note(steps, "input: rainy", lambda: result)
-    return result
+        streaks += brightness * _place_at_random(kernel, density / nearness, height, width, rng)
+    return Rain(veiled, streaks, (veiled + streaks).clamp(0, 1))
 
 
-def _falling(kernel: Tensor, density: float, height: int, width: int, rng: Generator) -> Tensor:
+def _place_at_random(
+    kernel: Tensor, density: float, height: int, width: int, rng: Generator
+) -> Tensor:
     """Put a streak of random brightness at randomly chosen pixels, some beyond the image."""
     reach = kernel.shape[0] // 2
     size = (1, height + 2 * reach, width + 2 * reach)

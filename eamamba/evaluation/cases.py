@@ -67,10 +67,10 @@ def cases(settings: TaskSettings, on_failure: OnFailure | None = None) -> Iterat
         raise DatasetError(f"{settings.task}: data.benchmarks is empty; name a set to test on")
     for benchmark, images in benchmark_images(settings.data, on_failure).items():
         for image in images:
-            yield from _cases_of(benchmark, image, settings.evaluation.sigmas_255)
+            yield from _cases_of_image(benchmark, image, settings.evaluation.sigmas_255)
 
 
-def _cases_of(
+def _cases_of_image(
     benchmark: str, image: BenchmarkImage, sigmas_255: tuple[float, ...]
 ) -> Iterator[Case]:
     def case(degraded: Tensor, *conditions: str) -> Case:

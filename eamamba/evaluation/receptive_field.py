@@ -105,7 +105,7 @@ def network_inputs(settings: TaskSettings) -> list[Tensor]:
         If no image is large enough.
     """
     evaluation = settings.evaluation
-    inputs = list(islice(_crops(settings), evaluation.receptive_field_images))
+    inputs = list(islice(_degraded_crops(settings), evaluation.receptive_field_images))
     if not inputs:
         raise ReceptiveFieldError(
             f"no test image has {evaluation.receptive_field_size} pixels each way; "
@@ -114,7 +114,7 @@ def network_inputs(settings: TaskSettings) -> list[Tensor]:
     return inputs
 
 
-def _crops(settings: TaskSettings) -> Iterator[Tensor]:
+def _degraded_crops(settings: TaskSettings) -> Iterator[Tensor]:
     levels = settings.evaluation.sigmas_255
     middle = settings.evaluation.model_copy(update={"sigmas_255": levels[len(levels) // 2 :][:1]})
     size = middle.receptive_field_size

@@ -26,7 +26,7 @@ from eamamba.restore import Restorer, restore
 Metrics = dict[str, dict[str, dict[str, float | int | None]]]
 
 # Significant digits: more than any table shows, few enough to agree between CPUs.
-_DIGITS = "%.6g"
+_NUMBER_FORMAT = "%.6g"
 # How many failed images an error names; the table names all.
 _NAMED = 3
 
@@ -122,7 +122,7 @@ def evaluate(
     table = _Table(settings, progress)
     for case in tqdm(cases(settings, table.fail), f"{settings.task}: images", disable=not progress):
         try:
-            example = _restored(model, settings, case)
+            example = _restore_and_score(model, settings, case)
         except (EAMambaError, MemoryError) as error:
             table.fail(case.benchmark, case.image, error, case.condition)
             continue
@@ -170,11 +170,11 @@ class _Table:
         table = pd.DataFrame(self.rows)
         if "problem" in table:
             table["problem"] = table.pop("problem")  # the last column
-        return table.to_csv(index=False, lineterminator="\n", float_format=_DIGITS)
+        return table.to_csv(index=False, lineterminator="\n", float_format=_NUMBER_FORMAT)
 
     def metrics(self) -> Metrics:
         return {
-            benchmark: {condition: _means(part) for condition, part in parts.items()}
+            benchmark: {condition: _mean_scores(part) for condition, part in parts.items()}
             for benchmark, parts in self.scores.items()
         }
 
@@ -225,13 +225,13 @@ def examples(
         Images of ``per_image.csv``; by default all.
     """
     return [
-        _restored(model, settings, case)
+        _restore_and_score(model, settings, case)
         for case in cases(settings)
         if condition in (None, case.condition) and (names is None or case.image in names)
     ]
 
 
-def _restored(model: Restorer, settings: TaskSettings, case: Case) -> Example:
+def _restore_and_score(model: Restorer, settings: TaskSettings, case: Case) -> Example:
     tile, side = settings.evaluation.protocol.tile, max(case.degraded.shape[-2:])
     restored = restore(
         model,
@@ -245,28 +245,28 @@ def _restored(model: Restorer, settings: TaskSettings, case: Case) -> Example:
     restored = restored[..., :height, :width]
     if not torch.isfinite(restored).all():
         raise EvaluationError(f"{case.image}: the network gave NaN or infinite colours")
-    scores = _measure(settings.evaluation.protocol, case.clean, degraded, restored)
+    scores = _score_input_and_output(settings.evaluation.protocol, case.clean, degraded, restored)
     return Example(case.image, case.clean, degraded, restored, scores)
 
 
-def _measure(
+def _score_input_and_output(
     protocol: ProtocolSettings, clean: Tensor, degraded: Tensor, restored: Tensor
 ) -> Scores:
     before, after = score(degraded, clean, protocol), score(restored, clean, protocol)
     scores: Scores = {}
     for name, value in after.items():
-        scores[_of_input(name)] = before[name]
+        scores[_input_score_name(name)] = before[name]
         scores[name] = value
     return scores
 
 
-def _of_input(name: str) -> str:
+def _input_score_name(name: str) -> str:
     return f"{name.removesuffix('_db')}_input" + ("_db" if name.endswith("_db") else "")
 
 
-def _means(scores: list[Scores]) -> dict[str, float | int | None]:
+def _mean_scores(scores: list[Scores]) -> dict[str, float | int | None]:
     """Average over images; an infinite mean is None, because JSON has no infinity."""
     means = {name: math.fsum(s[name] for s in scores) / len(scores) for name in scores[0]}
     means["gain_db"] = means["psnr_db"] - means["psnr_input_db"]
-    rounded = {n: float(_DIGITS % v) if math.isfinite(v) else None for n, v in means.items()}
+    rounded = {n: float(_NUMBER_FORMAT % v) if math.isfinite(v) else None for n, v in means.items()}
     return rounded | {"images": len(scores)}

@@ -17,11 +17,11 @@ from torch.nn import functional as F
 Map = Float[Tensor, "b h w c"]
 
 PIECE = 2**18
-"""Elements of the first map that `in_pieces` processes at a time: few enough to fit the caches, and
-enough that launching the operators costs little."""
+"""Elements of the first map that `apply_in_pieces` processes at a time: few enough to fit the
+caches, and enough that launching the operators costs little."""
 
 
-def in_pieces(function: Callable[..., Map], *maps: Map) -> Map:
+def apply_in_pieces(function: Callable[..., Map], *maps: Map) -> Map:
     """Apply a function that acts on every pixel independently.
 
     On a CPU and without gradients, large maps are passed to it in pieces of shape (pixels,
@@ -31,13 +31,13 @@ def in_pieces(function: Callable[..., Map], *maps: Map) -> Map:
     whole = first.numel() <= PIECE or first.device.type != "cpu"
     if whole or torch.is_grad_enabled() or torch.compiler.is_compiling():
         return function(*maps)
-    pixels, some = first.shape[:-1].numel(), max(PIECE // first.shape[-1], 1)
-    pieces = zip(*(x.flatten(0, -2).split(some) for x in maps), strict=True)
+    pixels, piece_pixels = first.shape[:-1].numel(), max(PIECE // first.shape[-1], 1)
+    pieces = zip(*(x.flatten(0, -2).split(piece_pixels) for x in maps), strict=True)
     y = function(*next(pieces))
     result = y.new_empty(pixels, y.shape[-1])
-    result[:some] = y
-    for start, piece in zip(range(some, pixels, some), pieces, strict=True):
-        result[start : start + some] = function(*piece)
+    result[:piece_pixels] = y
+    for start, piece in zip(range(piece_pixels, pixels, piece_pixels), pieces, strict=True):
+        result[start : start + piece_pixels] = function(*piece)
     return result.view(*first.shape[:-1], -1)
 
 
@@ -47,18 +47,6 @@ def convolve(conv: nn.Conv2d, x: Map) -> Map:
         return F.linear(x, conv.weight.flatten(1), conv.bias)
     y = conv(x.permute(0, 3, 1, 2))
     return y.permute(0, 2, 3, 1).contiguous()  # a no-op where the convolution kept the layout
-
-
-class WithBias(nn.Module):
-    """Layer norm over the channels with scale and shift."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, x: Map) -> Map:
-        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, eps=1e-5)
 
 
 class BiasFree(nn.Module):
@@ -73,7 +61,7 @@ class BiasFree(nn.Module):
         return x * torch.rsqrt(variance + 1e-5) * self.weight
 
 
-NORMS: dict[str, type[nn.Module]] = {"WithBias": WithBias, "BiasFree": BiasFree}
+NORMS: dict[str, type[nn.Module]] = {"WithBias": nn.LayerNorm, "BiasFree": BiasFree}
 
 
 class LayerNorm(nn.Module):

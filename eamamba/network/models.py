@@ -7,28 +7,27 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from eamamba.config import EAMambaSettings, EAMambaSRSettings
+from eamamba.config import EAMambaSettings, EAMambaSRSettings, ModelSettings
 from eamamba.network.layers import (
     CHANNEL_MIXERS,
     LayerNorm,
     Map,
     PatchEmbed,
+    apply_in_pieces,
     convolve,
     downsample,
-    in_pieces,
     upsample,
 )
 from eamamba.network.multi_head_scan import MultiHeadScan
 from eamamba.selective_scan import Backend
 
 Image = Float[Tensor, "b c h w"]
-BlockSettings = EAMambaSettings | EAMambaSRSettings
 
 
 class MambaFormerBlock(nn.Module):
     """Pre-norm block: scan module, then channel mixer, each with a residual path (figure 2)."""
 
-    def __init__(self, channels: int, settings: BlockSettings) -> None:
+    def __init__(self, channels: int, settings: ModelSettings) -> None:
         super().__init__()
         self.norm1 = LayerNorm(channels, settings.layernorm_type)
         self.mamba = MultiHeadScan(channels, settings.mamba_cfg)
@@ -38,16 +37,18 @@ class MambaFormerBlock(nn.Module):
 
     def forward(self, x: Map) -> Map:
         x = x + self.mamba(self.norm1(x))
-        return in_pieces(self._mix, x) if self.ffn.pointwise else self._mix(x)
+        return (
+            apply_in_pieces(self._mix_channels, x) if self.ffn.pointwise else self._mix_channels(x)
+        )
 
-    def _mix(self, x: Map) -> Map:
+    def _mix_channels(self, x: Map) -> Map:
         return x + self.ffn(self.norm2(x))
 
 
 class Blocks(nn.Sequential):
     """A sequence of blocks, the first of which may be recomputed in the backward pass."""
 
-    def __init__(self, channels: int, count: int, settings: BlockSettings) -> None:
+    def __init__(self, channels: int, count: int, settings: ModelSettings) -> None:
         super().__init__(*(MambaFormerBlock(channels, settings) for _ in range(count)))
         self.recomputed = round(settings.checkpoint_percentage * count)
 
@@ -178,7 +179,7 @@ class EAMambaSR(nn.Module):
 Network = EAMamba | EAMambaSR
 
 
-def build(settings: EAMambaSettings | EAMambaSRSettings) -> Network:
+def build(settings: ModelSettings) -> Network:
     """Construct the network that the settings describe, freshly initialised."""
     if isinstance(settings, EAMambaSRSettings):
         return EAMambaSR(settings)

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eamamba.config import MambaSettings
-from eamamba.network.layers import Map, WithBias, convolve, in_pieces
+from eamamba.network.layers import Map, apply_in_pieces, convolve
 from eamamba.network.scan_order import scan_order
 from eamamba.selective_scan import Backend, selective_scan
 
@@ -42,7 +42,7 @@ class CausalConv1d(nn.Conv1d):
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__(channels, channels, kernel, padding=kernel - 1, groups=channels)
 
-    def over_map(self, x: Map) -> Map:
+    def convolve_map(self, x: Map) -> Map:
         """Convolve the map's pixels in raster order."""
         sequence = x.flatten(1, 2).transpose(1, 2)
         y = self(sequence)[..., : sequence.shape[-1]]
@@ -71,8 +71,8 @@ class MultiHeadScan(nn.Module):
         self.backend: Backend = "auto"
         K, N = settings.scan_count, settings.d_state
         self.d_inner = int(settings.expand * channels)
-        self.adds = settings.scan_merge_method == "add"
-        D = self.d_inner if self.adds else self.d_inner // K
+        self.merges_by_adding = settings.scan_merge_method == "add"
+        D = self.d_inner if self.merges_by_adding else self.d_inner // K
         self.dt_rank = R = math.ceil(channels / 16)
 
         self.x_proj_weight = nn.Parameter(torch.empty(K, R + 2 * N, D))  # rows: Δ, B, C
@@ -93,7 +93,7 @@ class MultiHeadScan(nn.Module):
             )
         else:
             self.conv = CausalConv1d(self.d_inner, settings.d_conv)
-        self.out_norm = WithBias(self.d_inner)
+        self.out_norm = nn.LayerNorm(self.d_inner)
         self.out_proj = nn.Linear(self.d_inner, channels, bias=False)
         self._initialise_scan()
 
@@ -120,10 +120,12 @@ class MultiHeadScan(nn.Module):
         settings = self.settings
         order = scan_order(settings.scan_type, settings.scan_count, height, width, x.device)
         y = self._scan(u, order)  # (b, L, K, D)
-        y = y.sum(2) if self.adds else y.flatten(2)  # (b, L, d_inner)
-        return in_pieces(self._gate, y.view(batch, height, width, self.d_inner), x)
+        y = y.sum(2) if self.merges_by_adding else y.flatten(2)  # (b, L, d_inner)
+        return apply_in_pieces(
+            self._gate_and_project, y.view(batch, height, width, self.d_inner), x
+        )
 
-    def _gate(self, y: Map, x: Map) -> Map:
+    def _gate_and_project(self, y: Map, x: Map) -> Map:
         """Normalise the scan's output, multiply it by the gate and project it back."""
         y = self.out_norm(y)
         if not self.settings.disable_z_branch:
@@ -133,7 +135,7 @@ class MultiHeadScan(nn.Module):
 
     def _convolve(self, x: Map) -> Map:
         if isinstance(self.conv, CausalConv1d):
-            return self.conv.over_map(x)
+            return self.conv.convolve_map(x)
         return convolve(self.conv, x)
 
     def _scan(

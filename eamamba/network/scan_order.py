@@ -8,7 +8,6 @@ of the image size, so results are computed once and cached.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from functools import lru_cache, partial
 
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from eamamba.config import SettingsError
+from eamamba.config.errors import did_you_mean
 
 HEAD_COUNTS = (1, 2, 4, 8)
 
@@ -27,7 +27,7 @@ def _rows_and_columns(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     return row, column
 
 
-def _visit_by(key: np.ndarray) -> np.ndarray:
+def _order_by_key(key: np.ndarray) -> np.ndarray:
     return np.argsort(key, kind="stable")
 
 
@@ -39,7 +39,7 @@ def raster(height: int, width: int) -> np.ndarray:
 def diagonal(height: int, width: int) -> np.ndarray:
     """Visit the antidiagonals one after another, each from top to bottom; (L,) int64."""
     row, column = _rows_and_columns(height, width)
-    return _visit_by((row + column) * height + row)
+    return _order_by_key((row + column) * height + row)
 
 
 def zigzag(height: int, width: int) -> np.ndarray:
@@ -50,7 +50,7 @@ def zigzag(height: int, width: int) -> np.ndarray:
     row, column = _rows_and_columns(height, width)
     number = row + column
     downwards = (number + height) % 2 == 1
-    return _visit_by(number * height + np.where(downwards, row, height - 1 - row))
+    return _order_by_key(number * height + np.where(downwards, row, height - 1 - row))
 
 
 def zorder(height: int, width: int) -> np.ndarray:
@@ -60,7 +60,7 @@ def zorder(height: int, width: int) -> np.ndarray:
     for bit in range(max(height, width).bit_length()):
         key |= ((column >> bit) & 1) << (2 * bit)
         key |= ((row >> bit) & 1) << (2 * bit + 1)
-    return _visit_by(key)
+    return _order_by_key(key)
 
 
 def hilbert(height: int, width: int) -> np.ndarray:
@@ -81,7 +81,7 @@ def hilbert(height: int, width: int) -> np.ndarray:
         turned = right & ~upper
         x, y = np.where(turned, size - 1 - x, x), np.where(turned, size - 1 - y, y)
         x, y = np.where(upper, x, y), np.where(upper, y, x)
-    return _visit_by(key)
+    return _order_by_key(key)
 
 
 SCAN_ORDERS: dict[str, Callable[[int, int], np.ndarray]] = {
@@ -118,18 +118,18 @@ def _pattern_heads(pattern: str, height: int, width: int) -> list[np.ndarray]:
 
 
 @lru_cache(maxsize=16)
-def _scan_order(pattern: str, heads: int, height: int, width: int) -> np.ndarray:
+def _compute_scan_order(pattern: str, heads: int, height: int, width: int) -> np.ndarray:
     make_heads = _raster_heads if pattern == "raster" else partial(_pattern_heads, pattern)
     return np.stack(make_heads(height, width)[:heads]).astype(np.int32)
 
 
 @lru_cache(maxsize=16)
-def _scan_order_on(
+def _scan_order_on_device(
     device: torch.device, pattern: str, heads: int, height: int, width: int
 ) -> Tensor:
     # A tensor created inside inference mode could never be saved for a later backward pass.
     with torch.inference_mode(mode=False):
-        return torch.from_numpy(_scan_order(pattern, heads, height, width)).to(device)
+        return torch.from_numpy(_compute_scan_order(pattern, heads, height, width)).to(device)
 
 
 # A custom operator, so that `torch.compile` and export call it instead of tracing into it.
@@ -140,8 +140,8 @@ def _scan_order_operator(
     if device.type == "meta":  # its values are never read
         return _scan_order_shape(pattern, heads, height, width, device)
     if device.type != "cpu":
-        return _scan_order_on(device, pattern, heads, height, width)
-    return torch.from_numpy(_scan_order(pattern, heads, height, width))
+        return _scan_order_on_device(device, pattern, heads, height, width)
+    return torch.from_numpy(_compute_scan_order(pattern, heads, height, width))
 
 
 @_scan_order_operator.register_fake
@@ -202,11 +202,8 @@ def scan_order(
             [3, 2, 1, 0]], dtype=torch.int32)
     """
     if pattern not in SCAN_ORDERS:
-        close = difflib.get_close_matches(str(pattern), SCAN_ORDERS, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise SettingsError(
-            f"scan order {pattern!r}: no such pattern{hint}; use one of {', '.join(SCAN_ORDERS)}"
-        )
+        known = did_you_mean(str(pattern), SCAN_ORDERS)
+        raise SettingsError(f"scan order {pattern!r}: no such pattern{known}")
     if heads not in HEAD_COUNTS:
         raise SettingsError(f"{heads!r} scan heads: no such number of heads; use 1, 2, 4 or 8")
     if height < 1 or width < 1:

@@ -8,23 +8,23 @@ from __future__ import annotations
 from eamamba.profiling.counted import (
     DOUBLING_SIZES,
     KINDS,
-    PAPER_VARIANTS,
-    Profile,
+    PAPER_NETWORKS,
+    Complexity,
     baseline_2dssm,
+    complexity,
     complexity_by_size,
-    profile,
 )
 from eamamba.profiling.measured import ForwardCost, ProfilingError, measure_memory
 
 __all__ = [
     "DOUBLING_SIZES",
     "KINDS",
-    "PAPER_VARIANTS",
+    "PAPER_NETWORKS",
+    "Complexity",
     "ForwardCost",
-    "Profile",
     "ProfilingError",
     "baseline_2dssm",
+    "complexity",
     "complexity_by_size",
     "measure_memory",
-    "profile",
 ]

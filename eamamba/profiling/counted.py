@@ -10,17 +10,15 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from eamamba.config import EAMambaSettings, EAMambaSRSettings, MambaSettings
+from eamamba.config import EAMambaSettings, EAMambaSRSettings, MambaSettings, ModelSettings
 from eamamba.network import build
-
-AnyModelSettings = EAMambaSettings | EAMambaSRSettings
 
 DOUBLING_SIZES = (32, 64, 128, 256, 512, 1024, 2048)
 KINDS = ("convolutions", "in_proj", "out_proj", "x_proj+dt_proj", "scan", "out_norm", "pooling")
 
 
 @dataclass(frozen=True)
-class Profile:
+class Complexity:
     """Size and cost of one network at one input size.
 
     Attributes
@@ -41,28 +39,28 @@ class Profile:
     gflops_by_kind: dict[str, float]
 
 
-def _paper(size: int = 256, **changes: Any) -> tuple[AnyModelSettings, int]:
+def _paper_network(size: int = 256, **changes: Any) -> tuple[ModelSettings, int]:
     """Return the paper's network with some settings changed, along with the input size."""
     scan = {name: changes.pop(name) for name in MambaSettings.model_fields.keys() & changes.keys()}
     return EAMambaSettings(**changes, mamba_cfg=MambaSettings(**scan)), size
 
 
-PAPER_VARIANTS: dict[str, tuple[AnyModelSettings, int]] = {
-    "paper (concat 8 heads diagonal+raster simple mixer)": _paper(),
-    "concat 2 or 4 heads": _paper(scan_count=4),
-    "add merge 8 scans (the 2DSSM baseline of the ablation)": _paper(scan_merge_method="add"),
-    "add merge 4 scans": _paper(scan_merge_method="add", scan_count=4),
-    "ffn mixer": _paper(channel_mixer_type="ffn"),
-    "gdfn mixer": _paper(channel_mixer_type="gdfn"),
-    "cca mixer": _paper(channel_mixer_type="cca"),
-    "no gate (z branch disabled)": _paper(disable_z_branch=True),
-    "expand 2": _paper(expand=2),
-    "dual pixel": _paper(size=128, dual_pixel_task=True, inp_channels=6),
-    "light SR x2": (EAMambaSRSettings(upscale=2), 64),
-    "light SR x3": (EAMambaSRSettings(upscale=3), 64),
-    "light SR x4": (EAMambaSRSettings(upscale=4), 64),
+PAPER_NETWORKS: dict[str, tuple[ModelSettings, int]] = {
+    "eamamba": _paper_network(),
+    "heads_4": _paper_network(scan_count=4),
+    "baseline_2dssm": _paper_network(scan_merge_method="add"),
+    "baseline_2dssm_4_scans": _paper_network(scan_merge_method="add", scan_count=4),
+    "ffn": _paper_network(channel_mixer_type="ffn"),
+    "gdfn": _paper_network(channel_mixer_type="gdfn"),
+    "cca": _paper_network(channel_mixer_type="cca"),
+    "no_gate": _paper_network(disable_z_branch=True),
+    "expand_2": _paper_network(expand=2),
+    "dual_pixel": _paper_network(size=128, dual_pixel_task=True, inp_channels=6),
+    "sr_light_x2": (EAMambaSRSettings(upscale=2), 64),
+    "sr_light_x3": (EAMambaSRSettings(upscale=3), 64),
+    "sr_light_x4": (EAMambaSRSettings(upscale=4), 64),
 }
-"""Row of ``data/paper/complexity.csv`` -> its network and input size in pixels."""
+"""``network`` in ``data/paper/complexity.csv`` -> its settings and input size in pixels."""
 
 
 def baseline_2dssm(settings: EAMambaSettings) -> EAMambaSettings:
@@ -75,7 +73,7 @@ def baseline_2dssm(settings: EAMambaSettings) -> EAMambaSettings:
     return settings.model_copy(update={"mamba_cfg": scan})
 
 
-def profile(settings: AnyModelSettings, size: int = 256) -> Profile:
+def complexity(settings: ModelSettings, size: int = 256) -> Complexity:
     """Count the parameters and FLOPs of a network.
 
     Parameters
@@ -86,7 +84,7 @@ def profile(settings: AnyModelSettings, size: int = 256) -> Profile:
 
     Returns
     -------
-    Profile
+    Complexity
 
     Raises
     ------
@@ -109,8 +107,10 @@ def profile(settings: AnyModelSettings, size: int = 256) -> Profile:
     counter = FlopCounterMode(display=False, custom_mapping=conventions)
     with torch.no_grad(), counter:
         model(image)
-    by_kind = {kind: flops / 2e9 for kind, flops in _by_kind(counter.get_flop_counts()).items()}
-    return Profile(
+    by_kind = {
+        kind: flops / 2e9 for kind, flops in _flops_by_kind(counter.get_flop_counts()).items()
+    }
+    return Complexity(
         size=size,
         parameters=sum(p.numel() for p in model.parameters()),
         gflops=math.fsum(by_kind.values()),
@@ -127,11 +127,11 @@ def _pooling_flops(input_shape: torch.Size, *_: Any, **__: Any) -> int:
     return 2 * math.prod(input_shape)
 
 
-def _by_kind(counts: dict[str, dict[Any, int]]) -> dict[str, int]:
+def _flops_by_kind(counts: dict[str, dict[Any, int]]) -> dict[str, int]:
     """Group the counts of modules and operators by `KINDS`, without the block norms."""
     aten, scan = torch.ops.aten, torch.ops.eamamba.selective_scan
 
-    def within(module: str, *operators: Any) -> int:
+    def flops_in(module: str, *operators: Any) -> int:
         """Sum operators (by default all) over the modules with this name."""
         chosen = [flops for name, flops in counts.items() if name.endswith(f".{module}")]
         return sum(
@@ -140,19 +140,19 @@ def _by_kind(counts: dict[str, dict[Any, int]]) -> dict[str, int]:
 
     matrix = (aten.mm, aten.addmm)
     kinds = {
-        "in_proj": within("mamba", *matrix) - within("out_proj", *matrix),
-        "out_proj": within("out_proj"),
-        "x_proj+dt_proj": within("mamba", aten.bmm, aten.baddbmm),
-        "scan": within("mamba", scan),
-        "out_norm": within("out_norm"),
-        "pooling": within("ca", aten.mean),
+        "in_proj": flops_in("mamba", *matrix) - flops_in("out_proj", *matrix),
+        "out_proj": flops_in("out_proj"),
+        "x_proj+dt_proj": flops_in("mamba", aten.bmm, aten.baddbmm),
+        "scan": flops_in("mamba", scan),
+        "out_norm": flops_in("out_norm"),
+        "pooling": flops_in("ca", aten.mean),
     }
-    everything = sum(counts["Global"].values()) - within("body", aten.native_layer_norm)
+    everything = sum(counts["Global"].values()) - flops_in("body", aten.native_layer_norm)
     return {"convolutions": everything - sum(kinds.values())} | kinds
 
 
 def complexity_by_size(
-    settings: AnyModelSettings, sizes: Iterable[int] = DOUBLING_SIZES
-) -> list[Profile]:
-    """Return the profile of a network at each input size, in pixels; see `profile`."""
-    return [profile(settings, size) for size in sizes]
+    settings: ModelSettings, sizes: Iterable[int] = DOUBLING_SIZES
+) -> list[Complexity]:
+    """Return the complexity of a network at each input size, in pixels; see `complexity`."""
+    return [complexity(settings, size) for size in sizes]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from eamamba.config import EAMambaError, ModelSettings
 from eamamba.network import Network, build
-from eamamba.profiling.counted import DOUBLING_SIZES, AnyModelSettings
+from eamamba.profiling.counted import DOUBLING_SIZES
 
 MIB = 2**20
 _CHILD = "from eamamba.profiling.measured import main; main()"
@@ -48,7 +48,7 @@ class ForwardCost:
 
 
 def measure_memory(
-    settings: AnyModelSettings,
+    settings: ModelSettings,
     sizes: Iterable[int] = DOUBLING_SIZES,
     *,
     device: str = "cpu",
@@ -118,24 +118,24 @@ def main() -> None:
 
 
 def _forward_costs(
-    settings: AnyModelSettings, sizes: list[int], device: str, repeats: int, limit: float
+    settings: ModelSettings, sizes: list[int], device: str, repeats: int, limit: float
 ) -> Iterator[ForwardCost]:
     model = build(settings).to(device).eval()
     needed_per_pixel = 0.0
     with torch.inference_mode():
         model(torch.rand(1, settings.inp_channels, 16, 16, device=device))  # compiles kernels
-        before = _held_bytes(device)
+        before = _reset_peak_bytes(device)
         for size in sizes:
             if needed_per_pixel * size**2 > limit:
                 return
             image = torch.rand(1, settings.inp_channels, size, size, device=device)
-            seconds = min(_timed(model, image) for _ in range(repeats))
+            seconds = min(_time_pass(model, image) for _ in range(repeats))
             peak_mib = max(0, _peak_bytes(device) - before) / MIB
             needed_per_pixel = peak_mib / size**2
             yield ForwardCost(size, peak_mib, seconds)
 
 
-def _timed(model: Network, image: Tensor) -> float:
+def _time_pass(model: Network, image: Tensor) -> float:
     started = time.perf_counter()
     model(image)
     if image.is_cuda:
@@ -143,7 +143,7 @@ def _timed(model: Network, image: Tensor) -> float:
     return time.perf_counter() - started
 
 
-def _held_bytes(device: str) -> int:
+def _reset_peak_bytes(device: str) -> int:
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
@@ -154,7 +154,7 @@ def _held_bytes(device: str) -> int:
 
 
 def _peak_bytes(device: str) -> int:
-    """Return the peak memory since `_held_bytes` (on macOS, since the process started)."""
+    """Return the peak memory since `_reset_peak_bytes` (on macOS, since the process started)."""
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status")

@@ -29,6 +29,7 @@ from eamamba.report.scores import (
     middle,
     paper_table,
     pick,
+    protocol_label,
     score_table,
     scores,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "paper_table",
     "photograph_table",
     "pick",
+    "protocol_label",
     "psnr_by_condition",
     "receptive_field",
     "save",

@@ -107,7 +107,7 @@ def comparison(examples: Mapping[str, Example], condition: str) -> Figure:
     grid = figure.subplots(len(examples), 4, squeeze=False)
     for row, (label, example) in zip(grid, examples.items(), strict=True):
         clean, restored = to_display(example.clean), to_display(example.restored)
-        before, after = _titles(example, condition)
+        before, after = _input_and_output_titles(example, condition)
         show(row[0], to_display(example.degraded), before)
         show(row[1], restored, after)
         show(row[2], clean, "truth")
@@ -118,7 +118,7 @@ def comparison(examples: Mapping[str, Example], condition: str) -> Figure:
     return figure
 
 
-def _titles(example: Example, condition: str) -> tuple[str, str]:
+def _input_and_output_titles(example: Example, condition: str) -> tuple[str, str]:
     """Return the titles of the input and the restored image, with PSNR by the protocol."""
     seen = f"input, {condition_label(condition)}" if condition.startswith("sigma") else "input"
     before, after = example.scores["psnr_input_db"], example.scores["psnr_db"]
@@ -198,7 +198,7 @@ def summary(example: Example, condition: str, means: pd.DataFrame, source: str) 
     heights = [2.7, 0.8 + 0.4 * len(means)]
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)[:, 0]
     columns: Sequence[Any] = above.subplots(1, 3)
-    before, after = _titles(example, condition)
+    before, after = _input_and_output_titles(example, condition)
     show(columns[0], to_display(example.degraded), before)
     show(columns[1], to_display(example.restored), after)
     show(columns[2], to_display(example.clean), "truth")

@@ -7,10 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from eamamba.config import ProtocolSettings
+
 REPORTED, MEASURED = "reported by the paper", "measured here"
 WHOLE = "all"
 """The condition of a test that has only one."""
-_SHOWN = ["condition", "psnr_db", "ssim"]
+_SCORE_COLUMNS = ["condition", "psnr_db", "ssim"]
 
 Metrics = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """``metrics.json``: benchmark -> condition -> means over the images."""
@@ -22,6 +24,14 @@ def condition_label(condition: str) -> str:
     if sigma != condition:
         return f"σ = {sigma}"
     return "all images" if condition == WHOLE else condition
+
+
+def protocol_label(protocol: ProtocolSettings) -> str:
+    """Return what tables call a protocol, such as ``Y PSNR and SSIM, 2-pixel border cut``."""
+    volume = "volume " if protocol.ssim == "volume" else ""
+    rounded = " on 8-bit images" if protocol.eight_bit else ""
+    cut = f", {protocol.border}-pixel border cut" if protocol.border else ""
+    return f"{protocol.colour.upper()} PSNR and {volume}SSIM{rounded}{cut}"
 
 
 def middle(conditions: list[str]) -> str:
@@ -90,24 +100,24 @@ def score_table(measured: Mapping[str, Metrics], paper: pd.DataFrame, task: str)
                 before = {f"input, {part['images'].max()} images": ("psnr_input_db", "ssim_input")}
                 pictures = before | pictures
             for picture, columns in pictures.items():
-                shown = part[["condition", *columns]].set_axis(_SHOWN, axis=1)
+                shown = part[["condition", *columns]].set_axis(_SCORE_COLUMNS, axis=1)
                 found = {"Images": name, "Picture": picture, "Source": MEASURED}
-                rows.append(found | _by_condition(shown, with_ssim))
+                rows.append(found | _score_cells(shown, with_ssim))
     for name, part in theirs.groupby("benchmark", sort=False):
         cited = {"Images": name, "Picture": "EAMamba, full size", "Source": REPORTED}
-        rows.append(cited | _by_condition(_reported(part), with_ssim))
+        rows.append(cited | _score_cells(_name_conditions(part), with_ssim))
     images = list(dict.fromkeys(row["Images"] for row in rows))
     rows.sort(key=lambda row: images.index(row["Images"]))
     return pd.DataFrame(rows).fillna("–")
 
 
-def _reported(paper: pd.DataFrame) -> pd.DataFrame:
+def _name_conditions(paper: pd.DataFrame) -> pd.DataFrame:
     """Name the conditions in the paper's rows like ours; a scale factor is not a condition."""
     setting = paper["setting"].fillna(WHOLE).replace(r"x\d", WHOLE, regex=True)
     return paper.assign(condition=setting)
 
 
-def _by_condition(means: pd.DataFrame, with_ssim: bool) -> dict[str, str]:
+def _score_cells(means: pd.DataFrame, with_ssim: bool) -> dict[str, str]:
     cells = {}
     for row in means.itertuples():
         where = "" if row.condition == WHOLE else f"{condition_label(row.condition)}: "
@@ -155,7 +165,7 @@ def glance_table(rows: pd.DataFrame, protocols: Mapping[str, str]) -> pd.DataFra
             "Degradation": degradation_labels(rows),
             "Input, dB": rows["psnr_input_db"].map("{:.2f}".format),
             "Restored, dB": rows["psnr_db"].map("{:.2f}".format),
-            "Gain, dB": rows["gain_db"].map(signed),
+            "Gain, dB": rows["gain_db"].map(format_with_sign),
             "SSIM of the input": rows["ssim_input"].map("{:.3f}".format),
             "SSIM restored": rows["ssim"].map("{:.3f}".format),
             "Protocol": rows["task"].map(protocols),
@@ -167,7 +177,7 @@ def paper_table(
     paper: pd.DataFrame, titles: Mapping[str, str], protocols: Mapping[str, str]
 ) -> pd.DataFrame:
     """Format the paper's own scores of all tasks, from ``data/paper/paper_results.csv``."""
-    named = _reported(paper)
+    named = _name_conditions(paper)
     return pd.DataFrame(
         {
             "Degradation": named["task"].map(titles),
@@ -180,7 +190,7 @@ def paper_table(
     )
 
 
-def signed(value_db: float) -> str:
+def format_with_sign(value_db: float) -> str:
     """Format a difference with its sign."""
     return f"{value_db:+.2f}".replace("-", "−")
 

@@ -6,29 +6,26 @@ import pandas as pd
 
 from eamamba.report.scores import REPORTED
 
-HEADLINE = {
-    "EAMamba": "paper (concat 8 heads diagonal+raster simple mixer)",
-    "baseline 2DSSM": "add merge 8 scans (the 2DSSM baseline of the ablation)",
-}
-"""The paper's name for a network -> its row in the table of counted variants."""
+HEADLINE = {"eamamba": "EAMamba", "baseline_2dssm": "baseline 2DSSM"}
+"""Id of each network whose cost the paper prints -> its name in figures."""
 
 
 def complexity_table(counted: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
-    """Set our counts next to those for the authors' implementation, variant by variant.
+    """Set our counts next to those for the authors' implementation, network by network.
 
     Parameters
     ----------
     counted : DataFrame
-        ``complexity.csv``: variant, size (pixels), parameters, gflops.
+        ``complexity.csv``: network, size (pixels), parameters, gflops.
     paper : DataFrame
-        ``data/paper/complexity.csv``: variant, input, params_m, gflops, source.
+        ``data/paper/complexity.csv``: network, label, input, params_m, gflops, source.
     """
-    theirs = paper[paper["source"] == "measured on the original code"].set_index("variant")
+    theirs = paper[paper["source"] == "measured on the original code"].set_index("network")
     theirs = theirs.rename(columns={"gflops": "gflops_paper"})
-    both = counted.set_index("variant").join(theirs, how="inner")
+    both = counted.set_index("network").join(theirs, how="inner")
     return pd.DataFrame(
         {
-            "Network": both.index,
+            "Network": both["label"].tolist(),
             "Input": both["input"].str.replace("x", "×"),
             "Parameters, M": [f"{n / 1e6:.3f}" for n in both["parameters"]],
             "Parameters, M (authors' code)": [f"{n:.3f}" for n in both["params_m"]],
@@ -43,21 +40,21 @@ def headline_table(counted: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
 
     The parameters are those of `complexity_table`.
     """
-    ours = counted.set_index("variant")
-    theirs = paper[paper["source"] == "reported"].set_index("variant")
+    ours = counted.set_index("network")
+    theirs = paper[paper["source"] == "reported"].set_index("network")
     rows = []
-    for name, variant in HEADLINE.items():
-        parameters, gflops = ours.loc[variant, "parameters"], ours.loc[variant, "gflops"]
-        printed = theirs.loc[name]
+    for network, label in HEADLINE.items():
+        parameters, gflops = ours.loc[network, "parameters"], ours.loc[network, "gflops"]
+        printed = theirs.loc[network]
         rows += [
             {
-                "Network": name,
+                "Network": label,
                 "Source": "counted here",
                 "Parameters, M": f"{parameters / 1e6:.1f}",
                 "GFLOPs": f"{gflops:.1f}",
             },
             {
-                "Network": name,
+                "Network": label,
                 "Source": REPORTED,
                 "Parameters, M": f"{printed['params_m']:g}",
                 "GFLOPs": f"{printed['gflops']:g}",
@@ -90,7 +87,7 @@ def photograph_table(manifest: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def formatted(table: pd.DataFrame, columns: dict[str, tuple[str, str]]) -> pd.DataFrame:
+def format_columns(table: pd.DataFrame, columns: dict[str, tuple[str, str]]) -> pd.DataFrame:
     """Choose, rename and format columns.
 
     Parameters

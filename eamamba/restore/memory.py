@@ -8,19 +8,19 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from eamamba.config import EAMambaSettings, EAMambaSRSettings
+from eamamba.config import EAMambaSettings, EAMambaSRSettings, ModelSettings
 from eamamba.heap import return_free_blocks
 
 SMALLEST_TILE = 64
 # Share of the free memory that one call of the network may use.
-_SHARE = 0.6
+_SHARE_OF_FREE_MEMORY = 0.6
 # Upper bound of the measured peak memory over the bytes counted by `activation_bytes`
 # (benchmarks/growth_cpu.py, 512² and 1024² pixels): the process keeps freed blocks, and not all of
 # them fit later requests.
-_OVERHEAD = 2.4
+_PEAK_OVER_COUNT = 2.4
 
 
-def activation_bytes(settings: EAMambaSettings | EAMambaSRSettings) -> float:
+def activation_bytes(settings: ModelSettings) -> float:
     """Return the memory needed to restore an image, in bytes per input pixel.
 
     Counts the float32 maps alive at once in a block of the widest full-resolution level (2·dim
@@ -40,7 +40,7 @@ def activation_bytes(settings: EAMambaSettings | EAMambaSRSettings) -> float:
     gates = {"simple": 1.5, "ffn": 2, "gdfn": 4, "cca": 0}[settings.channel_mixer_type]
     mixer = 2 * channels + max(gates * settings.ffn_expansion_factor, 3) * channels
     skips = 3 * settings.dim
-    return 4 * _OVERHEAD * (max(scan, mixer, enlarged) + skips)
+    return 4 * _PEAK_OVER_COUNT * (max(scan, mixer, enlarged) + skips)
 
 
 def fitting_tile(model: object, image: Tensor) -> int | None:
@@ -60,7 +60,9 @@ def fitting_tile(model: object, image: Tensor) -> int | None:
     batch, _, height, width = image.shape
     output = 2 * image.numel() * image.element_size() * getattr(model, "upscale", 1) ** 2
     device = next(model.parameters()).device
-    pixels = (_SHARE * free_memory(device) - output) / (batch * activation_bytes(settings))
+    pixels = (_SHARE_OF_FREE_MEMORY * free_memory(device) - output) / (
+        batch * activation_bytes(settings)
+    )
     if height * width <= pixels:
         return None
     return max(math.isqrt(int(max(pixels, 0))), SMALLEST_TILE)

@@ -98,15 +98,19 @@ def restore(
     _check(model, image)
     batch = image if image.dim() == 4 else image[None]
     height, width = batch.shape[-2:]
-    members = _members(self_ensemble)
+    members = _ensemble_size(self_ensemble)
     padded = pad_to_multiple(batch, model.size_multiple)
-    side, shared = _tiling(model, padded, tile, overlap)
+    side, shared = _tile_and_overlap(model, padded, tile, overlap)
     starts = [tile_starts(n, side, shared, model.size_multiple) for n in padded.shape[-2:]]
-    counted = _Counted(model, len(starts[0]) * len(starts[1]) * members, progress)
+    counting_model = _CallCounter(model, len(starts[0]) * len(starts[1]) * members, progress)
     try:
         with torch.inference_mode():
             output = blend_tiles(
-                lambda part: _ensemble(counted, part, members), padded, starts, side, model.upscale
+                lambda part: _restore_ensemble(counting_model, part, members),
+                padded,
+                starts,
+                side,
+                model.upscale,
             )
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
@@ -156,7 +160,7 @@ def restore_photo(
     return dataclasses.replace(photo, rgb=rgb, alpha=alpha)
 
 
-class _Counted:
+class _CallCounter:
     """Calls the network on the device of its weights and reports each call."""
 
     def __init__(self, model: Restorer, total: int, progress: Progress | None) -> None:
@@ -174,7 +178,7 @@ class _Counted:
         return restored
 
 
-def _ensemble(model: _Counted, part: Tensor, members: int) -> Tensor:
+def _restore_ensemble(model: _CallCounter, part: Tensor, members: int) -> Tensor:
     """Average over flips, then over flips of the transposed image, as a running mean."""
     if members == 1:
         return model(part)
@@ -190,7 +194,9 @@ def _ensemble(model: _Counted, part: Tensor, members: int) -> Tensor:
     return mean
 
 
-def _tiling(model: Restorer, padded: Tensor, tile: Tile, overlap: int | None) -> tuple[int, int]:
+def _tile_and_overlap(
+    model: Restorer, padded: Tensor, tile: Tile, overlap: int | None
+) -> tuple[int, int]:
     """Return the tile size and the overlap of neighbours, in input pixels."""
     multiple, whole = model.size_multiple, max(padded.shape[-2:])
     if tile == "auto":
@@ -209,7 +215,7 @@ def _tiling(model: Restorer, padded: Tensor, tile: Tile, overlap: int | None) ->
     return side, overlap
 
 
-def _members(self_ensemble: SelfEnsemble) -> int:
+def _ensemble_size(self_ensemble: SelfEnsemble) -> int:
     members = {0: 1, 1: 4, 4: 4, 8: 8}.get(self_ensemble)
     if members is None:
         raise RestoreError(f"no self-ensemble of {self_ensemble!r}; expected 4 or 8, or 0 for none")

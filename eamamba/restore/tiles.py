@@ -29,11 +29,11 @@ def pad_to_multiple(
         size = image.shape[dim]
         if size % multiple:
             target = math.ceil(size / multiple) * multiple
-            image = image.index_select(dim, _reflected(size, target, image.device))
+            image = image.index_select(dim, _reflected_positions(size, target, image.device))
     return image
 
 
-def _reflected(size: int, target: int, device: torch.device) -> Int[Tensor, " target"]:
+def _reflected_positions(size: int, target: int, device: torch.device) -> Int[Tensor, " target"]:
     """Return the first ``target`` terms of 0 … size-1 … 0 … size-1 …."""
     period = max(2 * size - 2, 1)
     position = torch.arange(target, device=device) % period

@@ -45,9 +45,11 @@ def forward(
     import selective_scan_cuda
 
     visits = order.long()[:, None]
-    inputs = _visited(u, delta, A, B, C, D, visits)
+    inputs = _kernel_inputs(u, delta, A, B, C, D, visits)
     y, states = selective_scan_cuda.fwd(*inputs, None, None, True)
-    return _to_raster(y, visits, u.shape), states.flatten() if save_states else u.new_empty(0)
+    return _scatter_to_raster(y, visits, u.shape), states.flatten() if save_states else u.new_empty(
+        0
+    )
 
 
 def backward(
@@ -65,44 +67,44 @@ def backward(
     import selective_scan_cuda
 
     visits = order.long()[:, None]
-    inputs = _visited(u, delta, A, B, C, D, visits)
+    inputs = _kernel_inputs(u, delta, A, B, C, D, visits)
     grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D, *_ = selective_scan_cuda.bwd(
         *inputs, None, None,
-        _in_order(grad_y, visits).flatten(1, 2),
+        _gather_in_order(grad_y, visits).flatten(1, 2),
         states.view(u.shape[0], A.shape[0] * A.shape[1], -1, 2 * A.shape[2]),
         None, None, True, False,
     )  # fmt: skip
     return (
-        _to_raster(grad_u, visits, u.shape),
-        _to_raster(grad_delta, visits, delta.shape),
+        _scatter_to_raster(grad_u, visits, u.shape),
+        _scatter_to_raster(grad_delta, visits, delta.shape),
         grad_A.view(A.shape),
-        _to_raster(grad_B, visits, B.shape),
-        _to_raster(grad_C, visits, C.shape),
+        _scatter_to_raster(grad_B, visits, B.shape),
+        _scatter_to_raster(grad_C, visits, C.shape),
         grad_D.view(D.shape),
     )
 
 
-def _visited(
+def _kernel_inputs(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, visits: Tensor
 ) -> tuple[Tensor, ...]:
     """Return the inputs as the kernel takes them: heads and channels in one axis, steps last."""
     return (
-        _in_order(u, visits).flatten(1, 2),
-        _in_order(delta, visits).flatten(1, 2),
+        _gather_in_order(u, visits).flatten(1, 2),
+        _gather_in_order(delta, visits).flatten(1, 2),
         A.flatten(0, 1).contiguous(),
-        _in_order(B, visits),
-        _in_order(C, visits),
+        _gather_in_order(B, visits),
+        _gather_in_order(C, visits),
         D.flatten().contiguous(),
     )
 
 
-def _in_order(x: Tensor, visits: Tensor) -> Tensor:
+def _gather_in_order(x: Tensor, visits: Tensor) -> Tensor:
     """Gather (batch, L, K, X) in raster order to (batch, K, X, L) in visiting order."""
     rows = x.permute(0, 2, 3, 1)
     return rows.gather(3, visits.expand(rows.shape))
 
 
-def _to_raster(x: Tensor, visits: Tensor, shape: torch.Size) -> Tensor:
+def _scatter_to_raster(x: Tensor, visits: Tensor, shape: torch.Size) -> Tensor:
     """Scatter (batch, K, X, L), or with K and X in one axis, back to (batch, L, K, X)."""
     raster = x.new_empty(shape)
     rows = raster.permute(0, 2, 3, 1)

@@ -79,34 +79,34 @@ def selective_scan(
     Paper section 3.2; the recurrence is equation (2) of Mamba (Gu and Dao, 2023) with
     the zero-order hold for A and the Euler rule for B.
     """
-    _check(u, delta, A, B, C, D, order)
+    _check_inputs(u, delta, A, B, C, D, order)
     inputs = (u, delta, A, B, C, D)
     save_states = torch.is_grad_enabled() and any(x.requires_grad for x in inputs)
     y, _ = torch.ops.eamamba.selective_scan(*inputs, order, backend, save_states)
     return y
 
 
-def _module(backend: str, device: torch.device) -> ModuleType:
+def _backend_module(backend: str, device: torch.device) -> ModuleType:
     """Return the backend that ``backend`` means on ``device``, checked to be usable."""
     if backend == "auto" and device.type == "cuda":
-        backend = "triton" if _imported("triton").available() is None else "mamba_ssm"
+        backend = "triton" if _import_backend("triton").available() is None else "mamba_ssm"
     elif backend == "auto":
         backend = "cpu" if device.type == "cpu" else "reference"
     if backend not in BACKENDS:
         raise BackendError(
             f"no selective scan backend {backend!r}; choose auto, {', '.join(BACKENDS)}"
         )
-    module = _imported(backend)
+    module = _import_backend(backend)
     if (missing := module.available()) is not None:
         raise BackendError(f"selective scan backend {backend!r} is not available: {missing}")
     return module
 
 
-def _imported(backend: str) -> ModuleType:
+def _import_backend(backend: str) -> ModuleType:
     return import_module(f"eamamba.selective_scan.{backend}")
 
 
-def _check(
+def _check_inputs(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, order: Tensor
 ) -> None:
     if u.dim() != 4 or A.dim() != 3:
@@ -154,13 +154,15 @@ def _forward(
     backend: str,
     save_states: bool,
 ) -> tuple[Tensor, Tensor]:
-    return _module(backend, u.device).forward(u, delta, A, B, C, D, order, save_states)
+    return _backend_module(backend, u.device).forward(u, delta, A, B, C, D, order, save_states)
 
 
 @_forward.register_fake
 def _(u, delta, A, B, C, D, order, backend, save_states):  # type: ignore[no-untyped-def]
     batch, length, heads, channels = u.shape
-    size = _module(backend, u.device).state_size(batch, length, heads, channels, A.shape[-1])
+    size = _backend_module(backend, u.device).state_size(
+        batch, length, heads, channels, A.shape[-1]
+    )
     return u.new_empty(u.shape), u.new_empty(size if save_states else 0)
 
 
@@ -177,7 +179,7 @@ def _backward(
     states: Tensor,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    return _module(backend, u.device).backward(grad_y, u, delta, A, B, C, D, order, states)
+    return _backend_module(backend, u.device).backward(grad_y, u, delta, A, B, C, D, order, states)
 
 
 @_backward.register_fake

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from eamamba.config import EAMambaSettings, EAMambaSRSettings, Stage, TaskSettings
+from eamamba.config import ModelSettings, Stage, TaskSettings
 from eamamba.datasets import check
 from eamamba.network import build
-from eamamba.profiling import profile
+from eamamba.profiling import complexity
 from eamamba.training.trainer import Trainer, accelerator_for
 
 _TIMED_STEPS = 4
@@ -36,7 +36,7 @@ def plan(settings: TaskSettings) -> pd.DataFrame:
     """
     sets = check(settings.data)
     images = sets.loc[sets["use"] == "training", "found"].sum()
-    rows = [_stage(settings, stage, images) for stage in settings.training.stages]
+    rows = [_plan_stage(settings, stage, images) for stage in settings.training.stages]
     return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="stage"))
 
 
@@ -80,9 +80,9 @@ def missing(settings: TaskSettings) -> list[str]:
     return lines
 
 
-def _stage(settings: TaskSettings, stage: Stage, images: int) -> dict[str, float]:
+def _plan_stage(settings: TaskSettings, stage: Stage, images: int) -> dict[str, float]:
     side = stage.patch // settings.scale
-    cost = profile(settings.model, side)
+    cost = complexity(settings.model, side)
     patches = stage.batch * stage.iterations
     weights = 4 * cost.parameters * _COPIES_OF_WEIGHTS
     memory = weights + stage.batch * kept_bytes(settings.model, side)
@@ -98,7 +98,7 @@ def _stage(settings: TaskSettings, stage: Stage, images: int) -> dict[str, float
     }
 
 
-def kept_bytes(settings: EAMambaSettings | EAMambaSRSettings, side: int) -> int:
+def kept_bytes(settings: ModelSettings, side: int) -> int:
     """Return the bytes that a forward pass keeps for its backward pass, for one image.
 
     Parameters
@@ -109,7 +109,7 @@ def kept_bytes(settings: EAMambaSettings | EAMambaSRSettings, side: int) -> int:
     """
     kept: dict[int, int] = {}
 
-    def note(tensor: Tensor) -> Tensor:
+    def count_storage(tensor: Tensor) -> Tensor:
         if not isinstance(tensor, nn.Parameter):
             storage = tensor.untyped_storage()
             kept[StorageWeakRef(storage).cdata] = storage.nbytes()
@@ -118,7 +118,7 @@ def kept_bytes(settings: EAMambaSettings | EAMambaSRSettings, side: int) -> int:
     with torch.device("meta"):
         model = build(settings)
         image = torch.empty(1, settings.inp_channels, side, side)
-    with saved_tensors_hooks(note, lambda tensor: tensor):
+    with saved_tensors_hooks(count_storage, lambda tensor: tensor):
         output = model(image)  # its graph keeps the noted tensors alive, so none is counted twice
     del output
     return sum(kept.values())

@@ -120,7 +120,7 @@ def _run(
     begun = trainer.iteration
     with Watch(trainer, settings, states, progress, time_limit_s) as watch, Signals() as signals:
         try:
-            for stage, loader in _batches(settings, begun, trainer.accelerator):
+            for stage, loader in _stage_loaders(settings, begun, trainer.accelerator):
                 for batch in loader:
                     with signals.step():
                         _step(trainer, watch, states, stage, batch)
@@ -153,7 +153,7 @@ def _step(
         raise states.keep_diverged(trainer, error, iteration, (degraded, clean)) from None
 
 
-def _batches(
+def _stage_loaders(
     settings: TaskSettings, done: int, accelerator: Accelerator
 ) -> Iterator[tuple[Stage, DataLoader]]:
     """Yield each unfinished stage with a loader over what is left of it."""

@@ -102,7 +102,8 @@ class Trainer:
             computed in float32.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        restored = self._network_for(degraded)(degraded)  # casts and back: see accelerator.prepare
+        network = self._network_or_graph(degraded)
+        restored = network(degraded)  # casts and back: see accelerator.prepare
         loss = nn.functional.l1_loss(restored, clean)
         self.accelerator.backward(loss)
         norm = self.accelerator.clip_grad_norm_(
@@ -129,7 +130,7 @@ class Trainer:
             reason = f"a step with learning rate {rate:g} overflowed"
             raise NotFiniteError(reason, changed_weights=True) from None
 
-    def _network_for(self, batch: Tensor) -> nn.Module:
+    def _network_or_graph(self, batch: Tensor) -> nn.Module:
         """Return the network, on one GPU with its passes captured in CUDA graphs.
 
         Small networks spend most of a step issuing thousands of kernels; replaying a graph issues

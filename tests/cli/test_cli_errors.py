@@ -183,7 +183,9 @@ def test_devices_that_do_not_exist(run: Run, project: Path, device: str) -> None
     assert "--device" in one_error(errors)
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "profile --task", "erf -o x.png"])
+@pytest.mark.parametrize(
+    "command", ["train", "evaluate", "complexity --task", "receptive-field -o x.png"]
+)
 def test_settings_that_cannot_be(
     run: Run, project: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:

@@ -18,8 +18,8 @@ from eamamba.images import read_photo
 Run = Callable[..., tuple[int, str, str]]
 
 
-def test_profile_of_the_paper_model(run: Run) -> None:
-    status, output, errors = run("profile", "--json")
+def test_complexity_of_the_paper_model(run: Run) -> None:
+    status, output, errors = run("complexity", "--json")
     assert (status, errors) == (0, "")
     cost = json.loads(output)
     assert cost["parameters"] == 25_320_512
@@ -27,18 +27,36 @@ def test_profile_of_the_paper_model(run: Run) -> None:
     assert cost["size"] == 256
 
 
-def test_profile_of_a_task(run: Run) -> None:
-    task = ("profile", "--task", "denoise_gaussian")
+def test_complexity_of_a_task(run: Run) -> None:
+    task = ("complexity", "--task", "denoise_gaussian")
     status, output, _ = run(*task, "--profile", "smoke", "--size", 64)
     assert status == 0
     assert "GFLOPs at 64×64 pixels (one multiply-add = 1 FLOP)" in output
     for arguments, message in [
         ((*task, "--size", 100), "expected a multiple of 8"),
-        (("profile", "--profile", "smoke"), "need a --task"),
+        (("complexity", "--profile", "smoke"), "need a --task"),
     ]:
         status, _, errors = run(*arguments)
         assert status == 2
         assert message in one_error(errors)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "arguments"),
+    [
+        ("profile", "complexity", ["--json"]),
+        ("erf", "receptive-field", ["denoise_gaussian", "-o", "field.csv"]),
+    ],
+)
+def test_old_names_of_commands_work_and_say_the_new_one(
+    run: Run, old: str, new: str, arguments: list[str]
+) -> None:
+    status, output, errors = run(new, *arguments)
+    note = f"note: eamamba {old} is now called eamamba {new}\n"
+    assert run(old, *arguments) == (status, output, note + errors)
+    shown = run("--help")[1]
+    assert re.search(rf"\b{new}\b", shown)
+    assert not re.search(rf"\s{old}\s", shown), "hidden"
 
 
 def test_dry_run_trains_nothing(run: Run, project: Path) -> None:
@@ -87,15 +105,15 @@ def test_experiments_follow_one_another(run: Run, project: Path) -> None:
     assert status == 0
     assert "psnr_db" in output
     assert {"metrics.json", "per_image.csv", "training.csv"} <= set(files(folder))
-    status, output, _ = run("erf", task, "-o", "erf.png", "--position", "centre")
+    status, output, _ = run("receptive-field", task, "-o", "field.png", "--position", "centre")
     assert status == 0
-    assert read_photo(project / "erf.png").rgb.shape[0] == 3
+    assert read_photo(project / "field.png").rgb.shape[0] == 3
     picture(project / "a.png")
     assert run("restore", "a.png", "--task", task, "-o", "out.png")[0] == 0
 
 
 def test_receptive_fields_are_png_files(run: Run) -> None:
-    status, _, errors = run("erf", "denoise_gaussian", "-o", "erf.csv")
+    status, _, errors = run("receptive-field", "denoise_gaussian", "-o", "field.csv")
     assert status == 2
     assert "expected a file ending in .png" in one_error(errors)
 

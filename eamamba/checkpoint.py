@@ -158,15 +158,15 @@ def find_weights(path_or_name: str | Path) -> Path:
         return shipped
     profile, _, task = name.partition("/")
     trained = paths.trained_model(profile, task)
-    if task and trained.parents[1].is_dir():
-        if trained.is_file():
-            return trained
+    if task and trained.is_file():
+        return trained
+    if path.is_dir():
+        raise CheckpointError(f"{path}: is a folder; expected a weights file")
+    if task and "/" not in task and not path.suffix:
         raise CheckpointError(
             f"no weights for {task!r} in {trained.parent}; train them first: "
             f"dvc repro train@{task} (profile {profile})"
         )
-    if path.is_dir():
-        raise CheckpointError(f"{path}: is a folder; expected a weights file")
     tasks = sorted(p.stem for p in paths.PRETRAINED.glob("*.safetensors"))
     raise CheckpointError(
         f"no weights file {name!r}, and no weights for a task of that name"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 import secrets
 import stat
 from pathlib import Path
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, keep_old: Path | None = None) -> None:
     """Write a file so that an interruption leaves the old or the new file, never half of one.
 
     The content goes to a temporary file in the same folder, which then replaces the old one.
@@ -19,6 +21,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         Its folder is created. A replaced file keeps its permissions. A new file, or one that
         replaces a symbolic link, gets permissions according to the umask.
     content : bytes
+    keep_old : Path, optional
+        Where the file that is replaced goes, once the new one is complete.
 
     Raises
     ------
@@ -26,20 +30,46 @@ def write_atomically(path: Path, content: bytes) -> None:
         If the file cannot be written, for example on a full disk. It names ``path``; an existing
         file stays unchanged.
     """
-    # not derived from the file name, which may be as long as the file system allows
-    temporary = path.with_name(f".{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f"{_temporary_start(path)}{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)
         try:
             temporary.write_bytes(content)
+            _flush(temporary)
             _keep_permissions(path, temporary)
+            if keep_old is not None and path.exists():
+                os.replace(path, keep_old)
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed writes of a file have left; nobody else may be writing it."""
+    for temporary in path.parent.glob(f"{_temporary_start(path)}*.tmp"):
+        temporary.unlink(missing_ok=True)
+
+
+def _temporary_start(path: Path) -> str:
+    """Return how the names of a file's temporary ones begin.
+
+    Not with the name itself, which may be as long as the file system allows.
+    """
+    return f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]}-"
+
+
+def _flush(path: Path) -> None:
+    """Wait until the content is on the disk: a new name for it must not get there first."""
+    with path.open("rb+") as file:
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # nothing to wait for there
+                raise
 
 
 def _keep_permissions(old: Path, new: Path) -> None:

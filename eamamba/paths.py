@@ -58,3 +58,12 @@ def notebook_output(profile: str, task: str) -> Path:
 def trained_model(profile: str, task: str) -> Path:
     """Return the weights file that the pipeline writes for a task."""
     return results(profile, task) / "model.safetensors"
+
+
+def user_cache() -> Path:
+    """Return the folder for what may be deleted at any time; it need not exist or be writable.
+
+    ``eamamba`` in ``XDG_CACHE_HOME``, or in ``.cache`` of the home folder.
+    """
+    chosen = os.environ.get("XDG_CACHE_HOME")
+    return Path(chosen or os.path.expanduser("~/.cache"), "eamamba")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import sys
 from pathlib import Path
 
 import pytest
 
-from eamamba.files import write_atomically
+from eamamba.files import remove_leftovers, write_atomically
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
 
@@ -101,3 +102,38 @@ def test_full_disk_leaves_the_old_file(old_file: Path, monkeypatch: pytest.Monke
     assert raised.value.filename == str(old_file)
     assert old_file.read_bytes() == b"old"
     assert os.listdir(old_file.parent) == [old_file.name]
+
+
+def test_old_file_is_kept_on_demand(old: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    write_atomically(tmp_path / "new", b"first", kept)
+    assert not kept.exists()
+    write_atomically(old, b"new", kept)
+    assert (old.read_bytes(), kept.read_bytes()) == (b"new", b"old")
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EDQUOT])
+def test_old_file_stays_where_the_disk_fails_late(
+    old: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match=re.escape(str(old))):
+        write_atomically(old, b"half", old.with_name("kept"))
+    assert old.read_bytes() == b"old"
+    assert os.listdir(old.parent) == [old.name]
+
+
+def test_leftovers_are_those_of_one_file(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = old.with_name("other")
+    with monkeypatch.context() as killed:
+        killed.setattr(os, "replace", lambda *_: None)  # as if killed before it
+        write_atomically(old, b"half")
+        write_atomically(other, b"half")
+    assert len(os.listdir(old.parent)) == 3
+    remove_leftovers(old)
+    assert len(os.listdir(old.parent)) == 2
+    remove_leftovers(other)
+    assert os.listdir(old.parent) == [old.name]

@@ -67,6 +67,16 @@ def test_measures_are_symmetric_and_fall_with_the_error(measure) -> None:
 
 
 @pytest.mark.parametrize("measure", [psnr, ssim, volume_ssim])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_every_floating_type_is_measured(measure, dtype: torch.dtype) -> None:
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    restored, clean = images.to(dtype).requires_grad_()
+    exact = [image.detach().double() for image in (restored, clean)]  # what the type can hold
+    assert measure(restored, clean) == measure(*exact)
+    assert measure(restored, exact[1]) == measure(*exact)
+
+
+@pytest.mark.parametrize("measure", [psnr, ssim, volume_ssim])
 def test_arrays_and_tensors_give_the_same_value(measure) -> None:
     restored, clean = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     assert measure(restored, clean) == measure(restored.numpy(), clean.numpy())

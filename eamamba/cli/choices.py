@@ -61,6 +61,19 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def name_other_task(weights: Path, task: str) -> None:
+    """Warn, in one line, if weights were trained for another task than the one at hand."""
+    from eamamba.checkpoint import read_header
+
+    if weights.suffix.lower() != ".safetensors":
+        return  # a released file does not say what it is for
+    trained_for = read_header(weights)["task"]
+    if trained_for not in (None, task):
+        typer.echo(
+            f"note: {weights}: weights of the task {trained_for!r}, used for {task!r}", err=True
+        )
+
+
 def choose_weights(task: str | None, weights: str | None, profile: str | None) -> Path:
     """Return the weights file selected by the options.
 
@@ -75,7 +88,10 @@ def choose_weights(task: str | None, weights: str | None, profile: str | None) -
     from eamamba.checkpoint import find_weights
 
     if weights is not None:
-        return find_weights(weights)
+        file = find_weights(weights)
+        if task is not None:
+            name_other_task(file, task)
+        return file
     if task is None:
         raise CommandError("say what to restore: --task NAME, or --weights FILE")
     shipped = {path.stem for path in paths.PRETRAINED.glob("*.safetensors")}

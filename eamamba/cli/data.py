@@ -23,17 +23,22 @@ def check(
 ) -> None:
     """Report which data sets are here, what is wrong with them, and where to get them.
 
-    ``data/NAME`` is looked up in the folder named by the variable EAMAMBA_DATA, or else in the
-    project's folder. Nothing is downloaded.
+    Folders ``data/NAME`` are looked for in the folder that the variable EAMAMBA_DATA names,
+    or in the project's. Every image is opened once; those that were whole are not opened again
+    until they change. Nothing is downloaded.
     """
     from eamamba.datasets import check as check_sets
 
-    sets = check_sets(project_settings(profile, settings).task(task).data)
-    shown = sets.drop(columns="problems").fillna("-")
+    sets = check_sets(
+        project_settings(profile, settings).task(task).data, decode=True, progress=True
+    )
+    shown = sets.drop(columns=["problems", "notes"]).fillna("-")
     typer.echo(shown.to_string(index=False))
     for row in sets.itertuples():
         for problem in row.problems:
             typer.echo(f"{row.set} ({row.use}): {problem}")
+        for note in row.notes:
+            typer.echo(f"{row.set} ({row.use}): note: {note}")
     unusable = int(sets["problems"].map(bool).sum())
     if unusable:
         raise CommandError(f"{unusable} of {len(sets)} data sets cannot be used as they are")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,9 +18,10 @@ from eamamba.cli.choices import (
     SettingsOption,
     WeightsOption,
     choose_device,
+    name_other_task,
     project_settings,
 )
-from eamamba.config import EAMambaSettings
+from eamamba.config import EAMambaSettings, TaskSettings
 
 if TYPE_CHECKING:
     from eamamba.network import Network
@@ -28,6 +30,19 @@ TaskArgument = Annotated[str, typer.Argument(help="Task in params.yaml, such as 
 OutputOption = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="Folder for results. Default: results/PROFILE/TASK."),
+]
+
+FreshOption = Annotated[
+    bool,
+    typer.Option(
+        "--fresh", help="Start anew: do not resume, and replace what a finished training left."
+    ),
+]
+TimeLimitOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME", help="Stop after so long, to be resumed: 90 (seconds), 30m, 1h30m."
+    ),
 ]
 
 
@@ -40,27 +55,58 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the stages, cost and missing data, then stop.")
     ] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of resuming.")] = False,
+    fresh: FreshOption = False,
+    time_limit: TimeLimitOption = None,
 ) -> None:
     """Train one task; an interrupted training resumes from its last checkpoint."""
     from eamamba import training
 
+    limit_s = None if time_limit is None else _seconds(time_limit)
     chosen = project_settings(profile, settings).task(task)
     if dry_run:
-        stages = training.plan(chosen)
-        typer.echo(stages.to_string(float_format="{:.4g}".format))
-        typer.echo(f"{chosen.training.iterations:,} iterations in total")
-        typer.echo(f"{stages['teraflops'].sum():,.4g} TFLOPs in total (one multiply-add = 1 FLOP)")
-        place = str(choose_device(device))
-        hours = training.measured_hours(chosen, place)
-        shown = f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
-        typer.echo(f"about {shown} hours on {place}, estimated from a few timed steps")
-        for line in training.missing(chosen):
-            typer.echo(f"missing: {line}")
+        _show_plan(chosen, str(choose_device(device)))
         return
     folder = output or paths.results(chosen.profile, task)
-    weights = training.train(chosen, folder, device=str(choose_device(device)), resume=not fresh)
-    typer.echo(f"weights: {weights}")
+    place = str(choose_device(device))
+    try:
+        weights = training.train(
+            chosen, folder, device=place, resume=not fresh, time_limit_s=limit_s
+        )
+    except training.TrainingInterrupted as stop:
+        typer.echo(str(stop), err=True)
+        raise typer.Exit(128 + stop.number) from None  # as shells count it
+    if weights is None:
+        typer.echo(f"time limit reached: saved in {folder}; run the same again to resume")
+    else:
+        typer.echo(f"weights: {weights}")
+
+
+def _show_plan(settings: TaskSettings, device: str) -> None:
+    from eamamba import training
+
+    stages = training.plan(settings)
+    typer.echo(stages.to_string(float_format="{:.4g}".format))
+    typer.echo(f"{settings.training.iterations:,} iterations in total")
+    typer.echo(f"{stages['teraflops'].sum():,.4g} TFLOPs in total (one multiply-add = 1 FLOP)")
+    hours = training.measured_hours(settings, device)
+    shown = f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
+    typer.echo(f"about {shown} hours on {device}, estimated from a few timed steps")
+    for line in training.missing(settings):
+        typer.echo(f"missing: {line}")
+
+
+def _seconds(text: str) -> float:
+    """Return a time of the command line, such as ``90``, ``90s``, ``30m`` or ``1h30m``."""
+    match = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m(?:in)?)?(?:([\d.]+)s?)?", text.strip())
+    try:
+        if not match or not any(match.groups()):
+            raise ValueError
+        hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    except ValueError:
+        raise CommandError(
+            f"--time-limit: got {text!r}; expected seconds or a time such as 30m or 1h30m"
+        ) from None
+    return 3600 * hours + 60 * minutes + seconds
 
 
 def evaluate(
@@ -80,14 +126,22 @@ def evaluate(
 
     chosen = project_settings(profile, settings).task(task)
     folder = output or paths.results(chosen.profile, task)
-    model = _load_on_device(weights or f"{chosen.profile}/{task}", device)
-    metrics = evaluation.evaluate(model, chosen, folder, export=export)
+    model = _load(weights or f"{chosen.profile}/{task}", device, task)
+    failed: evaluation.EvaluationError | None = None
+    try:
+        metrics = evaluation.evaluate(model, chosen, folder, export=export)
+    except evaluation.EvaluationError as error:
+        if not error.metrics:
+            raise
+        metrics, failed = error.metrics, error
     typer.echo(report.protocol_label(chosen.evaluation.protocol))
     for benchmark, conditions in metrics.items():
         for condition, means in conditions.items():
             shown = (f"{name} {'-' if v is None else f'{v:.4g}'}" for name, v in means.items())
             typer.echo(f"{benchmark}, {condition}: {', '.join(shown)}")
     typer.echo(f"written to {folder / 'metrics.json'} and per_image.csv")
+    if failed:
+        raise failed
 
 
 def complexity(
@@ -136,7 +190,7 @@ def receptive_field(
     if output.suffix.lower() != ".png":
         raise CommandError(f"{output}: expected a file ending in .png")
     chosen = project_settings(profile, settings).task(task)
-    model = _load_on_device(weights or f"{chosen.profile}/{task}", device)
+    model = _load(weights or f"{chosen.profile}/{task}", device, task)
     images = network_inputs(chosen)
     fields = {
         name: effective_receptive_field(model, images, name).numpy()
@@ -145,7 +199,9 @@ def receptive_field(
     typer.echo(f"written to {report.save(report.receptive_field(fields), output)}")
 
 
-def _load_on_device(weights: str, device: str) -> Network:
-    from eamamba.checkpoint import load_model
+def _load(weights: str, device: str, task: str) -> Network:
+    from eamamba.checkpoint import find_weights, load_model
 
-    return load_model(weights, choose_device(device))
+    file = find_weights(weights)
+    name_other_task(file, task)
+    return load_model(file, choose_device(device))

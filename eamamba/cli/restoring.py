@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+import mimetypes
+import os
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +27,11 @@ from eamamba.cli.choices import (
 from eamamba.config import EAMambaError
 
 if TYPE_CHECKING:
+    from eamamba.images import Photo
     from eamamba.restore import Progress, Restorer, Tile
+
+# Kinds of pictures that are not written, and that Python has no name for.
+_OTHER_IMAGES = (".dng", ".exr", ".hdr", ".heic", ".heif", ".jp2", ".jxl", ".psd", ".raw", ".tga")
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,8 @@ def restore(
     Bit depth, grayscale, transparency and colour profile are kept. A file that cannot be read does
     not stop the others.
     """
+    # Pillow warns of odd metadata and large sizes; neither hinders reading the pixels.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     jobs, failures = plan_jobs(photos, output, overwrite)
     for failure in failures:
         typer.echo(f"error: {failure}", err=True)
@@ -73,8 +83,7 @@ def restore(
         file = choose_weights(task, weights, profile)
         model = load_model(file, choose_device(device))
         typer.echo(f"weights: {file}")
-        side: Tile = "auto" if tile is None else tile
-        succeeded = [_restore_or_explain(model, job, self_ensemble, side) for job in jobs]
+        succeeded = [_restore_or_explain(model, job, self_ensemble, tile or "auto") for job in jobs]
         if all(succeeded) and not failures:
             return
     raise typer.Exit(2)
@@ -99,45 +108,64 @@ def plan_jobs(
     CommandError
         If outputs would replace inputs or each other, or ``output`` is unsuitable.
     """
-    from eamamba.images import READABLE_SUFFIXES, ImageError, list_images
+    from eamamba.images import ImageError, check_place, list_images
 
     target, failures = Path(output), []
     sources: list[Path] = []
     for photo in photos:
         try:
-            sources += list_images(photo) if Path(photo).is_dir() else [Path(photo)]
+            sources += list_images(photo) if os.path.isdir(photo) else [Path(photo)]
         except ImageError as error:
             failures.append(error)
-    is_single = len(photos) == 1 and not Path(photos[0]).is_dir()
-    if is_single and target.suffix and not output.endswith("/") and not target.is_dir():
-        if target.suffix.lower() not in READABLE_SUFFIXES:
-            raise CommandError(
-                f"{target}: cannot write files ending in {target.suffix!r}; "
-                f"use {', '.join(READABLE_SUFFIXES)}, or name a folder"
-            )
-        if not target.parent.is_dir():
-            raise CommandError(f"{target}: no folder {target.parent}; create it first")
+    is_single = len(photos) == 1 and not os.path.isdir(photos[0])
+    if _names_file(output):
+        if not is_single:
+            raise CommandError(f"{target}: several photos need a folder to be written to")
+        _check_suffix(target)
+        check_place(target)
         jobs = [Job(sources[0], target)]
     else:
-        is_image_name = target.suffix.lower() in READABLE_SUFFIXES and not target.is_dir()
-        if is_image_name or target.is_file():
-            raise CommandError(f"{target}: several photos need a folder to be written to")
         unique = dict.fromkeys(sources)
         jobs = [Job(source, target / _output_name(source)) for source in unique]
     _check_targets(jobs, overwrite)
     return jobs, list(failures)
 
 
-def _output_name(source: Path) -> str:
-    from eamamba.images import READABLE_SUFFIXES
+def _names_file(output: str) -> bool:
+    """Tell whether OUT is meant as a file: it ends as files of a known kind do, or nearly."""
+    from eamamba.images import READABLE_SUFFIXES, WRITABLE_SUFFIXES
 
-    if source.suffix.lower() in READABLE_SUFFIXES:
+    target = Path(output)
+    if target.is_dir() or output.endswith(("/", os.sep)):
+        return False
+    suffix = target.suffix.lower()
+    # without the tables of the machine, which differ
+    known = {*READABLE_SUFFIXES, *_OTHER_IMAGES, *mimetypes.MimeTypes().types_map[True]}
+    typo = bool(difflib.get_close_matches(suffix, WRITABLE_SUFFIXES, n=1))
+    return target.is_file() or suffix in known or typo
+
+
+def _check_suffix(target: Path) -> None:
+    from eamamba.images import WRITABLE_SUFFIXES
+
+    if target.suffix.lower() not in WRITABLE_SUFFIXES:
+        raise CommandError(
+            f"{target}: cannot write files ending in {target.suffix!r}; use "
+            f"{', '.join(WRITABLE_SUFFIXES)}, or name a folder (with a / at its end)"
+        )
+
+
+def _output_name(source: Path) -> str:
+    from eamamba.images import WRITABLE_SUFFIXES
+
+    if source.suffix.lower() in WRITABLE_SUFFIXES:
         return source.name
     return f"{source.stem}.png"  # a format that can be read but not written
 
 
 def _check_targets(jobs: list[Job], overwrite: bool) -> None:
-    sources = {_file_identity(job.source): job.source for job in jobs if job.source.exists()}
+    # os.path, unlike pathlib, answers no about a path that cannot even be looked up
+    sources = {_file_identity(job.source): job.source for job in jobs if os.path.exists(job.source)}
     first: dict[Path, Path] = {}
     for job in jobs:
         other = first.setdefault(job.target, job.source)
@@ -146,7 +174,7 @@ def _check_targets(jobs: list[Job], overwrite: bool) -> None:
                 f"{other} and {job.source} would both be written to {job.target}; "
                 "restore them into different folders"
             )
-        if not overwrite and job.target.exists() and _file_identity(job.target) in sources:
+        if not overwrite and os.path.exists(job.target) and _file_identity(job.target) in sources:
             raise CommandError(
                 f"{job.target}: would replace an input photo; choose another output, "
                 "or allow it with --overwrite"
@@ -162,7 +190,7 @@ def _file_identity(path: Path) -> tuple[int, int]:
 def _restore_or_explain(model: Restorer, job: Job, self_ensemble: bool, tile: Tile) -> bool:
     """Restore one photograph and report the outcome in one line."""
     try:
-        typer.echo(_restore_file(model, job, self_ensemble, tile))
+        typer.echo(_restore_one(model, job, self_ensemble, tile))
     except EAMambaError as error:
         typer.echo(f"error: {_name_file_in(job.source, str(error))}", err=True)
     except MemoryError:
@@ -180,21 +208,33 @@ def _name_file_in(source: Path, reason: str) -> str:
     return reason if str(source) in reason else f"{source}: {reason}"
 
 
-def _restore_file(model: Restorer, job: Job, self_ensemble: bool, tile: Tile) -> str:
-    from eamamba.images import read_photo, write_photo
+def _restore_one(model: Restorer, job: Job, self_ensemble: bool, tile: Tile) -> str:
+    from eamamba.images import check_target, read_photo, write_photo
     from eamamba.restore import restore_photo
 
     start = time.perf_counter()
     photo = read_photo(job.source)
+    _check_replacement(job, photo)
+    job.target.parent.mkdir(parents=True, exist_ok=True)
+    check_target(job.target, photo, upscale=model.upscale)
     with _progress_bar(job.source.name) as progress:
         restored = restore_photo(
             model, photo, self_ensemble=self_ensemble, tile=tile, progress=progress
         )
-    job.target.parent.mkdir(parents=True, exist_ok=True)
     write_photo(job.target, restored)
     height, width = restored.rgb.shape[-2:]
     seconds = time.perf_counter() - start
-    return f"{job.source}: {width}×{height} pixels, {seconds:.1f} s, written to {job.target}"
+    notes = f" ({', '.join(photo.notes)})" if photo.notes else ""
+    return f"{job.source}: {width}×{height} pixels, {seconds:.1f} s, written to {job.target}{notes}"
+
+
+def _check_replacement(job: Job, photo: Photo) -> None:
+    replaces = job.target.exists() and _file_identity(job.target) == _file_identity(job.source)
+    if photo.pictures > 1 and replaces:
+        raise CommandError(
+            f"{job.target}: would replace {photo.pictures} pictures in one file by the first; "
+            "choose another output"
+        )
 
 
 @contextmanager

@@ -9,6 +9,10 @@ from collections.abc import Iterable
 class EAMambaError(Exception):
     """Root of the errors a user can mend; its text is one line: what came, what to do."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Say it in one line in Jupyter too, which calls this instead of printing a traceback."""
+        return [f"error: {self}"]
+
 
 class SettingsError(EAMambaError, ValueError):
     """A setting is unknown, of the wrong type or out of range."""

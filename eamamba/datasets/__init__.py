@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from eamamba.datasets.benchmarks import BenchmarkImage, benchmark_images, centre_crop
+from eamamba.datasets.benchmarks import BenchmarkImage, OnFailure, benchmark_images, centre_crop
+from eamamba.datasets.bicubic import bicubic_pairs
 from eamamba.datasets.bundled import (
     BUNDLED_PHOTOGRAPHS,
     BundledPhotograph,
     bundled_photographs,
     credits,
 )
-from eamamba.datasets.errors import DatasetError
+from eamamba.datasets.errors import DatasetError, DatasetWarning
 from eamamba.datasets.folders import PhotoFolder
-from eamamba.datasets.layouts import LAYOUTS, bicubic_pairs, dpdd, realsr, reside, sidd
+from eamamba.datasets.layouts import LAYOUTS, dpdd, realsr, reside, sidd
 from eamamba.datasets.manifest import manifest
 from eamamba.datasets.pairs import Pair, PairedFolder, PairedImages, ReadablePair
 from eamamba.datasets.patches import (
@@ -32,7 +33,9 @@ __all__ = [
     "BenchmarkImage",
     "BundledPhotograph",
     "DatasetError",
+    "DatasetWarning",
     "DegradedPool",
+    "OnFailure",
     "Pair",
     "PairedFolder",
     "PairedImages",

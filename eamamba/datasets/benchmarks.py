@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Generator, Tensor
 
 from eamamba import paths
-from eamamba.config import BUNDLED, DataSettings
-from eamamba.datasets.bundled import bundled_photographs
+from eamamba.config import BUNDLED, DataSettings, EAMambaError
+from eamamba.datasets.bundled import bundled_photographs, refuse_as_pairs
+from eamamba.datasets.errors import DatasetError, readable, refuse, say
 from eamamba.datasets.folders import PhotoFolder
 from eamamba.datasets.layouts import LAYOUTS
-from eamamba.datasets.pairs import ReadablePair
+from eamamba.datasets.pairs import PairedImages, ReadablePair
 from eamamba.degradations import DEGRADATIONS, EVALUATION_SEED, crop_to_multiple
 
 
@@ -36,71 +38,154 @@ class BenchmarkImage:
     group: str = ""
 
 
-def benchmark_images(data: DataSettings) -> dict[str, Iterator[BenchmarkImage]]:
+# Degradations reflect the borders: one row or column has nothing to reflect.
+_SMALLEST = 2
+
+OnFailure = Callable[[str, str, Exception], None]
+"""Told the benchmark, the image (empty: the whole benchmark) and what is wrong with it."""
+
+
+def benchmark_images(
+    data: DataSettings, on_failure: OnFailure | None = None
+) -> dict[str, Iterator[BenchmarkImage]]:
     """Return the images of every benchmark, read one at a time.
 
     Photograph *i* of a set without pairs gets the degradation of the settings with a generator
     of its own, seeded with 2454 + *i*, and is rounded to 8 bits as a file would be.
 
+    Parameters
+    ----------
+    data : DataSettings
+    on_failure : function, optional
+        Told of each image and each benchmark that cannot be used; the others go on. Without it
+        the first is an error.
+
     Raises
     ------
     DatasetError
-        If a benchmark is missing or not whole; before the first image is read.
+        If a benchmark is missing or not whole, with `on_failure` if all are; before the first
+        image is read.
     """
-    return {name: _open_benchmark(data, place) for name, place in data.benchmarks.items()}
+    images: dict[str, Iterator[BenchmarkImage]] = {}
+    problems: list[str] = []
+    for name, place in data.benchmarks.items():
+        try:
+            with readable(place):
+                images[name] = _images(data, name, place, on_failure)
+        except DatasetError as error:
+            if on_failure is None:
+                raise
+            on_failure(name, "", error)
+            problems.append(str(error))
+    if problems and not images:
+        raise DatasetError("; ".join(problems), problems)
+    return images
+
+
+def _images(
+    data: DataSettings, name: str, place: str, on_failure: OnFailure | None
+) -> Iterator[BenchmarkImage]:
+    wanted = _wanted(data, name, place)
+
+    def read() -> Iterator[BenchmarkImage]:
+        for image, load in wanted:
+            try:
+                loaded = load()
+            except (EAMambaError, OSError, MemoryError) as error:
+                if on_failure is None:
+                    raise
+                on_failure(name, image, error)
+            else:
+                yield loaded
+
+    return read()
 
 
 def originals(data: DataSettings) -> dict[str, Iterator[tuple[str, Tensor]]]:
-    """Return name and clean image of everything in every benchmark, whole, read one at a time.
+    """Return the name and the clean image of everything in each benchmark, uncropped.
 
     Raises
     ------
     DatasetError
-        If a benchmark is missing or not whole; before the first image is read.
+        If a benchmark is missing or incomplete; before the first image is read.
     """
-    return {name: _open_originals(data, place) for name, place in data.benchmarks.items()}
+    images: dict[str, Iterator[tuple[str, Tensor]]] = {}
+    for name, place in data.benchmarks.items():
+        if _has_pairs(data, place):
+            pairs = (_paired(pair) for pair in _pairs(data, place))
+            images[name] = ((pair.name, pair.clean) for pair in pairs)
+        else:
+            images[name] = ((image, load()) for image, load in _photographs(data, name, place))
+    return images
 
 
-def _open_originals(data: DataSettings, place: str) -> Iterator[tuple[str, Tensor]]:
+def _wanted(
+    data: DataSettings, name: str, place: str
+) -> list[tuple[str, Callable[[], BenchmarkImage]]]:
+    """Return the name of each image of a benchmark and what reads it."""
+    if _has_pairs(data, place):
+        return [(pair.name, partial(_paired, pair)) for pair in _pairs(data, place)]
+    size = data.held_out_size if place == BUNDLED else None
+    return [
+        (image, partial(_degraded, data, image, number, load, size))
+        for number, (image, load) in enumerate(_photographs(data, name, place))
+    ]
+
+
+def _has_pairs(data: DataSettings, place: str) -> bool:
+    return place != BUNDLED and data.layout != "photographs"
+
+
+def _photographs(
+    data: DataSettings, name: str, place: str
+) -> list[tuple[str, Callable[[], Tensor]]]:
+    """Return the name of each clean photograph of a benchmark and what reads it."""
     if place == BUNDLED:
-        return iter(bundled_photographs("held_out").items())
+        refuse_as_pairs(data.layout, f"data.benchmarks: {name}")
+        bundled = bundled_photographs("held_out")
+        return [(image, partial(bundled.__getitem__, image)) for image in bundled]
+    photos = PhotoFolder(paths.dataset(place), cache_bytes=0)
+    say(photos.notes)
+    return [(path.name, partial(photos.__getitem__, i)) for i, path in enumerate(photos.paths)]
+
+
+def _pairs(data: DataSettings, place: str) -> Sequence[ReadablePair]:
     folder = paths.dataset(place)
-    if data.layout == "photographs":
-        photos = PhotoFolder(folder, cache_bytes=0)
-        return zip((path.name for path in photos.paths), photos, strict=True)
-    return ((image.name, image.clean) for image in _read_pairs(LAYOUTS[data.layout].test(folder)))
+    pairs = LAYOUTS[data.layout].found_test(folder)
+    if isinstance(pairs, PairedImages):
+        refuse(folder, pairs.problems)
+        say(pairs.notes)
+    return pairs
 
 
-def _open_benchmark(data: DataSettings, place: str) -> Iterator[BenchmarkImage]:
-    if place != BUNDLED and data.layout != "photographs":
-        return _read_pairs(LAYOUTS[data.layout].test(paths.dataset(place)))
-    photographs = _open_originals(data, place)
-    if place == BUNDLED and (size := data.held_out_size):
-        photographs = ((name, centre_crop(image, size)) for name, image in photographs)
-    return _degrade_photographs(photographs, data)
+def _paired(pair: ReadablePair) -> BenchmarkImage:
+    degraded, clean = pair.read()
+    # Pixels that fill no whole one of the smaller image have no counterpart.
+    height, width = degraded.shape[-2:]
+    scale = clean.shape[-1] // width
+    clean = clean[..., : height * scale, : width * scale]
+    return BenchmarkImage(pair.name, clean, degraded, pair.group)
 
 
-def _read_pairs(pairs: Iterable[ReadablePair]) -> Iterator[BenchmarkImage]:
-    for pair in pairs:
-        degraded, clean = pair.read()
-        # Pixels that fill no whole one of the smaller image have no counterpart.
-        height, width = degraded.shape[-2:]
-        scale = clean.shape[-1] // width
-        clean = clean[..., : height * scale, : width * scale]
-        yield BenchmarkImage(pair.name, clean, degraded, pair.group)
-
-
-def _degrade_photographs(
-    photographs: Iterable[tuple[str, Tensor]], data: DataSettings
-) -> Iterator[BenchmarkImage]:
-    for number, (name, clean) in enumerate(photographs):
-        if data.kind.added_by_test:
-            yield BenchmarkImage(name, clean)
-            continue
-        clean = crop_to_multiple(clean, data.kind.scale)
-        rng = Generator().manual_seed(EVALUATION_SEED + number)
-        degraded = DEGRADATIONS[data.degradation](clean, rng).clamp(0, 1)
-        yield BenchmarkImage(name, clean, degraded.mul(255).round().div(255))
+def _degraded(
+    data: DataSettings, name: str, number: int, load: Callable[[], Tensor], size: int | None
+) -> BenchmarkImage:
+    clean, kind = load(), data.kind
+    if size is not None:
+        clean = centre_crop(clean, size)
+    if kind.added_by_test:
+        return BenchmarkImage(name, clean)
+    smallest = max(kind.scale, _SMALLEST)
+    if min(clean.shape[-2:]) < smallest:
+        height, width = clean.shape[-2:]
+        raise DatasetError(
+            f"{name}: {width}x{height} pixels are too few for {data.degradation}; expected at "
+            f"least {smallest} each way"
+        )
+    clean = crop_to_multiple(clean, kind.scale)
+    rng = Generator().manual_seed(EVALUATION_SEED + number)
+    degraded = DEGRADATIONS[data.degradation](clean, rng).clamp(0, 1)
+    return BenchmarkImage(name, clean, degraded.mul(255).round().div(255))
 
 
 def centre_crop(image: Tensor, size: int) -> Tensor:

@@ -121,6 +121,19 @@ def bundled_photographs(split: Split) -> dict[str, Tensor]:
     }
 
 
+def refuse_as_pairs(layout: str, setting: str) -> None:
+    """Raise `DatasetError` where settings ask for pairs, which these photographs are not.
+
+    They would be degraded as ``data.degradation`` says, with Gaussian noise by default: not what
+    was asked for.
+    """
+    if layout != "photographs":
+        raise DatasetError(
+            f"{setting}: bundled photographs are no pairs, which data.layout {layout!r} asks for; "
+            "name a folder of pairs, or set data.layout to photographs and choose a degradation"
+        )
+
+
 def credits() -> str:
     """Return one line per photograph: name, split, author, licence and source."""
     return "\n".join(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
 
 from torch import Tensor
 
-from eamamba.datasets.errors import DatasetError
-from eamamba.images import ImageError, list_images, read_image
+from eamamba.datasets.errors import DatasetError, readable
+from eamamba.images import READABLE_SUFFIXES, read_image
 
 DEFAULT_CACHE_BYTES = 2**30
 
@@ -31,17 +31,26 @@ class PhotoFolder(Sequence[Tensor]):
     Attributes
     ----------
     paths : list of Path
+    notes : list of str
+        What was skipped in each folder.
 
     Raises
     ------
     DatasetError
-        No such folder, or no images in it. A damaged file raises `ImageError` when it is read.
+        No such folder, or no images in it; every such folder is named. A damaged file raises
+        `ImageError` when it is read.
     """
 
     def __init__(
         self, *folders: str | os.PathLike[str], cache_bytes: int = DEFAULT_CACHE_BYTES
     ) -> None:
-        self.paths = [path for folder in folders for path in images_in(Path(folder))]
+        self.paths: list[Path] = []
+        self.notes: list[str] = []
+        problems: list[str] = []
+        for folder in folders:
+            self.paths += found_in(Path(folder), problems, self.notes)
+        if problems:
+            raise DatasetError("; ".join(problems), problems)
         self._cache_bytes = cache_bytes
         self._cache: OrderedDict[int, Tensor] = OrderedDict()
 
@@ -67,9 +76,66 @@ class PhotoFolder(Sequence[Tensor]):
         return image
 
 
-def images_in(folder: Path) -> list[Path]:
-    """Return the image files of a folder; `DatasetError` if there are none."""
+def images_in(folder: Path, notes: list[str]) -> list[Path]:
+    """Return the image files of a folder, sorted by name.
+
+    Hidden files are passed over, among them the ``._NAME`` that macOS leaves beside an image on
+    foreign disks; ``notes`` gets a line that counts and names all other kinds.
+
+    Raises
+    ------
+    DatasetError
+        No such folder, it cannot be read, or no image is in it.
+    """
+    with readable(folder):
+        if not folder.is_dir():
+            raise DatasetError(f"{folder}: no such folder; check the spelling of the path")
+        visible = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    kinds = {path: _kind(path) for path in visible}
+    images = [path for path, kind in kinds.items() if kind == "image"]
+    counts = sorted(Counter(kind for kind in kinds.values() if kind != "image").items())
+    skipped = ", ".join(f"{number} {kind}" for kind, number in counts)
+    if not images:
+        found = f" (found: {skipped})" if skipped else ""
+        expected = ", ".join(READABLE_SUFFIXES)
+        raise DatasetError(f"{folder}: no images{found}; expected files in {expected}")
+    if skipped:
+        notes.append(f"{folder}: skipped {skipped}")
+    return images
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """Return the folders in a folder, sorted by name, without hidden ones; none if it is missing.
+
+    Raises
+    ------
+    DatasetError
+        It cannot be read.
+    """
+    with readable(folder):
+        if not folder.is_dir():
+            return []
+        return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def found_in(folder: Path, problems: list[str], notes: list[str]) -> list[Path]:
+    """Return the image files of a folder; if there are none, none, and say so in `problems`."""
     try:
-        return list_images(folder)
-    except ImageError as error:
-        raise DatasetError(str(error)) from None
+        return images_in(folder, notes)
+    except DatasetError as error:
+        problems += error.problems
+        return []
+
+
+def _kind(path: Path) -> str:
+    """Return ``image``, or what else a path is as a person would say it."""
+    try:
+        if path.is_dir():
+            return "folder"
+        exists = path.exists()
+    except OSError:
+        exists = True  # and cannot be looked at: reading it will say why
+    if not exists:
+        return "broken link"
+    suffix = path.suffix.lower()
+    return "image" if suffix in READABLE_SUFFIXES else suffix or "file without an ending"

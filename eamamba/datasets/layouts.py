@@ -1,89 +1,156 @@
 """The published data sets as their authors' archives unpack them, one function for each layout.
 
 GoPro, HIDE, Rain13K and the rain benchmarks need none: `PairedFolder` reads their folders
-``input`` and ``target``. All functions return pairs and raise `DatasetError` with every
-problem in one line.
+``input`` and ``target``; `bicubic_pairs` is in a module of its own. All functions return pairs
+and raise `DatasetError` with every problem in one line, unless `strict` is off: see
+`PairedImages`. Endings may be in upper or lower case.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from torch import Tensor
 
-from eamamba.datasets.errors import DatasetError
-from eamamba.datasets.folders import images_in
-from eamamba.datasets.pairs import Pair, PairedFolder, PairedImages, ReadablePair
+from eamamba.datasets import names
+from eamamba.datasets.bicubic import Scale, bicubic_pairs
+from eamamba.datasets.folders import folders_in, found_in
+from eamamba.datasets.pairs import (
+    Pair,
+    PairedFolder,
+    PairedImages,
+    ReadablePair,
+    by_name,
+    without_partner,
+)
 from eamamba.datasets.sidd_blocks import sidd_blocks
-from eamamba.degradations import bicubic_downsample, crop_to_multiple
-from eamamba.images import read_image
 
 AnyPath = str | os.PathLike[str]
-Scale = Literal[2, 3, 4]
+
+RESIDE_BORDER = 10
+"""Pixels that the clean images of SOTS-indoor have more on every side (640×480, 620×460)."""
 
 
-def reside(path: AnyPath) -> PairedImages:
-    """Read RESIDE: ``hazy/1400_10.png`` or ``hazy/0001_0.8_0.2.jpg`` with ``gt/1400.png``."""
+def reside(path: AnyPath, *, strict: bool = True) -> PairedImages:
+    """Read RESIDE: ``hazy/1400_10.png`` or ``hazy/0001_0.8_0.2.jpg`` with ``gt/1400.png``.
+
+    The clean images may lie in ``clear`` instead of ``gt``, as in the training sets. Where they
+    are larger by 10 pixels on every side, as in SOTS-indoor, these are cut off.
+    """
+    root = Path(path)
+    known = {folder.name.lower(): folder.name for folder in folders_in(root)}
+    clear = next((known[name] for name in ("gt", "clear") if name in known), "gt")
     return PairedFolder(
-        path, degraded="hazy", clean="gt", partner=lambda hazy: hazy.name.split("_")[0]
+        root,
+        degraded=known.get("hazy", "hazy"),
+        clean=clear,
+        partners=names.beginnings,
+        border=RESIDE_BORDER,
+        strict=strict,
     )
 
 
-def sidd(path: AnyPath) -> PairedImages:
+def sidd(path: AnyPath, *, strict: bool = True) -> PairedImages:
     """Read SIDD-Medium sRGB: ``Data/<scene>/NNNN_NOISY_SRGB_010.PNG`` with ``..._GT_...``."""
     root = Path(path)
-    noisy = sorted(root.glob("Data/*/*_NOISY_SRGB_*.PNG"))
-    clean = sorted(root.glob("Data/*/*_GT_SRGB_*.PNG"))
-    named = {file.relative_to(root).as_posix(): file for file in clean}
-    pairs, problems = [], []
-    for file in noisy:
-        partner = named.pop(file.relative_to(root).as_posix().replace("_NOISY_", "_GT_"), None)
-        if partner is None:
-            problems.append(f"{file.parent.name}/{file.name} has no partner")
-        else:
-            pairs.append(Pair(f"{file.parent.name}/{file.stem}", (file,), partner))
-    problems += [f"{file.parent.name}/{file.name} has no partner" for file in named.values()]
-    return PairedImages(root, pairs, problems)
+    pairs: list[Pair] = []
+    problems: list[str] = []
+    notes: list[str] = []
+    for scene in folders_in(root / "Data"):
+        files = by_name(found_in(scene, problems, notes), problems)
+        pattern = r".*_(?P<kind>NOISY|GT)_SRGB_.*"
+        found = _by_kind(files, pattern, scene, notes).values()
+        pairs += [
+            Pair(f"{scene.name}/{both['NOISY'].stem}", (both["NOISY"],), both["GT"])
+            for both in found
+            if len(both) == 2
+        ]
+        problems += [
+            f"{scene.name}/{both[kind].name} has no partner"
+            for kind in ("NOISY", "GT")
+            for both in found
+            if both.keys() == {kind}
+        ]
+    return PairedImages(root, pairs, problems, notes=notes, strict=strict)
+
+
+def _by_kind(
+    files: Mapping[str, Path], pattern: str, folder: Path, notes: list[str]
+) -> dict[str, dict[str, Path]]:
+    """Sort the files of one folder whose names differ in what kind of image they hold.
+
+    Returns
+    -------
+    dict
+        What both names of a pair have in common -> kind, in capitals -> file.
+    """
+    found: dict[str, dict[str, Path]] = {}
+    matches = {name: re.fullmatch(pattern, name, re.IGNORECASE) for name in files}
+    for name, match in matches.items():
+        if match:
+            common = name[: match.start("kind")] + name[match.end("kind") :]
+            found.setdefault(common, {})[match["kind"].upper()] = files[name]
+    if others := sum(match is None for match in matches.values()):
+        notes.append(f"{folder}: skipped {others} image(s) of other names")
+    return found
 
 
 def dpdd(
-    path: AnyPath, split: Literal["train", "val", "test"], *, dual_pixel: bool = False
+    path: AnyPath,
+    split: Literal["train", "val", "test"],
+    *,
+    dual_pixel: bool = False,
+    strict: bool = True,
 ) -> PairedImages:
     """Read DPDD: ``<split>_c/{source,target}``, and ``_l``, ``_r`` for the dual-pixel views.
 
-    The two names of a pair differ, so files are matched in sorted order. The test images are
-    grouped into indoor and outdoor scenes if ``indoor_labels.npy`` and ``outdoor_labels.npy``,
-    lists of places in that order, lie beside the folders.
+    The two photographs of a scene have names of their own, the numbers of consecutive shots:
+    `names.same_or_consecutive` says which belong together. The test images are grouped into
+    indoor and outdoor scenes if ``indoor_labels.npy`` and ``outdoor_labels.npy``, lists of
+    places in the order of the targets' names, lie beside the folders.
     """
     root = Path(path)
-    sources = [f"{split}_{view}/source" for view in ("lr" if dual_pixel else "c")]
-    folders = [root / source for source in sources] + [root / f"{split}_c/target"]
     problems: list[str] = []
-    files: list[list[Path]] = []
-    for folder in folders:
-        try:
-            files.append(images_in(folder))
-        except DatasetError as error:
-            problems.append(str(error))
-    counts = {len(column) for column in files}
-    if len(counts) > 1:
-        numbers = ", ".join(
-            f"{len(column)} in {column[0].parent.relative_to(root)}" for column in files
-        )
-        problems.append(f"unequal numbers of images: {numbers}")
+    notes: list[str] = []
+    sources = [f"{split}_{view}/source" for view in ("lr" if dual_pixel else "c")]
+    places = [*sources, f"{split}_c/target"]
+    sides = [by_name(found_in(root / place, problems, notes), problems) for place in places]
     if problems:
-        return PairedImages(root, [], problems)
+        return PairedImages(root, [], problems, notes=notes, strict=strict)
+    *views, clean = sides
+    if len({len(side) for side in sides}) > 1:
+        numbers = (f"{len(side)} in {place}" for side, place in zip(sides, places, strict=True))
+        problems.append(f"unequal numbers of images: {', '.join(numbers)}")
+    partner_of: dict[str, list[Path]] = {name: [] for name in clean}
+    for view, place in zip(views, sources, strict=True):
+        chosen = names.same_or_consecutive(list(view), list(clean))
+        for name, other in chosen.items():
+            partner_of[other].append(view[name])
+        problems += _without_shot(view, clean, chosen, place)
     groups = _read_dpdd_groups(root, problems) if split == "test" else {}
-    rows = enumerate(zip(*files, strict=True))
-    pairs = [Pair(row[-1].stem, row[:-1], row[-1], groups.get(n, "")) for n, row in rows]
-    return PairedImages(root, pairs, problems)
+    pairs = [
+        Pair(name, tuple(partner_of[name]), clean[name], groups.get(number, ""))
+        for number, name in enumerate(sorted(clean, key=names.natural))
+        if len(partner_of[name]) == len(views)
+    ]
+    return PairedImages(root, pairs, problems, notes=notes, strict=strict)
+
+
+def _without_shot(
+    view: Mapping[str, Path], clean: Mapping[str, Path], chosen: Mapping[str, str], place: str
+) -> list[str]:
+    if chosen:
+        return [f"{place.split('/')[0]}/{line}" for line in without_partner(view, clean, chosen)]
+    return [
+        f"{place}: its names are neither those of target nor shots at most {names.SHOTS_APART} "
+        "numbers apart, so it is unknown which images belong together; give both of a pair one name"
+    ]
 
 
 def _read_dpdd_groups(root: Path, problems: list[str]) -> dict[int, str]:
@@ -98,91 +165,72 @@ def _read_dpdd_groups(root: Path, problems: list[str]) -> dict[int, str]:
     return groups
 
 
-def realsr(path: AnyPath, split: Literal["Train", "Test"], scale: Scale) -> PairedImages:
+def realsr(
+    path: AnyPath, split: Literal["Train", "Test"], scale: Scale, *, strict: bool = True
+) -> PairedImages:
     """Read RealSR: ``{Canon,Nikon}/<split>/<scale>/NAME_{HR,LR<scale>}.png``, of equal size."""
-    root, pairs, problems = Path(path), [], []
+    root = Path(path)
+    pairs: list[Pair] = []
+    problems: list[str] = []
+    notes: list[str] = []
     for camera in ("Canon", "Nikon"):
         folder = root / camera / split / str(scale)
-        low, high = f"_LR{scale}", "_HR"
-        names = {file.stem.removesuffix(low).removesuffix(high) for file in folder.glob("*.png")}
-        if not names:
-            problems.append(f"{camera}/{split}/{scale}: no such folder, or no PNG files in it")
-        for name in sorted(names):
-            files = [folder / f"{name}{ending}.png" for ending in (low, high)]
-            absent = [file.name for file in files if not file.is_file()]
-            if absent:
-                problems.append(f"{camera}/{split}/{scale}/{name}: no {' and no '.join(absent)}")
-            else:
-                pairs.append(Pair(f"{camera}/{name}", (files[0],), files[1]))
-    return PairedImages(root, pairs, problems)
-
-
-@dataclass(frozen=True)
-class ShrunkPair(Pair):
-    """A large image alone; the small one is made of it, rounded to 8 bits like a file."""
-
-    scale: int = 1
-
-    def read(self) -> tuple[Tensor, Tensor]:
-        """Return degraded (3, h, w) and clean (3, h·scale, w·scale)."""
-        clean = crop_to_multiple(read_image(self.clean), self.scale)
-        small = bicubic_downsample(clean, self.scale).clamp(0, 1)
-        return small.mul(255).round().div(255), clean
-
-
-def bicubic_pairs(path: AnyPath, scale: Scale, *, prefix: str | None = None) -> PairedImages:
-    """Read ``HR/NAME.png`` with ``LR_bicubic/X2/NAMEx2.png``, as Set5, Urban100 and others.
-
-    Also ``DIV2K_train_HR`` with ``DIV2K_train_LR_bicubic``: any common beginning of the two
-    folder names will do, `prefix` if it is given. Without a folder ``LR_bicubic`` the small
-    images are made of the large ones.
-    """
-    root = Path(path)
-    found = [folder.name.removesuffix("HR") for folder in root.glob("*HR") if folder.is_dir()]
-    prefixes = sorted(p for p in found if prefix in (None, p))
-    if len(prefixes) != 1:
-        wanted = "one folder whose name ends in HR" if prefix is None else f"{prefix}HR"
-        names = ", ".join(f"{p}HR" for p in sorted(found)) or "none"
-        raise DatasetError(f"{root}: {names} found; expected {wanted}")
-    large, small = f"{prefixes[0]}HR", f"{prefixes[0]}LR_bicubic"
-    if not (root / small).is_dir():
-        files = images_in(root / large)
-        return PairedImages(root, [ShrunkPair(f.stem, (), f, "", scale) for f in files])
-    return PairedFolder(
-        root,
-        degraded=f"{small}/X{scale}",
-        clean=large,
-        partner=lambda low: re.sub(rf"x{scale}$", "", low.stem),
-        scale=scale,
-    )
+        files = by_name(found_in(folder, problems, notes), problems)
+        low, high = f"LR{scale}", "HR"
+        for common, both in _by_kind(files, f".+_(?P<kind>{low}|{high})", folder, notes).items():
+            name = common.removesuffix("_")
+            if len(both) == 2:
+                pairs.append(Pair(f"{camera}/{name}", (both[low],), both[high]))
+                continue
+            (file,) = both.values()
+            absent = f"{name}_{low if high in both else high}{file.suffix}"
+            problems.append(f"{camera}/{split}/{scale}/{name}: no {absent}")
+    return PairedImages(root, pairs, problems, notes=notes, strict=strict)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the training set and the test set of a published data set are read."""
+    """How a published data set is read.
+
+    Attributes
+    ----------
+    train, test : function of a folder
+        The training set and the test set; `DatasetError` for everything that is wrong.
+    found, found_test : function of a folder
+        The same without opening a file; see `strict` of `PairedImages`.
+    """
 
     train: Callable[[Path], PairedImages]
     test: Callable[[Path], Sequence[ReadablePair]]
+    found: Callable[[Path], PairedImages]
+    found_test: Callable[[Path], Sequence[ReadablePair]]
+
+
+def _layout(
+    train: Callable[..., PairedImages], test: Callable[..., PairedImages] | None = None
+) -> Layout:
+    test = test or train
+    return Layout(train, test, partial(train, strict=False), partial(test, strict=False))
 
 
 SCALES: tuple[Scale, ...] = (2, 3, 4)
 LAYOUTS: dict[str, Layout] = {
-    "pairs": Layout(PairedFolder, PairedFolder),
-    "sidd": Layout(sidd, sidd_blocks),
-    "dpdd": Layout(partial(dpdd, split="train"), partial(dpdd, split="test")),
-    "dpdd_dual_pixel": Layout(
+    "pairs": _layout(PairedFolder),
+    "sidd": Layout(sidd, sidd_blocks, partial(sidd, strict=False), sidd_blocks),
+    "dpdd": _layout(partial(dpdd, split="train"), partial(dpdd, split="test")),
+    "dpdd_dual_pixel": _layout(
         partial(dpdd, split="train", dual_pixel=True), partial(dpdd, split="test", dual_pixel=True)
     ),
-    "reside": Layout(reside, reside),
+    "reside": _layout(reside),
 }
 LAYOUTS |= {
-    f"realsr_x{scale}": Layout(
+    f"realsr_x{scale}": _layout(
         partial(realsr, split="Train", scale=scale), partial(realsr, split="Test", scale=scale)
     )
     for scale in SCALES
 }
 LAYOUTS |= {
-    f"bicubic_x{scale}": Layout(
+    f"bicubic_x{scale}": _layout(
         partial(bicubic_pairs, scale=scale, prefix="DIV2K_train_"),
         partial(bicubic_pairs, scale=scale),
     )

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
-from eamamba.datasets.errors import DatasetError
+from eamamba.config import EAMambaError
+from eamamba.datasets.errors import DatasetError, PatchError
 from eamamba.datasets.pairs import PairedImages
 from eamamba.degradations import Degradation
 
 ORIENTATIONS = 8
+Patches = TypeVar("Patches")
+
+
+def _in_one_line(
+    item: Callable[[Patches, int], tuple[Tensor, Tensor]],
+) -> Callable[[Patches, int], tuple[Tensor, Tensor]]:
+    """Make one error of all that hinder reading an image, the same from a loader's worker."""
+
+    @wraps(item)
+    def read(self: Patches, index: int) -> tuple[Tensor, Tensor]:
+        try:
+            return item(self, index)
+        except (EAMambaError, OSError) as error:
+            raise PatchError(" ".join(str(error).split())) from None
+
+    return read
 
 
 class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
@@ -41,7 +60,7 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
     Raises
     ------
     DatasetError
-        No images, or a patch or length below 1.
+        No images, or a patch or length below 1; when an item is read, an image that cannot be.
     """
 
     def __init__(
@@ -59,6 +78,7 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return self.length
 
+    @_in_one_line
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         rng = item_generator(self.seed, range(self.length)[index])
         image = self.images[_random_index(len(self.images), rng)]
@@ -127,6 +147,7 @@ class PairedPatchDataset(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return self.length
 
+    @_in_one_line
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         rng = item_generator(self.seed, range(self.length)[index])
         pair = self.pairs[_random_index(len(self.pairs), rng)]

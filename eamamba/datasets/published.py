@@ -5,18 +5,20 @@ Nothing is downloaded here: the sets are free, but most ask their users to read 
 
 from __future__ import annotations
 
-from collections.abc import Sized
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
 from eamamba import paths
 from eamamba.config import BUNDLED, DataSettings
-from eamamba.datasets.bundled import bundled_photographs
-from eamamba.datasets.errors import DatasetError
+from eamamba.datasets.bundled import bundled_photographs, refuse_as_pairs
+from eamamba.datasets.errors import DatasetError, readable
 from eamamba.datasets.folders import PhotoFolder
 from eamamba.datasets.layouts import LAYOUTS
+from eamamba.datasets.opened import damaged
+from eamamba.datasets.pairs import PairedImages
 
 Use = Literal["training", "benchmark"]
 
@@ -92,50 +94,82 @@ PUBLISHED: dict[str, PublishedSet] = {
 """Name of a set in ``data.training_set`` or ``data.benchmarks`` -> what is known of it."""
 
 
-def check(data: DataSettings) -> pd.DataFrame:
+def check(data: DataSettings, *, decode: bool = False, progress: bool = False) -> pd.DataFrame:
     """Look for every data set of a task and compare it with what was published.
 
-    Pairs are matched and their sizes compared; nothing is decoded.
+    Pairs are matched and their sizes compared.
+
+    Parameters
+    ----------
+    data : DataSettings
+    decode : bool
+        Decode every image besides: once, see `opened.damaged`.
+    progress : bool
+        Show a progress bar on standard error, on a terminal only.
 
     Returns
     -------
     DataFrame
         set, use (``training`` or ``benchmark``), place, found and expected (images or pairs;
-        None for unknown), problems (a list of str; empty if the set can be used), homepage.
+        None for unknown), problems (a list of str; empty if the set can be used), notes (a list
+        of str: what was left out), homepage.
     """
-    rows = [
-        _describe_set(data, name, place, "training") for name, place in data.training_set.items()
-    ]
-    rows += [
-        _describe_set(data, name, place, "benchmark") for name, place in data.benchmarks.items()
-    ]
+    rows = []
+    uses: dict[Use, dict[str, str]] = {"training": data.training_set, "benchmark": data.benchmarks}
+    for use, places in uses.items():
+        for name, place in places.items():
+            found = _Found()
+            try:
+                with readable(place):
+                    found = _look(data, name, place, use)
+            except DatasetError as error:
+                found.problems += error.problems
+            if decode:
+                found.problems += damaged(found.files, progress=progress).values()
+            rows.append(_row(data, name, place, use, found))
     return pd.DataFrame(rows).astype({"found": object, "expected": object})
 
 
-def _describe_set(data: DataSettings, name: str, place: str, use: Use) -> dict[str, Any]:
+@dataclass
+class _Found:
+    """What lies in the folder of a data set."""
+
+    number: int = 0
+    files: list[Path] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def _row(data: DataSettings, name: str, place: str, use: Use, found: _Found) -> dict[str, Any]:
     published = PUBLISHED.get(name)
-    found = 0
-    problems: tuple[str, ...] = ()
-    try:
-        found = len(_open_set(data, place, use))
-    except DatasetError as error:
-        problems = error.problems
     return {
         "set": name,
         "use": use,
         "place": place if place == BUNDLED else str(paths.dataset(place)),
-        "found": found,
+        "found": found.number,
         "expected": published.expected(use, data.layout) if published else None,
-        "problems": list(problems),
+        "problems": found.problems,
+        "notes": found.notes,
         "homepage": published.homepage if published else "",
     }
 
 
-def _open_set(data: DataSettings, place: str, use: Use) -> Sized:
+def _look(data: DataSettings, name: str, place: str, use: Use) -> _Found:
     if place == BUNDLED:
-        return bundled_photographs("train" if use == "training" else "held_out")
+        refuse_as_pairs(data.layout, name)
+        return _Found(len(bundled_photographs("train" if use == "training" else "held_out")))
     folder = paths.dataset(place)
     if data.layout == "photographs":
-        return PhotoFolder(folder)
+        photos = PhotoFolder(folder)
+        return _Found(len(photos), photos.paths, notes=photos.notes)
     layout = LAYOUTS[data.layout]
-    return layout.train(folder) if use == "training" else layout.test(folder)
+    pairs = layout.found(folder) if use == "training" else layout.found_test(folder)
+    found = _Found(len(pairs))
+    if isinstance(pairs, PairedImages):
+        found.problems, found.notes = list(pairs.problems), pairs.notes
+        for pair in pairs:
+            if problem := pair.problem():
+                found.problems.append(problem)  # which names a file that cannot be opened
+            else:
+                found.files += [*pair.degraded, pair.clean]
+    return found

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from eamamba import paths
 from eamamba.config import BUNDLED, DataSettings
-from eamamba.datasets.bundled import bundled_photographs
+from eamamba.datasets.bundled import bundled_photographs, refuse_as_pairs
+from eamamba.datasets.errors import readable, say
 from eamamba.datasets.folders import PhotoFolder
 from eamamba.datasets.layouts import LAYOUTS
 from eamamba.datasets.pairs import PairedImages
@@ -44,9 +45,15 @@ def training_patches(
 def training_pairs(data: DataSettings) -> PairedImages | None:
     """Return the pairs of the training set; None if it holds clean photographs."""
     places = list(data.training_set.values())
-    if data.layout == "photographs" or places == [BUNDLED]:
+    if data.layout == "photographs":
         return None
-    return LAYOUTS[data.layout].train(paths.dataset(places[0]))
+    if BUNDLED in places:
+        refuse_as_pairs(data.layout, "data.training_set")
+    folder = paths.dataset(places[0])
+    with readable(folder):
+        pairs = LAYOUTS[data.layout].train(folder)
+    say(pairs.notes)
+    return pairs
 
 
 def training_photographs(data: DataSettings) -> Sequence[Tensor]:
@@ -54,7 +61,9 @@ def training_photographs(data: DataSettings) -> Sequence[Tensor]:
     places = list(data.training_set.values())
     if places == [BUNDLED]:
         return list(bundled_photographs("train").values())
-    return PhotoFolder(*(paths.dataset(place) for place in places))
+    photographs = PhotoFolder(*(paths.dataset(place) for place in places))
+    say(photographs.notes)
+    return photographs
 
 
 def _training_degradation(data: DataSettings) -> Degradation:

@@ -17,11 +17,12 @@ from eamamba.evaluation.cases import (
 )
 from eamamba.evaluation.exports import Export
 from eamamba.evaluation.protocols import score
-from eamamba.evaluation.run import Example, evaluate, examples
+from eamamba.evaluation.run import EvaluationError, Example, evaluate, examples
 
 __all__ = [
     "PAPER_MULTIPLE",
     "Case",
+    "EvaluationError",
     "Example",
     "Export",
     "add_protocol_noise",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from eamamba.config import TaskSettings
-from eamamba.datasets import BenchmarkImage, benchmark_images
+from eamamba.datasets import BenchmarkImage, DatasetError, OnFailure, benchmark_images
 from eamamba.degradations import evaluation_noise
 from eamamba.degradations.resize import resize
 from eamamba.restore import pad_to_multiple
@@ -44,19 +44,28 @@ class Case:
         return self.conditions[-1]
 
 
-def cases(settings: TaskSettings) -> Iterator[Case]:
+def cases(settings: TaskSettings, on_failure: OnFailure | None = None) -> Iterator[Case]:
     """Yield the test images of a task, each under all of its conditions.
 
     Gaussian noise is tested at each level in ``evaluation.sigmas_255`` (conditions ``sigma15`` …),
     a benchmark with several parts as a whole and by part (``combined`` and the names of the
     parts), and any other benchmark as a whole (``all``).
 
+    Parameters
+    ----------
+    settings : TaskSettings
+    on_failure : function, optional
+        See `benchmark_images`.
+
     Raises
     ------
     DatasetError
-        If a benchmark is missing or incomplete; raised before the first case.
+        If there is no benchmark, or one is missing or not whole, with `on_failure` if all are;
+        before the first case.
     """
-    for benchmark, images in benchmark_images(settings.data).items():
+    if not settings.data.benchmarks:
+        raise DatasetError(f"{settings.task}: data.benchmarks is empty; name a set to test on")
+    for benchmark, images in benchmark_images(settings.data, on_failure).items():
         for image in images:
             yield from _cases_of_image(benchmark, image, settings.evaluation.sigmas_255)
 

@@ -45,9 +45,11 @@ class Export:
         image.parent.mkdir(parents=True, exist_ok=True)
         write_image(image, restored)
 
-    def close(self) -> None:
-        """Write what can only be written once all images are there."""
-        import scipy.io  # only for MATLAB files, because it is slow to load
+    def close(self, *, whole: bool = True) -> None:
+        """Write what can be written only as a whole, if all images were added."""
+        if not whole:
+            return
+        import scipy.io  # for MATLAB files only: it is slow to load
 
         for benchmark, blocks in self._blocks.items():
             scenes, numbers = (max(place[axis] for place in blocks) + 1 for axis in (0, 1))

@@ -37,7 +37,11 @@ class MetricError(EAMambaError, ValueError):
 
 
 def _as_array(image: Image) -> np.ndarray:
-    array = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
+    if isinstance(image, Tensor):
+        image = image.detach().cpu()
+        # NumPy has no type for bfloat16 and its like
+        image = image.double() if image.is_floating_point() else image
+    array = np.asarray(image)
     if array.ndim != 3:
         raise MetricError(
             f"image of shape {tuple(array.shape)}: expected (channels, height, width); "

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from eamamba.config import ProtocolSettings, TaskSettings
+from eamamba.config import EAMambaError, ProtocolSettings, TaskSettings
 from eamamba.evaluation.cases import Case, cases, without_network
 from eamamba.evaluation.exports import Export
 from eamamba.evaluation.protocols import Scores, score
@@ -25,6 +27,22 @@ Metrics = dict[str, dict[str, dict[str, float | int | None]]]
 
 # Significant digits: more than any table shows, few enough to agree between CPUs.
 _NUMBER_FORMAT = "%.6g"
+# How many failed images an error names; the table names all.
+_NAMED = 3
+
+
+class EvaluationError(EAMambaError):
+    """Images that could not be measured, after everything else was; or a network of another kind.
+
+    Attributes
+    ----------
+    metrics : dict
+        What `evaluate` would have returned: the means over all other images.
+    """
+
+    def __init__(self, message: str, metrics: Metrics | None = None) -> None:
+        super().__init__(message)
+        self.metrics: Metrics = metrics or {}
 
 
 @dataclass(frozen=True)
@@ -67,13 +85,14 @@ def evaluate(
     settings : TaskSettings
         The benchmarks and the test protocol.
     output : Path
-        Folder for ``per_image.csv`` (benchmark, image, condition, scores of the input and the
-        output) and ``metrics.json`` (the returned value). They contain no times: the same weights
-        on the same machine give the same bytes.
+        Folder for ``per_image.csv`` (benchmark, image, condition, each score of the input and
+        of the output; ``problem``, what is wrong with an image, if there is any) and
+        ``metrics.json`` (what is returned). They hold no times: the same weights on the same
+        machine give the same bytes.
     export : Path, optional
         Folder for the restored images, as `Export` writes them.
     progress : bool
-        Show a progress bar on standard error.
+        Show a progress bar on standard error, and what cannot be measured as soon as it is met.
 
     Returns
     -------
@@ -86,7 +105,10 @@ def evaluate(
     Raises
     ------
     DatasetError
-        If a benchmark is missing or incomplete.
+        If no benchmark can be used: missing, or not whole.
+    EvaluationError
+        If the network does not fit the task; or, after all files are written, if an image or a
+        benchmark could not be used. The others are measured.
 
     Notes
     -----
@@ -95,28 +117,95 @@ def evaluate(
     protocol has a tile size and the image is larger.
     """
     reuse_large_blocks()
+    _check_fit(model, settings)
     written = None if export is None else Export(export, settings.data.layout)
-    rows: list[dict[str, Any]] = []
-    scores: dict[str, dict[str, list[Scores]]] = {name: {} for name in settings.data.benchmarks}
-    for case in tqdm(cases(settings), f"{settings.task}: images", disable=not progress):
-        example = _restore_and_score(model, settings, case)
-        where = {"benchmark": case.benchmark, "image": case.image, "condition": case.condition}
-        rows.append(where | example.scores)
-        for condition in case.conditions:
-            scores[case.benchmark].setdefault(condition, []).append(example.scores)
+    table = _Table(settings, progress)
+    for case in tqdm(cases(settings, table.fail), f"{settings.task}: images", disable=not progress):
+        try:
+            example = _restore_and_score(model, settings, case)
+        except (EAMambaError, MemoryError) as error:
+            table.fail(case.benchmark, case.image, error, case.condition)
+            continue
+        table.add(case, example.scores)
         if written:
             written.add(case, example.restored)
-    if written:
-        written.close()
-    table = pd.DataFrame(rows).to_csv(index=False, lineterminator="\n", float_format=_NUMBER_FORMAT)
-    write_atomically(output / "per_image.csv", table.encode())
-    metrics = {
-        benchmark: {condition: _mean_scores(part) for condition, part in parts.items()}
-        for benchmark, parts in scores.items()
-    }
+    # names of files need not be valid text
+    write_atomically(output / "per_image.csv", table.csv().encode(errors="backslashreplace"))
+    metrics = table.metrics()
     text = json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_atomically(output / "metrics.json", text.encode())
+    if written:
+        written.close(whole=not table.failures)
+    if table.failures:
+        raise EvaluationError(table.summary(output / "per_image.csv"), metrics)
     return metrics
+
+
+class _Table:
+    """What is measured and what cannot be, image by image; the latter is said at once if asked."""
+
+    def __init__(self, settings: TaskSettings, say: bool) -> None:
+        self.say = say
+        self.rows: list[dict[str, Any]] = []
+        self.failures: dict[tuple[str, str], str] = {}
+        self.scores: dict[str, dict[str, list[Scores]]] = {
+            name: {} for name in settings.data.benchmarks
+        }
+
+    def add(self, case: Case, scores: Scores) -> None:
+        where = {"benchmark": case.benchmark, "image": case.image, "condition": case.condition}
+        self.rows.append(where | scores)
+        for condition in case.conditions:
+            self.scores[case.benchmark].setdefault(condition, []).append(scores)
+
+    def fail(self, benchmark: str, image: str, error: Exception, condition: str = "") -> None:
+        problem = " ".join(str(error).split()) or type(error).__name__
+        where = {"benchmark": benchmark, "image": image, "condition": condition}
+        self.rows.append(where | {"problem": problem})
+        self.failures[benchmark, image] = problem
+        if self.say:  # a test may take hours, and this may be worth stopping it
+            tqdm.write(f"note: {benchmark} {image}".rstrip() + f": {problem}", file=sys.stderr)
+
+    def csv(self) -> str:
+        table = pd.DataFrame(self.rows)
+        if "problem" in table:
+            table["problem"] = table.pop("problem")  # the last column
+        return table.to_csv(index=False, lineterminator="\n", float_format=_NUMBER_FORMAT)
+
+    def metrics(self) -> Metrics:
+        return {
+            benchmark: {condition: _mean_scores(part) for condition, part in parts.items()}
+            for benchmark, parts in self.scores.items()
+        }
+
+    def summary(self, path: Path) -> str:
+        """Say in one line what could not be measured."""
+        tried = {(row["benchmark"], row["image"]) for row in self.rows}
+        named = [
+            f"{' '.join(filter(None, place))}: {problem}"
+            for place, problem in list(self.failures.items())[:_NAMED]
+        ]
+        more = len(self.failures) - len(named)
+        rest = f"; and {more} more, in {path}" if more > 0 else f" (in {path} too)"
+        return (
+            f"{len(self.failures)} of {len(tried)} images or benchmarks could not be measured and "
+            f"are in no mean: {'; '.join(named)}{rest}"
+        )
+
+
+def _check_fit(model: Restorer, settings: TaskSettings) -> None:
+    """Refuse a network that takes or gives other images than the task's."""
+    if model.upscale != settings.scale:
+        raise EvaluationError(
+            f"the network enlarges images {model.upscale} times, the task {settings.task!r} needs "
+            f"{settings.scale}; choose the weights of that task"
+        )
+    taken = getattr(getattr(model, "settings", None), "inp_channels", None)
+    if taken not in (None, settings.model.inp_channels):
+        raise EvaluationError(
+            f"the network takes {taken} channels, the task {settings.task!r} gives "
+            f"{settings.model.inp_channels}; choose the weights of that task"
+        )
 
 
 def examples(
@@ -154,6 +243,8 @@ def _restore_and_score(model: Restorer, settings: TaskSettings, case: Case) -> E
     scale = settings.scale
     degraded = without_network(case.degraded[..., : height // scale, : width // scale], scale)
     restored = restored[..., :height, :width]
+    if not torch.isfinite(restored).all():
+        raise EvaluationError(f"{case.image}: the network gave NaN or infinite colours")
     scores = _score_input_and_output(settings.evaluation.protocol, case.clean, degraded, restored)
     return Example(case.image, case.clean, degraded, restored, scores)
 

@@ -20,7 +20,7 @@ class Photo:
     Attributes
     ----------
     rgb : Tensor (3, H, W) float32 in [0, 1]
-    alpha : Tensor (1, H, W) float32 in [0, 1], or None for an opaque picture
+    alpha : Tensor (1, H, W) float32 in [0, 1], or None for an opaque image
     is_gray : bool
         The file has a single colour channel.
     bits : {8, 16}
@@ -29,6 +29,17 @@ class Photo:
         Colour profile that `rgb` refers to; None means sRGB by convention.
     exif : bytes or None
         EXIF block, without its orientation, which `rgb` already follows.
+    xmp : bytes or None
+        XMP packet, also without its orientation.
+    dpi : (float, float) or None
+        Pixels per inch, horizontally and vertically.
+    png_chunks : tuple of (name, content)
+        The chunks of a PNG file that define its colours instead of a profile: gAMA, cHRM, sRGB,
+        cICP.
+    pictures : int
+        How many images the file holds; `rgb` is the first.
+    notes : tuple of str
+        What reading had to change, such as ``converted from CMYK to sRGB``.
     """
 
     rgb: Tensor
@@ -37,3 +48,8 @@ class Photo:
     bits: int = 8
     icc_profile: bytes | None = None
     exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    png_chunks: tuple[tuple[bytes, bytes], ...] = ()
+    pictures: int = 1
+    notes: tuple[str, ...] = ()

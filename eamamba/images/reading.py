@@ -1,60 +1,91 @@
-"""Reading image files of every common kind."""
+"""Reading image files of every common kind, by their content and not by their names.
+
+This table says what is kept. Anything else is refused with one line that names it.
+
+======== ============================= ===================================================
+Format   Depth                         Channels
+======== ============================= ===================================================
+PNG      1 to 8 → 8, 16                gray, RGB, palette; alpha or colour key
+TIFF     1 to 8 → 8                    gray, RGB, palette, YCbCr, Lab, CMYK; alpha
+TIFF     16; floating in [0, 1] → 16   gray, RGB; alpha
+PGM, PPM 1 to 8 → 8, up to 16 → 16     gray, RGB; white is what the file says it is
+JPEG     8                             gray, RGB, CMYK
+WebP     8                             RGB; alpha
+AVIF     8                             gray, RGB; alpha
+GIF, BMP 1 to 8 → 8                    gray, RGB, palette; alpha or colour key
+======== ============================= ===================================================
+
+TIFF files may be tiled, planar, big-endian, MinIsWhite or have premultiplied alpha. CMYK becomes
+sRGB through the profile of the file and is refused without one; Lab becomes sRGB. Several pages
+or frames are refused, since only one could be kept, except in JPEG: the first picture is the
+photograph, and those behind it (MPO) are previews, gain maps or second views.
+"""
 
 from __future__ import annotations
 
-import io
+import dataclasses
 import os
-import warnings
+import re
 from pathlib import Path
 
-import numpy as np
-import torch
-from PIL import Image, ImageCms
+from PIL import Image
 from torch import Tensor
 
+from eamamba.images.colours import SEVERAL_PICTURES, check_size, decode_8_bit, open_with_pillow
+from eamamba.images.decoded import Decoded, to_photo
+from eamamba.images.metadata import read_metadata
+from eamamba.images.netpbm import decode_netpbm, netpbm_size
 from eamamba.images.photo import ImageError, Photo
+from eamamba.images.png import decode_png
+from eamamba.images.tiff import decode_tiff
 
-READABLE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-_ORIENTATION_TAG = 0x0112
-_BITS_PER_SAMPLE_TAG = 258
-_GRAY_MODES = ("1", "L", "LA", "La")
+READABLE_SUFFIXES = (
+    *(".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".mpo", ".pbm", ".pgm", ".png", ".ppm"),
+    *(".tif", ".tiff", ".webp"),
+)
+# How the content of each format begins. Other formats are not tried: Pillow would read some with
+# fewer bits than they hold, and some by running external programs.
+_BEGINNINGS = {
+    "PNG": rb"\x89PNG\r\n\x1a\n",
+    "JPEG": rb"\xff\xd8\xff",
+    "TIFF": rb"II[*+]\x00|MM\x00[*+]",
+    "WEBP": rb"RIFF....WEBP",
+    "GIF": rb"GIF8[79]a",
+    "BMP": rb"BM",
+    "AVIF": rb"....ftyp.{,60}?avi[fs]",
+    "PGM or PPM": rb"P[2356][\s#]",
+    "PPM": rb"P[14][\s#]",
+}
 
 
 def read_photo(path: str | os.PathLike[str]) -> Photo:
     """Read an image file of any common kind, turned upright as its EXIF data says.
 
-    Palette, bilevel, CMYK (through its profile if it has one), gray, transparent and 16-bit
-    pictures are understood; of an animation or a multi-page file the first page is read.
+    The table in `eamamba.images.reading` lists the formats and what is kept of each. No global
+    state is changed, so any number of threads may read; Pillow's warnings about odd metadata
+    follow the filters of `warnings`.
 
     Raises
     ------
     ImageError
-        Missing, empty, truncated, or not an image; or more than 179 million pixels.
+        Missing, unreadable, empty, damaged, not an image, not in the table, or more than
+        179 million pixels.
     """
     path = Path(path)
-    if path.is_dir():
-        raise ImageError(f"{path}: a folder; expected an image file")
-    if not path.is_file():
-        raise ImageError(f"{path}: no such file; check the spelling of the path")
-    if path.stat().st_size == 0:
-        raise ImageError(f"{path}: empty file (0 bytes); copy or download it again")
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of odd metadata and large sizes; neither hinders reading the pixels.
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                image.load()
-                return _decode(path, image)
-    except (ImageError, MemoryError):
+        return to_photo(_decode(_content(path)))
+    except MemoryError:
         raise
+    except (ImageError, Image.DecompressionBombError) as error:
+        advice = "" if isinstance(error, ImageError) else "; cut the image into smaller files"
+        raise ImageError(f"{path}: {error}{advice}") from None
     except Image.UnidentifiedImageError:
         raise ImageError(
-            f"{path}: not an image in a known format; expected PNG, JPEG, TIFF, WebP or BMP"
+            f"{path}: damaged image, or a variant that Pillow cannot read; save it as PNG"
         ) from None
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{path}: {error}; cut the picture into smaller files") from None
     except Exception as error:  # decoders of damaged files raise errors of every kind
-        raise ImageError(f"{path}: damaged image ({error}); copy or download it again") from error
+        reason = " ".join(str(error).split())
+        raise ImageError(f"{path}: damaged image ({reason}); copy or download it again") from error
 
 
 def read_image(path: str | os.PathLike[str]) -> Tensor:
@@ -68,121 +99,70 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     Raises
     ------
     ImageError
-        No such folder, or no image in it.
+        No such folder, one that cannot be read, or no image in it.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise ImageError(f"{folder}: no such folder; check the spelling of the path")
-    files = (path for path in folder.iterdir() if path.suffix.lower() in READABLE_SUFFIXES)
-    images = sorted(path for path in files if path.is_file() and not path.name.startswith("."))
+    try:
+        files = [path for path in folder.iterdir() if path.suffix.lower() in READABLE_SUFFIXES]
+        images = sorted(path for path in files if path.is_file() and path.name[0] != ".")
+    except (FileNotFoundError, NotADirectoryError):
+        raise ImageError(f"{folder}: no such folder; check the spelling of the path") from None
+    except OSError as error:
+        raise ImageError(
+            f"{folder}: cannot be read ({error.strerror}); check its permissions"
+        ) from None
     if not images:
         raise ImageError(f"{folder}: no images; expected files in {', '.join(READABLE_SUFFIXES)}")
     return images
 
 
-def _decode(path: Path, image: Image.Image) -> Photo:
-    """Turn an opened picture into a `Photo`."""
-    icc_profile = image.info.get("icc_profile")
-    exif, orientation = _read_exif(image)
-    is_gray = image.mode in _GRAY_MODES
-    bits, largest = 8, 255.0
-    if _is_16_bit(path, image):
-        samples, bits, largest = _read_16_bit(path), 16, 65535.0
-        is_gray = image.mode.startswith("I;16") or _is_gray_png(path)
-    elif image.mode in ("I", "F"):
-        samples, bits, largest, is_gray = _read_wide_gray(path, image), 16, 1.0, True
-    else:
-        if image.mode in ("CMYK", "LAB"):
-            image, icc_profile = _to_srgb(image, icc_profile), None
-        samples = np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
-    upright = np.ascontiguousarray(_rotate_upright(samples, orientation).transpose(2, 0, 1))
-    channels = torch.from_numpy(upright.astype(np.float32) / np.float32(largest))
-    if channels.shape[0] == 1:
-        channels = channels.repeat(3, 1, 1)
-    alpha = channels[3:].clone() if channels.shape[0] == 4 else None
-    return Photo(channels[:3].contiguous(), alpha, is_gray, bits, icc_profile or None, exif)
-
-
-def _is_16_bit(path: Path, image: Image.Image) -> bool:
-    if image.format == "PNG":
-        return _png_header(path)[0] == 16
-    tags = getattr(image, "tag_v2", {})
-    depth = np.atleast_1d(tags.get(_BITS_PER_SAMPLE_TAG, 8))
-    return image.mode.startswith("I;16") or (image.mode in ("RGB", "RGBA") and 16 in depth)
-
-
-def _png_header(path: Path) -> tuple[int, int]:
-    """Return the bit depth and the colour type of a PNG file."""
-    with path.open("rb") as file:
-        start = file.read(26)
-    return start[24], start[25]
-
-
-def _is_gray_png(path: Path) -> bool:
-    with path.open("rb") as file:
-        is_png = file.read(8) == b"\x89PNG\r\n\x1a\n"
-    return is_png and _png_header(path)[1] in (0, 4)
-
-
-def _read_16_bit(path: Path) -> np.ndarray:
-    """Return (H, W, 1, 3 or 4) uint16; Pillow would keep the upper 8 bits of colours only."""
+def _content(path: Path) -> bytes:
+    """Return the content of a file, so that later failures are due to damage, not the disk."""
     try:
-        import cv2
-    except ImportError:
+        if path.is_dir():
+            raise ImageError("a folder; expected an image file")
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise ImageError("no such file; check the spelling of the path") from None
+    except OSError as error:
         raise ImageError(
-            f"{path}: 16-bit pictures need OpenCV; pip install opencv-python-headless"
+            f"cannot be read ({error.strerror}); check its permissions and the disk"
         ) from None
-    samples = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    if samples is None or samples.dtype != np.uint16:
-        raise ImageError(f"{path}: unusual 16-bit picture; save it as 16-bit RGB or gray PNG")
-    if samples.ndim == 2:
-        return samples[..., np.newaxis]
-    return samples[..., [2, 1, 0, 3][: samples.shape[2]]]
+    if not content:
+        raise ImageError("empty file (0 bytes); copy or download it again")
+    return content
 
 
-def _read_wide_gray(path: Path, image: Image.Image) -> np.ndarray:
-    """Return (H, W, 1) float32 in [0, 1] of a 32-bit gray picture, integer or floating."""
-    values = np.asarray(image, dtype=np.float64)
-    scaled = values / 65535 if image.mode == "I" else values
-    if not (np.isfinite(scaled).all() and scaled.min() >= 0 and scaled.max() <= 1):
-        expected = "0 to 65535" if image.mode == "I" else "0 to 1"
+def _decode(content: bytes) -> Decoded:
+    """Decode a file in the format that its first bytes indicate."""
+    beginnings = _BEGINNINGS.items()
+    file_format = next((f for f, start in beginnings if re.match(start, content, re.DOTALL)), None)
+    if file_format is None:
         raise ImageError(
-            f"{path}: 32-bit gray values from {values.min():g} to {values.max():g}; "
-            f"expected {expected}; scale the picture to that range first"
+            "not an image in a known format; expected PNG, JPEG, TIFF, WebP, AVIF, GIF, BMP, PGM "
+            "or PPM"
         )
-    return scaled.astype(np.float32)[..., np.newaxis]
+    if file_format == "TIFF":
+        return decode_tiff(content)
+    if file_format == "PGM or PPM":
+        check_size(*netpbm_size(content))
+        return decode_netpbm(content)
+    if file_format == "AVIF":
+        _check_avif_depth(content)
+    with open_with_pillow(content, file_format) as image:
+        pictures = getattr(image, "n_frames", 1)
+        if pictures > 1 and image.format != "MPO":
+            raise ImageError(SEVERAL_PICTURES)
+        image.load()
+        if file_format == "PNG":
+            return decode_png(content, image)
+        decoded = decode_8_bit(image, read_metadata(image))
+    first = (f"first of {pictures} pictures in the file",) if pictures > 1 else ()
+    return dataclasses.replace(decoded, pictures=pictures, notes=(*decoded.notes, *first))
 
 
-def _to_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
-    """Convert from CMYK or Lab, through the picture's own profile where it has a valid one."""
-    if icc_profile:
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
-            target = ImageCms.createProfile("sRGB")
-            converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
-            return converted or image.convert("RGB")
-        except (ImageCms.PyCMSError, OSError):
-            pass  # a profile that cannot be used is no profile
-    return image.convert("RGB")
-
-
-def _read_exif(image: Image.Image) -> tuple[bytes | None, int]:
-    """Return the EXIF block without the orientation, and the orientation (1 to 8)."""
-    try:
-        exif = image.getexif()
-        orientation = exif.pop(_ORIENTATION_TAG, 1)
-        # Tags of a TIFF file that describe its pixel layout are not EXIF data of the photo.
-        return (exif.tobytes() if exif and image.format != "TIFF" else None), orientation
-    except Exception:  # damaged metadata: the pixels are still good
-        return None, 1
-
-
-def _rotate_upright(samples: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn (H, W, channels) upright; EXIF 2.3, tag Orientation."""
-    if orientation in (5, 6, 7, 8):
-        samples = samples.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        samples = samples[::-1]
-    if orientation in (2, 3, 6, 7):
-        samples = samples[:, ::-1]
-    return samples
+def _check_avif_depth(content: bytes) -> None:
+    """Refuse AVIF files with 10 or 12 bits: Pillow would keep only 8."""
+    place = content.find(b"av1C")  # AV1 Codec ISO Media File Format Binding, 2.3.3
+    if place >= 0 and content[place + 6] & 0x40:
+        raise ImageError("AVIF of more than 8 bits per channel; convert it to 16-bit PNG first")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-import struct
-import zlib
+import secrets
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +13,31 @@ from PIL import Image
 from torch import Tensor
 
 from eamamba.files import write_atomically
+from eamamba.images.colours import gray_to_srgb
+from eamamba.images.metadata import fitting_profile
 from eamamba.images.photo import ImageError, Photo
+from eamamba.images.png import encode_png_16_bit, is_srgb, with_metadata
+from eamamba.images.tiff_writing import encode_tiff
 
-# Suffix -> Pillow's format name and options of the encoder.
-_FORMATS: dict[str, tuple[str, dict[str, object]]] = {
-    ".bmp": ("BMP", {}),
-    ".jpeg": ("JPEG", {"quality": 95, "subsampling": "4:4:4"}),
-    ".jpg": ("JPEG", {"quality": 95, "subsampling": "4:4:4"}),
-    ".png": ("PNG", {}),
-    ".tif": ("TIFF", {"compression": "tiff_adobe_deflate"}),
-    ".tiff": ("TIFF", {"compression": "tiff_adobe_deflate"}),
-    ".webp": ("WEBP", {"lossless": True, "exact": True}),
+_FORMATS = {
+    ".bmp": "BMP",
+    ".jfif": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpg": "JPEG",
+    ".png": "PNG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+}
+WRITABLE_SUFFIXES = tuple(_FORMATS)
+_OPAQUE_FORMATS = ("BMP", "JPEG")
+_LARGEST_SIDES = {"JPEG": 65500, "WEBP": 16383}
+_JPEG_SEGMENT_BYTES = 65533
+# Length of the header of EXIF data and XMP in their segments; Pillow's EXIF block includes it.
+_JPEG_PREFIX_BYTES = {"exif": 0, "xmp": 29}
+_ENCODER_OPTIONS: dict[str, dict[str, object]] = {
+    "JPEG": {"quality": 95, "subsampling": "4:4:4"},
+    "WEBP": {"lossless": True, "exact": True},
 }
 
 
@@ -32,35 +45,26 @@ def write_photo(path: str | os.PathLike[str], photo: Photo) -> None:
     """Write a photograph; the suffix of the path chooses the format.
 
     Colours are clipped to [0, 1] and rounded. The file appears whole or not at all: it is
-    written beside its place and then moved there. Formats without 16-bit depth get 8 bits;
-    16-bit TIFF files lose their EXIF block, and become RGB if they are both gray and
-    transparent; BMP files lose EXIF block and profile.
+    written to a temporary file and then moved into place. PNG and TIFF keep everything; the
+    other formats get 8 bits. WebP files become RGB and lose the pixels per inch; BMP files lose
+    EXIF data, XMP and profile. A profile for images with other channels is left out.
 
     Raises
     ------
     ImageError
-        Unknown suffix, missing folder, wrong shape, NaN or infinite colours, transparency in a
-        format that has none (JPEG and BMP), or more pixels than the format can hold.
+        As `check_target`; or wrong shape, NaN or infinite colours, or a full disk.
     """
     path = Path(path)
-    if path.suffix.lower() not in _FORMATS:
-        raise ImageError(
-            f"{path}: cannot write files ending in {path.suffix!r}; use {', '.join(_FORMATS)}"
-        )
-    _check_writable(path, photo)
-    file_format, options = _FORMATS[path.suffix.lower()]
+    check_target(path, photo)
+    if not all(torch.isfinite(part).all() for part in (photo.rgb, photo.alpha) if part is not None):
+        raise ImageError(f"{path}: colours hold NaN or infinite values; nothing was written")
     try:
-        if photo.bits == 16 and file_format == "PNG":
-            data = _encode_png_16(_integer_samples(photo, 16), photo)
-        elif photo.bits == 16 and file_format == "TIFF":
-            data = _encode_tiff_16(_integer_samples(photo, 16), photo)
-        else:
-            data = _encode_8_bit(_integer_samples(photo, 8), photo, file_format, options)
+        content = _encode(_FORMATS[path.suffix.lower()], photo)
     except (OSError, ValueError) as error:
         size = f"{photo.rgb.shape[2]}x{photo.rgb.shape[1]}"
         raise ImageError(f"{path}: cannot hold {size} pixels ({error}); use .png") from error
     try:
-        write_atomically(path, data)
+        write_atomically(path, content)
     except OSError as error:
         raise ImageError(f"{path}: cannot write the file ({error.strerror})") from error
 
@@ -70,9 +74,76 @@ def write_image(path: str | os.PathLike[str], rgb: Tensor) -> None:
     write_photo(path, Photo(rgb))
 
 
-def _check_writable(path: Path, photo: Photo) -> None:
+def check_target(path: str | os.PathLike[str], photo: Photo, *, upscale: int = 1) -> None:
+    """Check that a photograph can be written, before computing it.
+
+    Parameters
+    ----------
+    path : path
+    photo : Photo
+        One with the transparency, size and metadata that the written one will have.
+    upscale : int
+        Scale factor between the written photograph and this one.
+
+    Raises
+    ------
+    ImageError
+        Unknown suffix; transparency, colour information (gAMA), size or metadata that the format
+        cannot hold; tensors of the wrong shape; or anything that `check_place` refuses.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in _FORMATS:
+        raise ImageError(
+            f"{path}: cannot write files ending in {path.suffix!r}; use {', '.join(_FORMATS)}"
+        )
+    _check_tensors(path, photo)
+    file_format = _FORMATS[suffix]
+    height, width = (side * upscale for side in photo.rgb.shape[1:])
+    if max(height, width) > _LARGEST_SIDES.get(file_format, 2**31 - 1):
+        raise ImageError(f"{path}: {suffix} files cannot hold {width}x{height} pixels; use .png")
+    if file_format in _OPAQUE_FORMATS and not _is_opaque(photo):
+        raise ImageError(f"{path}: {suffix} files cannot be transparent; use .png")
+    if file_format != "PNG" and not is_srgb(photo):
+        raise ImageError(
+            f"{path}: {suffix} files cannot say that the colours are not sRGB (gAMA, cHRM or cICP "
+            "of a PNG file); use .png"
+        )
+    if file_format == "JPEG":
+        for name, before in _JPEG_PREFIX_BYTES.items():
+            size = len(getattr(photo, name) or b"") + before
+            if size > _JPEG_SEGMENT_BYTES:
+                raise ImageError(
+                    f"{path}: {suffix} files cannot hold {size} bytes of {name.upper()} data, at "
+                    f"most {_JPEG_SEGMENT_BYTES}; use .png"
+                )
+    check_place(path)
+
+
+def check_place(path: str | os.PathLike[str]) -> None:
+    """Check that a file can be written at a path, whatever its content.
+
+    Raises
+    ------
+    ImageError
+        The folder is missing or not writable, the path is a folder, or the name is too long.
+    """
+    path = Path(path)
     if not path.parent.is_dir():
         raise ImageError(f"{path}: no folder {path.parent}; create it first")
+    try:
+        if path.is_dir():
+            raise ImageError(f"{path}: a folder is in the place of the file; choose another name")
+        os.path.lexists(path)
+        # by trying, because permissions do not reveal read-only file systems
+        trial = path.with_name(f".{secrets.token_hex(4)}.tmp")
+        trial.touch(exist_ok=False)
+        trial.unlink()
+    except OSError as error:
+        raise ImageError(f"{path}: cannot write the file ({error.strerror})") from error
+
+
+def _check_tensors(path: Path, photo: Photo) -> None:
     if photo.rgb.ndim != 3 or photo.rgb.shape[0] != 3 or photo.rgb.numel() == 0:
         raise ImageError(f"{path}: colours of shape {tuple(photo.rgb.shape)}; expected (3, H, W)")
     if photo.alpha is not None and photo.alpha.shape != (1, *photo.rgb.shape[1:]):
@@ -80,73 +151,44 @@ def _check_writable(path: Path, photo: Photo) -> None:
             f"{path}: transparency of shape {tuple(photo.alpha.shape)} for colours of shape "
             f"{tuple(photo.rgb.shape)}; expected (1, H, W) of the same size"
         )
-    if photo.alpha is not None and path.suffix.lower() in (".jpg", ".jpeg", ".bmp"):
-        raise ImageError(f"{path}: {path.suffix} files cannot be transparent; use .png")
     if photo.bits not in (8, 16):
         raise ImageError(f"{path}: {photo.bits} bits per channel; expected 8 or 16")
-    if not all(torch.isfinite(part).all() for part in (photo.rgb, photo.alpha) if part is not None):
-        raise ImageError(f"{path}: colours hold NaN or infinite values; nothing was written")
 
 
-def _integer_samples(photo: Photo, bits: int) -> np.ndarray:
+def _is_opaque(photo: Photo) -> bool:
+    return photo.alpha is None or bool(((photo.alpha * 255).round() >= 255).all())
+
+
+def _encode(file_format: str, photo: Photo) -> bytes:
+    bits = photo.bits if file_format in ("PNG", "TIFF") else 8
+    samples = _samples(photo, bits, with_alpha=file_format not in _OPAQUE_FORMATS)
+    profile = fitting_profile(photo.icc_profile, photo.is_gray)
+    if file_format == "TIFF":
+        return encode_tiff(samples, photo, profile)
+    if file_format == "WEBP" and profile and profile[16:20] == b"GRAY":
+        colours = gray_to_srgb(samples[..., :1], profile)
+        samples, profile = np.concatenate([colours, samples[..., 1:]], -1), None
+    if file_format == "PNG":
+        plain = encode_png_16_bit(samples) if bits == 16 else _encode_8(samples, "PNG", {})
+        return with_metadata(plain, photo, profile)
+    about = {"icc_profile": profile, "exif": photo.exif, "xmp": photo.xmp, "dpi": photo.dpi}
+    known = {"BMP": ("dpi",)}.get(file_format, tuple(about))
+    return _encode_8(samples, file_format, {key: about[key] for key in known if about[key]})
+
+
+def _samples(photo: Photo, bits: int, *, with_alpha: bool) -> np.ndarray:
     """Return (H, W, channels) of the file: gray or RGB, then transparency if there is any."""
     largest = 2**bits - 1
     rgb = photo.rgb.detach().to("cpu", torch.float64)
     colours = rgb.mean(0, keepdim=True) if photo.is_gray else rgb
-    if photo.alpha is not None:
+    if photo.alpha is not None and with_alpha:
         colours = torch.cat([colours, photo.alpha.detach().to("cpu", torch.float64)])
     rounded = (colours.clamp(0, 1) * largest).round().numpy().transpose(1, 2, 0)
     return np.ascontiguousarray(rounded.astype(np.uint16 if bits == 16 else np.uint8))
 
 
-def _encode_8_bit(
-    samples: np.ndarray, photo: Photo, file_format: str, options: dict[str, object]
-) -> bytes:
+def _encode_8(samples: np.ndarray, file_format: str, about: dict[str, object]) -> bytes:
     image = Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
-    metadata = {"icc_profile": photo.icc_profile, "exif": photo.exif}
-    known = {} if file_format == "BMP" else {key: v for key, v in metadata.items() if v}
     buffer = io.BytesIO()
-    image.save(buffer, format=file_format, **options, **known)
+    image.save(buffer, format=file_format, **_ENCODER_OPTIONS.get(file_format, {}), **about)
     return buffer.getvalue()
-
-
-def _encode_tiff_16(samples: np.ndarray, photo: Photo) -> bytes:
-    import tifffile
-
-    if samples.shape[2] == 2:  # readers of 16-bit gray with transparency are rare
-        samples = samples[..., [0, 0, 0, 1]]
-    buffer = io.BytesIO()
-    tifffile.imwrite(
-        buffer,
-        samples[..., 0] if samples.shape[2] == 1 else samples,
-        photometric="minisblack" if samples.shape[2] == 1 else "rgb",
-        planarconfig="contig" if samples.shape[2] > 1 else None,
-        extrasamples=["unassalpha"] if photo.alpha is not None else None,
-        compression="zlib",
-        iccprofile=photo.icc_profile,
-        metadata=None,
-    )
-    return buffer.getvalue()
-
-
-def _encode_png_16(samples: np.ndarray, photo: Photo) -> bytes:
-    """Encode 16-bit gray, RGB or either with transparency (PNG specification, 3rd edition)."""
-    height, width, channels = samples.shape
-    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
-    rows = samples.astype(">u2").reshape(height, -1).view(np.uint8)
-    # Filter 2: each byte minus the one above, which the compressor packs better.
-    filtered = np.full((height, rows.shape[1] + 1), 2, np.uint8)
-    filtered[:, 1:] = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        )
-
-    parts = [chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))]
-    if photo.icc_profile:
-        parts.append(chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(photo.icc_profile)))
-    if photo.exif:
-        parts.append(chunk(b"eXIf", photo.exif.removeprefix(b"Exif\0\0")))
-    parts += [chunk(b"IDAT", zlib.compress(filtered.tobytes())), chunk(b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)

@@ -198,6 +198,11 @@ def _check_image(image: Tensor, channels: int, multiple: int) -> None:
         raise ValueError(
             f"expected images of shape (batch, {channels}, H, W), got {tuple(image.shape)}"
         )
+    if image.device.type == "cpu" and image.dtype in (torch.float16, torch.bfloat16):
+        raise TypeError(
+            f"{image.dtype} on a CPU: the selective scan computes in float32 there; use "
+            "model.float() and a float32 image, or torch.autocast('cpu', torch.bfloat16) with them"
+        )
     if image.shape[2] % multiple or image.shape[3] % multiple:
         raise ValueError(
             f"expected height and width in multiples of {multiple}, got "

@@ -69,8 +69,8 @@ def photograph_table(manifest: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     manifest : DataFrame
-        ``training_images.csv`` or ``test_images.csv``: split, image, height, width, sha256, credit,
-        licence, source.
+        ``training_images.csv``, ``test_images.csv`` or both: split, image, height, width, sha256,
+        credit, licence, source.
     """
     size = manifest["width"].astype(str) + "×" + manifest["height"].astype(str)
     credit = [

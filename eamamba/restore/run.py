@@ -21,6 +21,9 @@ Progress = Callable[[int, int], None]
 Tile = int | Literal["auto"] | None
 SelfEnsemble = bool | Literal[0, 4, 8]
 OVERLAP = 32
+# How images in another range or order are recognised: noise takes no pixel this far above 1, and
+# no ordinary image has this many channels.
+_BRIGHTEST, _MOST_CHANNELS = 4.0, 16
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 
 
@@ -89,10 +92,10 @@ def restore(
     Raises
     ------
     RestoreError
-        If the image is empty or not a floating-point tensor of that shape, the tile or
-        self-ensemble option is invalid, or there is not enough memory.
+        If the image is not a floating-point tensor of that shape, is empty or clearly not in
+        [0, 1], the tile or self-ensemble option is invalid, or there is not enough memory.
     """
-    _check_image(image)
+    _check(model, image)
     batch = image if image.dim() == 4 else image[None]
     height, width = batch.shape[-2:]
     members = _ensemble_size(self_ensemble)
@@ -219,13 +222,34 @@ def _ensemble_size(self_ensemble: SelfEnsemble) -> int:
     return members
 
 
-def _check_image(image: Tensor) -> None:
-    if image.dim() not in (3, 4) or math.prod(image.shape) == 0:
+def _check(model: Restorer, image: object) -> None:
+    """Recognise what is commonly passed instead of (c, h, w) in [0, 1]."""
+    if not isinstance(image, Tensor):
+        kind = type(image).__name__
+        raise RestoreError(f"expected a floating-point tensor (c, h, w), got {kind}")
+    shape = tuple(image.shape)
+    if len(shape) not in (3, 4) or math.prod(shape) == 0:
+        raise RestoreError(f"expected an image (c, h, w) or (batch, c, h, w), got shape {shape}")
+    channels = getattr(getattr(model, "settings", None), "inp_channels", None)
+    misplaced = shape[-1] == channels if channels else shape[-1] in (1, 3, 4)
+    if misplaced and (shape[-3] != channels if channels else shape[-3] > _MOST_CHANNELS):
+        order = "2, 0, 1" if len(shape) == 3 else "0, 3, 1, 2"
         raise RestoreError(
-            f"expected an image (c, H, W) or (batch, c, H, W), got shape {tuple(image.shape)}"
+            f"got shape {shape}, which looks like (h, w, c); expected (c, h, w): use "
+            f"image.permute({order})"
         )
+    if channels and shape[-3] != channels:
+        raise RestoreError(f"this network takes {channels} channels, got shape {shape}")
     if not image.is_floating_point():
-        raise RestoreError(f"expected a floating image in [0, 1], got {image.dtype}")
+        hint = " (use image / 255)" if image.dtype == torch.uint8 else ""
+        raise RestoreError(f"expected a floating-point image in [0, 1], got {image.dtype}{hint}")
+    highest = float(image.max())
+    if highest > _BRIGHTEST:
+        white = 255 if highest < 256 else 65535
+        raise RestoreError(
+            f"expected values in [0, 1], got up to {highest:g}; for an image from 0 to {white}, "
+            f"use image / {white}"
+        )
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -7,9 +7,20 @@ which is what gets saved.
 
 from __future__ import annotations
 
+from eamamba.training.errors import TrainingError, TrainingInterrupted
 from eamamba.training.plan import measured_hours, missing, plan
 from eamamba.training.run import train
+from eamamba.training.states import STATE_FILE
 from eamamba.training.trainer import Trainer, learning_rate
-from eamamba.training.watch import STATE_FILE
 
-__all__ = ["STATE_FILE", "Trainer", "learning_rate", "measured_hours", "missing", "plan", "train"]
+__all__ = [
+    "STATE_FILE",
+    "Trainer",
+    "TrainingError",
+    "TrainingInterrupted",
+    "learning_rate",
+    "measured_hours",
+    "missing",
+    "plan",
+    "train",
+]

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from eamamba.checkpoint import load_model, save_model
 from eamamba.config import SettingsError, Stage, TaskSettings
 from eamamba.datasets import training_patches
+from eamamba.files import remove_leftovers
 from eamamba.heap import reuse_large_blocks
 from eamamba.network import build
+from eamamba.training.errors import NotFiniteError, TrainingInterrupted
+from eamamba.training.folder import WEIGHTS_FILE, refuse_finished, reserved
+from eamamba.training.record import data_hash, record
+from eamamba.training.signals import Signals, leave_to_parent
+from eamamba.training.states import States
 from eamamba.training.trainer import Trainer, accelerator_for
-from eamamba.training.watch import STATE_FILE, Watch
+from eamamba.training.watch import CURVE_FILE, Watch
 
 
 def train(
@@ -36,13 +45,14 @@ def train(
     output : Path
         Folder for ``training.csv`` (rewritten at every logged step, so it can be
         watched), ``model.safetensors`` (the EMA weights, at the end) and, while the
-        training is unfinished, ``training_state.pt``.
+        training is unfinished, its last two states. One training at a time has it.
     device : str
         ``cpu`` or ``cuda``.
     resume : bool
-        Go on from ``training_state.pt`` if it is there.
+        Resume from ``training_state.pt`` if it is there; else start anew, and replace what a
+        finished training left.
     progress : bool
-        Show a progress bar on standard error.
+        Show a progress bar on standard error, and where the training resumes.
     time_limit_s : float, optional
         Stop, resumable, after so many seconds.
 
@@ -54,33 +64,93 @@ def train(
     Raises
     ------
     SettingsError
-        If an interrupted run with other settings is in the way.
+        If an interrupted run with other settings or images is in the way.
+    TrainingError
+        If finished weights or another training are, or if this one diverges.
+    TrainingInterrupted
+        On Ctrl-C, SIGTERM or SIGHUP, once the state is saved.
     DatasetError
         If the training photographs are not there.
     """
     reuse_large_blocks()
     accelerator = accelerator_for(settings.training, device)
+    data = data_hash(settings.data)  # before anything is touched: there may be no such folder
+    with reserved(output) if accelerator.is_main_process else nullcontext():
+        states = States(output, settings, data)
+        if resume and not states.exist:
+            refuse_finished(output)
+            resume = False
+        states.remove_leftovers()
+        for name in (CURVE_FILE, WEIGHTS_FILE):
+            remove_leftovers(output / name)
+        trainer = _begin(settings, accelerator, states if resume else None)
+        if resume and progress:
+            print(f"Resuming from iteration {trainer.iteration}", file=sys.stderr)
+        if not _run(trainer, settings, states, progress, time_limit_s):
+            return None
+        weights = output / WEIGHTS_FILE
+        if accelerator.is_main_process:
+            extra = record(settings, trainer.iteration, data)
+            save_model(trainer.averaged, weights, task=settings.task, extra=extra)
+            states.remove()
+    return weights
+
+
+def _begin(settings: TaskSettings, accelerator: Accelerator, states: States | None) -> Trainer:
+    """Return a trainer at the beginning, or where the states on disk end."""
     torch.manual_seed(settings.training.seed)
     start = settings.training.initial_weights
-    model = load_model(start) if start else build(settings.model)
+    model = load_model(start) if start and states is None else build(settings.model)
     if model.settings != settings.model:
         raise SettingsError(f"training.initial_weights: {start} is not of the model to train")
     trainer = Trainer(model, settings.training, accelerator)
-    state = output / STATE_FILE
-    if resume and state.is_file():
-        trainer.load(state, settings)
-    with Watch(trainer, settings, output, progress, time_limit_s) as watch:
-        for stage, loader in _stage_loaders(settings, trainer.iteration, accelerator):
-            for degraded, clean in loader:
-                watch.after(*trainer.step(degraded, clean), stage)
-                if watch.out_of_time:
-                    trainer.save(state, settings)
-                    return None
-    weights = output / "model.safetensors"
-    record = {"profile": settings.profile, "iterations": trainer.iteration}
-    save_model(trainer.averaged, weights, task=settings.task, extra=record)
-    state.unlink(missing_ok=True)
-    return weights
+    if states is not None:
+        states.load(trainer)
+    return trainer
+
+
+def _run(
+    trainer: Trainer,
+    settings: TaskSettings,
+    states: States,
+    progress: bool,
+    time_limit_s: float | None,
+) -> bool:
+    """Make all steps that are left, and return whether there was time for them."""
+    begun = trainer.iteration
+    with Watch(trainer, settings, states, progress, time_limit_s) as watch, Signals() as signals:
+        try:
+            for stage, loader in _stage_loaders(settings, begun, trainer.accelerator):
+                for batch in loader:
+                    with signals.step():
+                        _step(trainer, watch, states, stage, batch)
+                    if watch.out_of_time:
+                        states.save(trainer)
+                        return False
+        except TrainingInterrupted as stop:
+            text = "interrupted before the first step; nothing to save"
+            if trainer.iteration > begun:
+                states.save(trainer)
+            if trainer.iteration:
+                text = (
+                    f"interrupted at iteration {trainer.iteration} of "
+                    f"{settings.training.iterations}; saved in {states.latest}; "
+                    "run the same again, without --fresh, to resume"
+                )
+            raise TrainingInterrupted(stop.number, text) from None
+    return True
+
+
+def _step(
+    trainer: Trainer, watch: Watch, states: States, stage: Stage, batch: tuple[Tensor, Tensor]
+) -> None:
+    """Make one step; if it diverges, keep what shows why."""
+    degraded, clean = batch
+    iteration = trainer.iteration + 1
+    try:
+        watch.after(*trainer.step(degraded, clean), stage)
+    except NotFiniteError as error:
+        raise states.keep_diverged(trainer, error, iteration, (degraded, clean)) from None
 
 
 def _stage_loaders(
@@ -99,6 +169,7 @@ def _stage_loaders(
             stage.batch,
             sampler=range(skipped * stage.batch, len(patches)),
             num_workers=settings.data.workers,
+            worker_init_fn=leave_to_parent,
             pin_memory=accelerator.device.type == "cuda",
         )
         yield stage, accelerator.prepare(loader)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -15,9 +13,9 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from eamamba.config import SettingsError, TaskSettings, TrainingSettings
-from eamamba.files import write_atomically
+from eamamba.config import SettingsError, TrainingSettings
 from eamamba.network import Network
+from eamamba.training.errors import NotFiniteError
 
 
 def learning_rate(completed: int, settings: TrainingSettings) -> float:
@@ -56,18 +54,22 @@ class Trainer:
     iteration: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)  # the rows of the curve
     losses: list[float] = field(default_factory=list)  # since the last of them
+    last_loss: float | None = None
 
     def __post_init__(self) -> None:
         recipe = self.settings
         self.model.to(self.accelerator.device).train()
         self.ema = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay))
         self.ema.n_averaged.fill_(1)  # the average starts from the initial weights
-        optimizer = torch.optim.AdamW(
-            self.model.parameters(),
-            lr=recipe.learning_rate,
-            betas=recipe.betas,
-            weight_decay=recipe.weight_decay,
-        )
+        try:
+            optimizer = torch.optim.AdamW(
+                self.model.parameters(),
+                lr=recipe.learning_rate,
+                betas=recipe.betas,
+                weight_decay=recipe.weight_decay,
+            )
+        except ValueError as error:
+            raise SettingsError(f"training: the optimiser refuses it: {error}") from None
         self.network: nn.Module
         self.network, self.optimizer = self.accelerator.prepare(self.model, optimizer)
         self._captured: tuple[torch.Size, nn.Module] | None = None
@@ -92,6 +94,12 @@ class Trainer:
         -------
         loss, gradient_norm : float
             The L1 loss and the gradient's total norm before clipping.
+
+        Raises
+        ------
+        NotFiniteError
+            If either is NaN or infinite, before the weights change; or if the step cannot be
+            computed in float32.
         """
         self.optimizer.zero_grad(set_to_none=True)
         network = self._network_or_graph(degraded)
@@ -101,11 +109,26 @@ class Trainer:
         norm = self.accelerator.clip_grad_norm_(
             self.network.parameters(), self.settings.clip_gradient_norm
         )
-        self.optimizer.step()
+        measured = loss.item(), float(norm)
+        for name, value in zip(("loss", "gradient norm"), measured, strict=True):
+            if not math.isfinite(value):
+                raise NotFiniteError(f"the {name} became {value}")
+        self.last_loss = measured[0]
+        self._update()
         self.schedule.step()
         self.ema.update_parameters(self.model)
         self.iteration += 1
-        return loss.item(), float(norm)
+        return measured
+
+    def _update(self) -> None:
+        try:
+            self.optimizer.step()
+        except (RuntimeError, OverflowError) as error:
+            if "overflow" not in str(error):
+                raise
+            rate = self.optimizer.param_groups[0]["lr"]
+            reason = f"a step with learning rate {rate:g} overflowed"
+            raise NotFiniteError(reason, changed_weights=True) from None
 
     def _network_or_graph(self, batch: Tensor) -> nn.Module:
         """Return the network, on one GPU with its passes captured in CUDA graphs.
@@ -117,15 +140,26 @@ class Trainer:
             return self.network
         if self._captured is None or self._captured[0] != batch.shape:
             self._captured = None  # frees the memory of the last one
+            _expect_streams_to_differ()
             sample = torch.rand_like(batch)
             captured = torch.cuda.make_graphed_callables(_Passes(self.network), (sample,))
             self._captured = batch.shape, cast(nn.Module, captured)
         return self._captured[1]
 
-    def save(self, path: Path, settings: TaskSettings) -> None:
-        """Write everything needed to go on after an interruption, atomically."""
-        state = {
-            "settings": settings.model_dump(mode="json"),
+    def check_finite(self) -> None:
+        """Raise `NotFiniteError` unless all weights, averages and moments are numbers."""
+        moments = (
+            tensor
+            for of_weight in self.optimizer.state_dict()["state"].values()
+            for tensor in of_weight.values()
+        )
+        kept = (*self.model.state_dict().values(), *self.ema.state_dict().values(), *moments)
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in kept):
+            raise NotFiniteError("the weights became NaN or infinite", changed_weights=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything needed to resume after an interruption."""
+        return {
             "iteration": self.iteration,
             "history": self.history,
             "losses": self.losses,
@@ -134,30 +168,17 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "schedule": {"last_epoch": self.schedule.last_epoch},
         }
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        write_atomically(path, buffer.getvalue())
 
-    def load(self, path: Path, settings: TaskSettings) -> None:
-        """Go on from a file that `save` wrote.
-
-        Raises
-        ------
-        SettingsError
-            If the file belongs to a run with other settings.
-        """
-        state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
-        if state["settings"] != settings.model_dump(mode="json"):
-            raise SettingsError(
-                f"{path}: an interrupted training with other settings; finish it with those, "
-                "or start anew with --fresh (or delete the file)"
-            )
-        self.iteration = state["iteration"]
-        self.history, self.losses = state["history"], state["losses"]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume from what `state_dict` returned."""
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.last_epoch = state["schedule"]["last_epoch"]
+        self.iteration = state["iteration"]
+        self.history, self.losses = state["history"], state["losses"]
+        means = [row["loss"] for row in self.history]
+        self.last_loss = (self.losses or means or [None])[-1]
 
 
 class _Passes(nn.Module):
@@ -169,6 +190,13 @@ class _Passes(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return self.network(image)
+
+
+def _expect_streams_to_differ() -> None:
+    """Switch off PyTorch's warning of gradients from another stream: that of the capture."""
+    graph = torch.autograd.graph
+    if hasattr(graph, "set_warn_on_accumulate_grad_stream_mismatch"):  # since PyTorch 2.10
+        graph.set_warn_on_accumulate_grad_stream_mismatch(False)
 
 
 def accelerator_for(settings: TrainingSettings, device: str) -> Accelerator:

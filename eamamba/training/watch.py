@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from pathlib import Path
 
 import pandas as pd
 from tqdm import tqdm
 
 from eamamba.config import Stage, TaskSettings
 from eamamba.files import write_atomically
+from eamamba.training.states import States
 from eamamba.training.trainer import Trainer, learning_rate
 
-STATE_FILE = "training_state.pt"
+CURVE_FILE = "training.csv"
 
 
 class Watch:
@@ -23,11 +23,11 @@ class Watch:
         self,
         trainer: Trainer,
         settings: TaskSettings,
-        output: Path,
+        states: States,
         progress: bool,
         time_limit_s: float | None,
     ) -> None:
-        self.trainer, self.settings, self.output = trainer, settings, output
+        self.trainer, self.settings, self.states = trainer, settings, states
         self.bar = tqdm(
             total=settings.training.iterations,
             initial=trainer.iteration,
@@ -39,7 +39,6 @@ class Watch:
         self.deadline = time.monotonic() + limit
 
     def __enter__(self) -> Watch:
-        self._write_curve()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -52,11 +51,19 @@ class Watch:
         return unfinished and time.monotonic() > self.deadline
 
     def after(self, loss: float, norm: float, stage: Stage) -> None:
-        """Note one step; log and save when it is time."""
+        """Note one step; log and save when it is time.
+
+        Raises
+        ------
+        NotFiniteError
+            If a weight is no number when they are to be saved.
+        """
         recipe, trainer = self.settings.training, self.trainer
         trainer.losses.append(loss)
         self.bar.update()
         last = trainer.iteration == recipe.iterations
+        if last:  # no later loss would tell
+            trainer.check_finite()
         if trainer.iteration % recipe.log_every == 0 or last:
             mean = sum(trainer.losses) / len(trainer.losses)
             trainer.losses.clear()
@@ -72,10 +79,10 @@ class Watch:
             self.bar.set_postfix(loss=f"{mean:.4f}", patch=stage.patch)
             self._write_curve()
         if trainer.iteration % recipe.checkpoint_every == 0 and not last:
-            trainer.save(self.output / STATE_FILE, self.settings)
+            self.states.save(trainer)
 
     def _write_curve(self) -> None:
         if self.trainer.accelerator.is_main_process:
             table = pd.DataFrame(self.trainer.history)
             text = table.to_csv(index=False, lineterminator="\n", float_format="%.8g")
-            write_atomically(self.output / "training.csv", text.encode())
+            write_atomically(self.states.folder / CURVE_FILE, text.encode())

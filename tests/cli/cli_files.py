@@ -35,9 +35,15 @@ def picture(path: Path, height: int = 9, width: int = 12, **facts: object) -> Pa
     return path
 
 
+def lines_said(errors: str) -> list[str]:
+    """Return the lines of ``errors`` but those of progress bars."""
+    lines = [line for line in errors.splitlines() if line.strip()]
+    return [line for line in lines if not line.startswith("denoise_gaussian:")]
+
+
 def one_error(errors: str) -> str:
     """Return the only line of ``errors``."""
-    (line,) = errors.splitlines()
+    (line,) = lines_said(errors)
     assert line.startswith("error: ")
     return line
 

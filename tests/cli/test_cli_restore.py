@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 from cli_files import ALPHA, SCAN, files, network, one_error, picture
+from image_files import camera_exif
 from PIL import Image
 
 from eamamba import paths
 from eamamba.checkpoint import save_model
 from eamamba.config import EAMambaSRSettings
 from eamamba.images import read_photo
-from eamamba.network import EAMambaSR
+from eamamba.network import EAMamba, EAMambaSR
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -114,7 +116,7 @@ def test_released_weights_are_used_with_a_note(run: Run, project: Path) -> None:
 
 
 @pytest.mark.usefixtures("weights")
-@pytest.mark.parametrize("out", ["new/folder", "existing", "new.v2/"])
+@pytest.mark.parametrize("out", ["new/folder", "existing", "new.v2/", "new.v2", "photo.png/"])
 def test_a_folder_keeps_the_names(run: Run, project: Path, out: str) -> None:
     (project / "existing").mkdir()
     picture(project / "in/a.png")
@@ -130,10 +132,13 @@ def test_a_folder_keeps_the_names(run: Run, project: Path, out: str) -> None:
 
 @pytest.mark.usefixtures("weights")
 def test_formats_that_cannot_be_written_become_png(run: Run, project: Path) -> None:
-    Image.new("RGB", (5, 3), "red").save(project / "a.gif")
-    status, _, _ = run("restore", "a.gif", "-t", "denoise_gaussian", "-o", "out")
+    image = Image.new("RGB", (5, 3), "red")
+    for name in ("a.gif", "b.ppm", "c.jfif"):
+        image.save(project / name)
+    photos = ["a.gif", "b.ppm", "c.jfif"]
+    status, _, _ = run("restore", *photos, "-t", "denoise_gaussian", "-o", "out")
     assert status == 0
-    assert files(project / "out") == ["a.png"]
+    assert files(project / "out") == ["a.png", "b.png", "c.jfif"]
 
 
 def test_inputs_are_replaced_on_demand(run: Run, project: Path) -> None:
@@ -143,3 +148,112 @@ def test_inputs_are_replaced_on_demand(run: Run, project: Path) -> None:
     assert run("restore", "a.png", "-w", "w.safetensors", "-o", ".", "--overwrite")[0] == 0
     assert source.read_bytes() != before
     read_photo(source)
+
+
+DENOISE = ("-t", "denoise_gaussian", "-o")
+
+
+@pytest.mark.usefixtures("weights")
+def test_one_photo_goes_into_a_new_folder_of_any_name(run: Run, project: Path) -> None:
+    picture(project / "a.png")
+    for out in ("dir.v2", "2024.01.31", "final.old"):
+        assert run("restore", "a.png", *DENOISE, out)[0] == 0
+        assert files(project / out) == ["a.png"]
+
+
+@pytest.mark.usefixtures("weights")
+@pytest.mark.parametrize("length", [217, 255])
+def test_names_as_long_as_the_file_system_allows(run: Run, project: Path, length: int) -> None:
+    source = picture(project / ("x" * (length - 4) + ".png"))
+    assert run("restore", source, *DENOISE, "out")[0] == 0
+    assert files(project / "out") == [source.name]
+    assert run("restore", source, *DENOISE, source.name, "--overwrite")[0] == 0
+
+
+@pytest.mark.usefixtures("weights")
+def test_a_replaced_photo_keeps_its_permissions(run: Run, project: Path) -> None:
+    source = picture(project / "a.png")
+    source.chmod(0o600)
+    assert run("restore", "a.png", *DENOISE, ".", "--overwrite")[0] == 0
+    assert stat.S_IMODE(source.stat().st_mode) == 0o600
+
+
+@pytest.mark.usefixtures("weights")
+@pytest.mark.parametrize("suffix", ["tif", "gif", "webp", "png"])
+def test_pages_are_never_lost(run: Run, project: Path, suffix: str) -> None:
+    pages = [Image.new("RGB", (9, 9), colour) for colour in ("red", "green", "blue")]
+    source = project / f"a.{suffix}"
+    pages[0].save(source, save_all=True, append_images=pages[1:])
+    before = source.read_bytes()
+    status, _, errors = run("restore", source, *DENOISE, ".", "--overwrite")
+    assert status == 2
+    assert "several pages or frames, expected one; split it" in one_error(errors)
+    assert source.read_bytes() == before
+
+
+@pytest.mark.usefixtures("weights")
+def test_pictures_behind_the_first_are_never_replaced(run: Run, project: Path) -> None:
+    views = [Image.new("RGB", (9, 9), colour) for colour in ("red", "green")]
+    views[0].save(project / "a.jpg", format="MPO", save_all=True, append_images=views[1:])
+    before = (project / "a.jpg").read_bytes()
+    status, _, errors = run("restore", "a.jpg", *DENOISE, ".", "--overwrite")
+    assert status == 2
+    assert "would replace 2 pictures in one file by the first" in one_error(errors)
+    assert (project / "a.jpg").read_bytes() == before
+    status, output, _ = run("restore", "a.jpg", *DENOISE, "out.png")
+    assert status == 0
+    assert "written to out.png (first of 2 pictures in the file)" in output
+
+
+@pytest.mark.usefixtures("weights")
+def test_a_camera_jpeg_becomes_a_tiff_file(run: Run, project: Path) -> None:
+    image = Image.new("RGB", (12, 9), "red")
+    image.save(project / "a.jpg", exif=camera_exif(orientation=6), dpi=(300, 300))
+    assert run("restore", "a.jpg", *DENOISE, "out.tif")[0::2] == (0, "")
+    after = read_photo("out.tif")
+    assert (after.rgb.shape, after.dpi) == ((3, 12, 9), (300, 300))
+    assert b"maker's note" in (after.exif or b"")
+
+
+@pytest.mark.parametrize("out", ["out.jpg", "out.bmp"])
+def test_what_cannot_be_held_is_told_before_the_work(
+    run: Run, project: Path, monkeypatch: pytest.MonkeyPatch, weights: Path, out: str
+) -> None:
+    def compute(*_: object) -> None:
+        raise AssertionError("the network was asked")
+
+    picture(project / "clear.png", alpha=ALPHA)
+    picture(project / "opaque.png", alpha=torch.ones_like(ALPHA))
+    assert run("restore", "opaque.png", "-w", weights, "-o", out, "--overwrite")[0] == 0
+    monkeypatch.setattr(EAMamba, "forward", compute)
+    status, _, errors = run("restore", "clear.png", "-w", weights, "-o", out)
+    assert status == 2
+    assert "files cannot be transparent; use .png" in one_error(errors)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    for place in ("b.png", "."):
+        status, _, errors = run("restore", "clear.png", "-w", weights, "-o", place, "--overwrite")
+        assert status == 2
+        assert "cannot write the file (Permission denied)" in one_error(errors)
+
+
+@pytest.mark.usefixtures("weights")
+def test_warnings_of_pillow_are_not_shown(
+    run: Run, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture(project / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 9 * 12 - 1)
+    assert run("restore", "a.png", *DENOISE, "out.png")[0::2] == (0, "")
+
+
+@pytest.mark.usefixtures("weights")
+def test_a_name_that_cannot_be_looked_up_does_not_lose_the_others(run: Run, project: Path) -> None:
+    picture(project / "a.png")
+    name = "x" * 300 + ".png"
+    status, _, errors = run("restore", name, "a.png", *DENOISE, "out")
+    assert status == 2
+    assert f"{name}: cannot be read (File name too long)" in one_error(errors)
+    assert files(project / "out") == ["a.png"]

@@ -1,0 +1,20 @@
+"""Weights on disk: our own files, the paper's released ones, and those of other programs.
+
+Ours are safetensors with the settings as JSON in the header, so that a file is a model. A ``.pth``
+is read without running anything in it (`unpickling`) and translated (`released`, `other_programs`).
+"""
+
+from __future__ import annotations
+
+from eamamba.checkpoint.errors import CheckpointError, CheckpointWarning
+from eamamba.checkpoint.weights import FORMAT, find_weights, load_model, read_header, save_model
+
+__all__ = [
+    "FORMAT",
+    "CheckpointError",
+    "CheckpointWarning",
+    "find_weights",
+    "load_model",
+    "read_header",
+    "save_model",
+]

@@ -1,0 +1,202 @@
+"""Saving and loading networks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from eamamba import paths
+from eamamba.checkpoint.errors import CheckpointError
+from eamamba.checkpoint.other_programs import translate_state_dict
+from eamamba.checkpoint.released import Weights, is_released, settings_of, translate_released
+from eamamba.checkpoint.unpickling import unpickle
+from eamamba.checkpoint.wrappers import plain_names, unwrapped
+from eamamba.config import EAMambaSettings, EAMambaSRSettings
+from eamamba.config.errors import did_you_mean
+from eamamba.files import write_atomically
+from eamamba.heap import reuse_large_blocks
+from eamamba.network import Network, build
+
+FORMAT = "eamamba-1"
+
+
+def save_model(
+    model: nn.Module,
+    path: str | Path,
+    *,
+    task: str | None = None,
+    extra: dict[str, Any] | None = None,
+) -> None:
+    """Write weights and settings to one safetensors file, atomically.
+
+    Parameters
+    ----------
+    model : EAMamba or EAMambaSR
+        On any device; tensors keep their type. It may be compiled or inside PyTorch's wrappers
+        for several devices and for averages.
+    path : path
+        Its folder is created.
+    task : str, optional
+        What the weights were trained for, such as ``denoise_gaussian``.
+    extra : dict, optional
+        Anything JSON can hold, for the record: training data, figures reached.
+
+    Raises
+    ------
+    CheckpointError
+        If a weight is NaN or infinite; a file that is there stays as it is.
+    """
+    network = unwrapped(model)
+    header = {
+        "task": task,
+        "settings": network.settings.model_dump(mode="json"),
+        "extra": extra or {},
+    }
+    state = plain_names(network.state_dict())
+    if bad := _not_finite(state):
+        raise CheckpointError(
+            f"{path}: not written: {bad} holds NaN or infinite values; the training diverged"
+        )
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    # one key: the library writes several in no fixed order, and equal weights shall be equal files
+    write_atomically(Path(path), save(tensors, {FORMAT: json.dumps(header, sort_keys=True)}))
+
+
+def read_header(path: str | Path) -> dict[str, Any]:
+    """Return ``task``, ``settings`` and ``extra`` of one of our weights files.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged or not one of ours.
+    """
+    with _open(Path(path)) as file:
+        text = (file.metadata() or {}).get(FORMAT)
+    if text is None:
+        raise CheckpointError(
+            f"{path}: no EAMamba settings in its header; expected a file written by save_model"
+        )
+    try:
+        header = json.loads(text)
+        return {key: header[key] for key in ("task", "settings", "extra")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: its header is damaged ({error})") from None
+
+
+def load_model(
+    path_or_name: str | Path, device: str | torch.device = "cpu", weights: Weights = "ema"
+) -> Network:
+    """Return a ready network in eval mode.
+
+    Parameters
+    ----------
+    path_or_name : str or path
+        A weights file (ours, a released ``.pth``, or one of another training
+        program that holds such a network), a task with weights in the
+        package (``denoise_gaussian``), or ``<profile>/<task>`` for the weights that
+        the pipeline trained (``laptop/denoise_gaussian``).
+    device : str or torch.device
+        Where the network goes.
+    weights : {"ema", "raw"}
+        For a ``.pth``: the moving average that the published figures use, or the
+        weights themselves. Our files hold the average only, and refuse "raw".
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be found or read, is not a checkpoint, holds anything but
+        tensors and plain values, or its weights do not fit its settings.
+    """
+    reuse_large_blocks()
+    path = find_weights(path_or_name)
+    if path.suffix.lower() == ".safetensors":
+        if weights == "raw":
+            raise CheckpointError(f"{path}: holds the averaged weights only; load it with 'ema'")
+        header = read_header(path)
+        settings = settings_of(header["settings"], str(path))
+        with _open(path) as file:
+            state = plain_names({name: file.get_tensor(name) for name in file.keys()})
+    else:
+        content, source = unpickle(path), str(path)
+        if is_released(content):
+            settings, state = translate_released(content, weights, source)
+        else:
+            settings, state = translate_state_dict(content, weights, source)
+    return _assemble(settings, state, str(path)).to(device).eval()
+
+
+def find_weights(path_or_name: str | Path) -> Path:
+    """Return the file that a path, a task or ``<profile>/<task>`` means.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such file; the message lists the tasks that have weights.
+    """
+    name = str(path_or_name)
+    path = Path(path_or_name)
+    if path.is_file():
+        return path
+    shipped = paths.PRETRAINED / f"{name}.safetensors"
+    if "/" not in name and shipped.is_file():
+        return shipped
+    profile, _, task = name.partition("/")
+    if task and "/" not in task and not path.suffix:
+        trained = paths.trained_model(profile, task)
+        if trained.is_file():
+            return trained
+        raise CheckpointError(
+            f"no weights for {task!r} in {trained.parent}; train them first: "
+            f"dvc repro train@{task} (profile {profile})"
+        )
+    if path.is_dir():
+        raise CheckpointError(f"{path}: is a folder; expected a weights file")
+    tasks = sorted(p.stem for p in paths.PRETRAINED.glob("*.safetensors"))
+    raise CheckpointError(
+        f"no weights file {name!r}, and no weights for a task of that name"
+        f"{did_you_mean(name, tasks) if tasks else '; the package holds none'}"
+    )
+
+
+def _assemble(
+    settings: EAMambaSettings | EAMambaSRSettings, state: dict[str, Tensor], source: str
+) -> Network:
+    with torch.device("meta"):
+        model = build(settings)
+    expected = model.state_dict()
+    missing, extra = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
+    wrong = [k for k in expected if k in state and expected[k].shape != state[k].shape]
+    for problem, names in (("lacks", missing), ("has unknown", extra), ("has misshapen", wrong)):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise CheckpointError(
+                f"{source}: does not fit its settings: {problem} {names[0]}{more}"
+            )
+    state = {name: tensor.float() for name, tensor in state.items()}
+    if bad := _not_finite(state):
+        raise CheckpointError(
+            f"{source}: {bad} holds NaN or infinite values; the training diverged or the "
+            "file is damaged"
+        )
+    model.load_state_dict(state, assign=True)
+    return model
+
+
+def _not_finite(state: dict[str, Tensor]) -> str | None:
+    """Return the name of the first tensor with a value that is no number."""
+    return next((name for name, t in state.items() if not torch.isfinite(t).all()), None)
+
+
+def _open(path: Path) -> Any:
+    try:
+        return safe_open(str(path), "pt")
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file") from None
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from None

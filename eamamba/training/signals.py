@@ -1,0 +1,65 @@
+"""Ctrl-C, SIGTERM and a closed terminal: a training ends between two steps."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from eamamba.training.errors import TrainingInterrupted
+
+# Windows has no SIGHUP.
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+
+
+class Signals:
+    """While it is entered, the first signal raises `TrainingInterrupted`, but in no `step`.
+
+    A second signal does what it would do without this. Signals that are ignored, as SIGHUP under
+    ``nohup``, stay so. Outside the main thread, where Python allows no handlers, nothing changes.
+    """
+
+    def __init__(self) -> None:
+        self._usual: dict[int, Any] = {}
+        self._received: int | None = None
+        self._in_step = False
+
+    def __enter__(self) -> Signals:
+        if threading.current_thread() is threading.main_thread():
+            usual = {number: signal.getsignal(number) for number in SIGNALS}
+            self._usual = {n: handler for n, handler in usual.items() if handler != signal.SIG_IGN}
+            for number in self._usual:
+                signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._usual.items():
+            signal.signal(number, handler)
+        self._usual = {}
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Let what must not be left half done finish first."""
+        self._in_step = True
+        try:
+            yield
+        finally:
+            self._in_step = False
+        if self._received is not None:
+            raise TrainingInterrupted(self._received)
+
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        self.__exit__()
+        self._received = number
+        if not self._in_step:
+            raise TrainingInterrupted(number)
+
+
+def leave_to_parent(_worker: int) -> None:
+    """In a process that loads data: only the training itself heeds signals, and ends it."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

@@ -80,7 +80,7 @@ class TaskSettings(Strict):
 
     task: str
     profile: str
-    title: str
+    title: str = ""
     chapter: str | None = None
     family: str | None = None
     model: ModelSettings

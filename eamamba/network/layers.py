@@ -75,10 +75,26 @@ class LayerNorm(nn.Module):
         return self.body(x)
 
 
-class SimpleGate(nn.Module):
+class Mixer(nn.Module):
+    """A channel mixer: from map to map, built from (channels, expansion, bias).
+
+    Attributes
+    ----------
+    pointwise : bool
+        Whether it treats every pixel alone, so that an image can be given to it in pieces.
+    expanded_maps : float
+        Maps alive at once, in units of channels × expansion: what it needs of memory.
+    """
+
+    pointwise: bool
+    expanded_maps: float
+
+
+class SimpleGate(Mixer):
     """Split the expanded channels into two halves and multiply them."""
 
-    pointwise = True  # acts on every pixel independently
+    pointwise = True
+    expanded_maps = 1.5
 
     def __init__(self, channels: int, expansion: float, bias: bool) -> None:
         super().__init__()
@@ -91,10 +107,11 @@ class SimpleGate(nn.Module):
         return convolve(self.project_out, first * second)
 
 
-class FeedForward(nn.Module):
+class FeedForward(Mixer):
     """Two pointwise layers with an exact GELU in between."""
 
     pointwise = True
+    expanded_maps = 2
 
     def __init__(self, channels: int, expansion: float, bias: bool) -> None:
         super().__init__()
@@ -106,10 +123,11 @@ class FeedForward(nn.Module):
         return convolve(self.project_out, F.gelu(convolve(self.project_in, x)))
 
 
-class GatedDconv(nn.Module):
+class GatedDconv(Mixer):
     """Gated depthwise-convolution feed-forward network (Restormer, Zamir et al. 2022)."""
 
     pointwise = False
+    expanded_maps = 4
 
     def __init__(self, channels: int, expansion: float, bias: bool) -> None:
         super().__init__()
@@ -123,10 +141,11 @@ class GatedDconv(nn.Module):
         return convolve(self.project_out, F.gelu(gate) * value)
 
 
-class ChannelAttention(nn.Module):
+class ChannelAttention(Mixer):
     """Depthwise convolution weighted by channel attention; ignores the expansion factor."""
 
     pointwise = False
+    expanded_maps = 0
 
     def __init__(self, channels: int, _expansion: float, bias: bool) -> None:
         super().__init__()
@@ -147,7 +166,7 @@ class ChannelAttention(nn.Module):
         return convolve(self.conv3, x * weight)
 
 
-CHANNEL_MIXERS: dict[str, type[nn.Module]] = {
+CHANNEL_MIXERS: dict[str, type[Mixer]] = {
     "simple": SimpleGate,
     "ffn": FeedForward,
     "gdfn": GatedDconv,

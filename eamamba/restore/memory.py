@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from eamamba.config import EAMambaSettings, EAMambaSRSettings, ModelSettings
 from eamamba.heap import return_free_blocks
+from eamamba.network.layers import CHANNEL_MIXERS
 
 SMALLEST_TILE = 64
 # Share of the free memory that one call of the network may use.
@@ -37,8 +38,8 @@ def activation_bytes(settings: ModelSettings) -> float:
     inner = mamba.expand * channels
     scanned = inner * (mamba.scan_count if mamba.scan_merge_method == "add" else 1)
     scan = 2 * channels + inner + 2 * scanned + 2 * mamba.scan_count * mamba.d_state
-    gates = {"simple": 1.5, "ffn": 2, "gdfn": 4, "cca": 0}[settings.channel_mixer_type]
-    mixer = 2 * channels + max(gates * settings.ffn_expansion_factor, 3) * channels
+    expanded = CHANNEL_MIXERS[settings.channel_mixer_type].expanded_maps
+    mixer = 2 * channels + max(expanded * settings.ffn_expansion_factor, 3) * channels
     skips = 3 * settings.dim
     return 4 * _PEAK_OVER_COUNT * (max(scan, mixer, enlarged) + skips)
 

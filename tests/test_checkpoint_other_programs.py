@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from eamamba.checkpoint import CheckpointError, CheckpointWarning, load_model, save_model
-from eamamba.config import EAMambaSettings, EAMambaSRSettings, MambaSettings
+from eamamba.config import EAMambaSettings, EAMambaSRSettings, MambaSettings, ModelSettings
 from eamamba.network import EAMamba, Network, build
 
 SMALL: dict[str, Any] = {"dim": 8, "num_blocks": (1, 2, 0, 1), "num_refinement_blocks": 1}
@@ -24,7 +24,7 @@ def scan(**changes: Any) -> MambaSettings:
     return MambaSettings(**(SCAN | changes))
 
 
-def network(settings: EAMambaSettings | EAMambaSRSettings | None = None) -> Network:
+def network(settings: ModelSettings | None = None) -> Network:
     torch.manual_seed(0)
     return build(settings or EAMambaSettings(**SMALL, mamba_cfg=scan()))
 
@@ -122,9 +122,7 @@ def test_released_layout_with_a_prefix(tmp_path: Path) -> None:
     ],
     ids=repr,
 )
-def test_shapes_tell_the_settings(
-    tmp_path: Path, settings: EAMambaSettings | EAMambaSRSettings
-) -> None:
+def test_shapes_tell_the_settings(tmp_path: Path, settings: ModelSettings) -> None:
     with torch.device("meta"):
         shapes = build(settings).state_dict()
     state = {name: torch.zeros(()).expand(weight.shape) for name, weight in shapes.items()}

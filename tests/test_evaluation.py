@@ -57,6 +57,7 @@ def task(sigmas_255: tuple[float, ...] = (15, 25, 50), **data: object) -> TaskSe
     return TaskSettings.model_validate(
         {
             "task": "denoise_gaussian",
+            "title": "Gaussian noise",
             "profile": "smoke",
             "model": TINY.model_dump(),
             "data": {"held_out_size": 60} | data,

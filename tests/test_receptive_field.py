@@ -99,6 +99,7 @@ def task(images: int, size: int) -> TaskSettings:
     return TaskSettings.model_validate(
         {
             "task": "denoise_gaussian",
+            "title": "Gaussian noise",
             "profile": "smoke",
             "model": {"architecture": "eamamba"},
             "data": {},

@@ -12,7 +12,7 @@ from torch import Tensor
 from eamamba.checkpoint.errors import CheckpointError, CheckpointWarning
 from eamamba.checkpoint.released import Weights, settings_of
 from eamamba.checkpoint.wrappers import plain_names
-from eamamba.config import EAMambaSettings, EAMambaSRSettings
+from eamamba.config import ModelSettings
 
 _CONTAINERS: dict[Weights, tuple[str, ...]] = {
     "ema": ("params_ema", "params", "state_dict", "model"),
@@ -23,7 +23,7 @@ _FIRST = {"eamamba": "patch_embed.proj.weight", "eamambasr": "conv_first.weight"
 
 def translate_state_dict(
     file: object, weights: Weights, source: str
-) -> tuple[EAMambaSettings | EAMambaSRSettings, dict[str, Tensor]]:
+) -> tuple[ModelSettings, dict[str, Tensor]]:
     """Turn a state dict, alone or inside a usual container, into settings and a state dict.
 
     What shapes do not tell, the scan order, is taken to be the paper's; a `CheckpointWarning`

@@ -10,7 +10,13 @@ from torch import Tensor
 
 from eamamba.checkpoint.errors import CheckpointError, CheckpointWarning
 from eamamba.checkpoint.wrappers import plain_names
-from eamamba.config import EAMambaSettings, EAMambaSRSettings, SettingsError, validate
+from eamamba.config import (
+    EAMambaSettings,
+    EAMambaSRSettings,
+    ModelSettings,
+    SettingsError,
+    validate,
+)
 
 SETTINGS: dict[str, type[EAMambaSettings] | type[EAMambaSRSettings]] = {
     "eamamba": EAMambaSettings,
@@ -27,7 +33,7 @@ def is_released(file: object) -> TypeGuard[Mapping[str, Any]]:
 
 def translate_released(
     file: Mapping[str, Any], weights: Weights, source: str
-) -> tuple[EAMambaSettings | EAMambaSRSettings, dict[str, Tensor]]:
+) -> tuple[ModelSettings, dict[str, Tensor]]:
     """Turn the content of a released ``.pth`` into settings and a state dict.
 
     Keys that the constructor of those files never read (``LayerNorm_type``, so the
@@ -63,7 +69,7 @@ def translate_released(
     return settings_of(args | {"architecture": name}, source), tensors
 
 
-def settings_of(values: object, source: str) -> EAMambaSettings | EAMambaSRSettings:
+def settings_of(values: object, source: str) -> ModelSettings:
     """Return the settings of a network, checked.
 
     Raises

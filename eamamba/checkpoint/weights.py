@@ -17,7 +17,7 @@ from eamamba.checkpoint.other_programs import translate_state_dict
 from eamamba.checkpoint.released import Weights, is_released, settings_of, translate_released
 from eamamba.checkpoint.unpickling import unpickle
 from eamamba.checkpoint.wrappers import plain_names, unwrapped
-from eamamba.config import EAMambaSettings, EAMambaSRSettings
+from eamamba.config import ModelSettings
 from eamamba.config.errors import did_you_mean
 from eamamba.files import write_atomically
 from eamamba.heap import reuse_large_blocks
@@ -76,7 +76,7 @@ def read_header(path: str | Path) -> dict[str, Any]:
     CheckpointError
         If the file is missing, damaged or not one of ours.
     """
-    with _open(Path(path)) as file:
+    with _open_safetensors(Path(path)) as file:
         text = (file.metadata() or {}).get(FORMAT)
     if text is None:
         raise CheckpointError(
@@ -120,7 +120,7 @@ def load_model(
             raise CheckpointError(f"{path}: holds the averaged weights only; load it with 'ema'")
         header = read_header(path)
         settings = settings_of(header["settings"], str(path))
-        with _open(path) as file:
+        with _open_safetensors(path) as file:
             state = plain_names({name: file.get_tensor(name) for name in file.keys()})
     else:
         content, source = unpickle(path), str(path)
@@ -128,7 +128,7 @@ def load_model(
             settings, state = translate_released(content, weights, source)
         else:
             settings, state = translate_state_dict(content, weights, source)
-    return _assemble(settings, state, str(path)).to(device).eval()
+    return _build_from_state(settings, state, str(path)).to(device).eval()
 
 
 def find_weights(path_or_name: str | Path) -> Path:
@@ -164,9 +164,7 @@ def find_weights(path_or_name: str | Path) -> Path:
     )
 
 
-def _assemble(
-    settings: EAMambaSettings | EAMambaSRSettings, state: dict[str, Tensor], source: str
-) -> Network:
+def _build_from_state(settings: ModelSettings, state: dict[str, Tensor], source: str) -> Network:
     with torch.device("meta"):
         model = build(settings)
     expected = model.state_dict()
@@ -193,7 +191,7 @@ def _not_finite(state: dict[str, Tensor]) -> str | None:
     return next((name for name, t in state.items() if not torch.isfinite(t).all()), None)
 
 
-def _open(path: Path) -> Any:
+def _open_safetensors(path: Path) -> Any:
     try:
         return safe_open(str(path), "pt")
     except FileNotFoundError:

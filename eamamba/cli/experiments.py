@@ -126,7 +126,7 @@ def evaluate(
 
     chosen = project_settings(profile, settings).task(task)
     folder = output or paths.results(chosen.profile, task)
-    model = _load(weights or f"{chosen.profile}/{task}", device, task)
+    model = _load_on_device(weights or f"{chosen.profile}/{task}", device, task)
     failed: evaluation.EvaluationError | None = None
     try:
         metrics = evaluation.evaluate(model, chosen, folder, export=export)
@@ -190,7 +190,7 @@ def receptive_field(
     if output.suffix.lower() != ".png":
         raise CommandError(f"{output}: expected a file ending in .png")
     chosen = project_settings(profile, settings).task(task)
-    model = _load(weights or f"{chosen.profile}/{task}", device, task)
+    model = _load_on_device(weights or f"{chosen.profile}/{task}", device, task)
     images = network_inputs(chosen)
     fields = {
         name: effective_receptive_field(model, images, name).numpy()
@@ -199,7 +199,7 @@ def receptive_field(
     typer.echo(f"written to {report.save(report.receptive_field(fields), output)}")
 
 
-def _load(weights: str, device: str, task: str) -> Network:
+def _load_on_device(weights: str, device: str, task: str) -> Network:
     from eamamba.checkpoint import find_weights, load_model
 
     file = find_weights(weights)

@@ -71,7 +71,7 @@ def benchmark_images(
     for name, place in data.benchmarks.items():
         try:
             with readable(place):
-                images[name] = _images(data, name, place, on_failure)
+                images[name] = _open_benchmark(data, name, place, on_failure)
         except DatasetError as error:
             if on_failure is None:
                 raise
@@ -82,7 +82,7 @@ def benchmark_images(
     return images
 
 
-def _images(
+def _open_benchmark(
     data: DataSettings, name: str, place: str, on_failure: OnFailure | None
 ) -> Iterator[BenchmarkImage]:
     wanted = _wanted(data, name, place)

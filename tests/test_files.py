@@ -104,36 +104,36 @@ def test_full_disk_leaves_the_old_file(old_file: Path, monkeypatch: pytest.Monke
     assert os.listdir(old_file.parent) == [old_file.name]
 
 
-def test_old_file_is_kept_on_demand(old: Path, tmp_path: Path) -> None:
+def test_old_file_is_kept_on_demand(old_file: Path, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     write_atomically(tmp_path / "new", b"first", kept)
     assert not kept.exists()
-    write_atomically(old, b"new", kept)
-    assert (old.read_bytes(), kept.read_bytes()) == (b"new", b"old")
+    write_atomically(old_file, b"new", kept)
+    assert (old_file.read_bytes(), kept.read_bytes()) == (b"new", b"old")
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EDQUOT])
 def test_old_file_stays_where_the_disk_fails_late(
-    old: Path, monkeypatch: pytest.MonkeyPatch, number: int
+    old_file: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def fail(_: int) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match=re.escape(str(old))):
-        write_atomically(old, b"half", old.with_name("kept"))
-    assert old.read_bytes() == b"old"
-    assert os.listdir(old.parent) == [old.name]
+    with pytest.raises(OSError, match=re.escape(str(old_file))):
+        write_atomically(old_file, b"half", old_file.with_name("kept"))
+    assert old_file.read_bytes() == b"old"
+    assert os.listdir(old_file.parent) == [old_file.name]
 
 
-def test_leftovers_are_those_of_one_file(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = old.with_name("other")
+def test_leftovers_are_those_of_one_file(old_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = old_file.with_name("other")
     with monkeypatch.context() as killed:
         killed.setattr(os, "replace", lambda *_: None)  # as if killed before it
-        write_atomically(old, b"half")
+        write_atomically(old_file, b"half")
         write_atomically(other, b"half")
-    assert len(os.listdir(old.parent)) == 3
-    remove_leftovers(old)
-    assert len(os.listdir(old.parent)) == 2
+    assert len(os.listdir(old_file.parent)) == 3
+    remove_leftovers(old_file)
+    assert len(os.listdir(old_file.parent)) == 2
     remove_leftovers(other)
-    assert os.listdir(old.parent) == [old.name]
+    assert os.listdir(old_file.parent) == [old_file.name]

@@ -49,16 +49,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import float32, float64, int32, int64, njit, types, void
 
-from eamamba.selective_scan.cpu import rows, steps
-from eamamba.selective_scan.cpu.rows import Place, Upcoming, Visits
+from eamamba.selective_scan.cpu import steps
 from eamamba.selective_scan.cpu.simd import LANES
 from eamamba.selective_scan.cpu.steps import (
     BackwardRows,
     ForwardRows,
     GradientRows,
     History,
+    Place,
     SavedState,
     Tile,
+    Upcoming,
+    Visits,
 )
 
 CHUNK = 64
@@ -100,7 +102,7 @@ def _emitted_version() -> int:
 
     The kernels take it as a variable of their closure, which is part of the cache's key.
     """
-    names = ("math.py", "rows.py", "simd.py", "steps.py")
+    names = ("simd.py", "steps.py")
     return zlib.crc32(b"".join((Path(__file__).parent / name).read_bytes() for name in names))
 
 
@@ -180,7 +182,7 @@ def _gather_states(targets, images, b, k, visits, tiles):
     """Gather rows of B and C, of any length."""
     for i in range(tiles):
         place = Place(b, k, i * LANES)
-        rows.gather(LANES, targets, i * LANES, tiles * LANES, images, place, visits)
+        steps.gather(LANES, targets, i * LANES, tiles * LANES, images, place, visits)
 
 
 @njit
@@ -188,7 +190,7 @@ def _scatter_states(sources, images, b, k, visits, tiles):
     """Scatter rows of the gradients of B and C."""
     for i in range(tiles):
         place = Place(b, k, i * LANES)
-        rows.scatter(LANES, sources, i * LANES, tiles * LANES, images, place, visits)
+        steps.scatter(LANES, sources, i * LANES, tiles * LANES, images, place, visits)
 
 
 @lru_cache
@@ -221,12 +223,12 @@ def forward_kernel(c: int, J: int, double: bool) -> Any:
             _gather_states((chunk_rows.B, chunk_rows.C), (B, C), b, k, visits, tiles)
             for block in range(share.begin, share.end):
                 place = Place(b, k, block * c)
-                rows.gather(c, (chunk_rows.Δ, chunk_rows.Δu), 0, c, (delta, u), place, visits)
+                steps.gather(c, (chunk_rows.Δ, chunk_rows.Δu), 0, c, (delta, u), place, visits)
                 steps.activate(c, chunk_rows, D, place, -(-visits.steps * c // LANES))
                 first = (block - share.begin) * block_size
                 if states.size > 0:
                     saved = (share.saved + block * share.chunks + chunk) * block_size
-                    rows.copy(states, saved, h, first, tiles * J)
+                    steps.copy(states, saved, h, first, tiles * J)
                 upcoming = Upcoming((u, delta, y), place, (B, C), place, next_visits)
                 for i in range(tiles):
                     tile = Tile(
@@ -236,7 +238,7 @@ def forward_kernel(c: int, J: int, double: bool) -> Any:
                         steps=visits.steps,
                     )
                     steps.scan_tile(c, J, h, A_log2, chunk_rows, tile, upcoming)
-                rows.scatter(c, (chunk_rows.y,), 0, c, (y,), place, visits)
+                steps.scatter(c, (chunk_rows.y,), 0, c, (y,), place, visits)
 
     t = _array_types(double)
     signature = void(
@@ -295,15 +297,15 @@ def backward_kernel(c: int, J: int, double: bool) -> Any:
             visits, next_visits = _visits(order, chunk, -1)
             vectors = -(-visits.steps * c // LANES)
             _gather_states((chunk_rows.B, chunk_rows.C), (B, C), b, k, visits, tiles)
-            rows.clear((grad_rows.B, grad_rows.C), CHUNK * tiles)
+            steps.clear((grad_rows.B, grad_rows.C), CHUNK * tiles)
             for block in range(share.begin, share.end):
                 place = Place(b, k, block * c)
                 images = (delta, u, grad_y)
-                rows.gather(
+                steps.gather(
                     c, (chunk_rows.Δ, chunk_rows.u, chunk_rows.grad_y), 0, c, images, place, visits
                 )
                 steps.activate_again(chunk_rows, vectors)
-                rows.clear((grad_rows.u, grad_rows.delta), vectors)
+                steps.clear((grad_rows.u, grad_rows.delta), vectors)
                 next_inputs = Upcoming(images, place, (B, C), place, next_visits)
                 results = Upcoming(
                     channel_images=(grad_u, grad_delta),
@@ -340,7 +342,7 @@ def backward_kernel(c: int, J: int, double: bool) -> Any:
                     c, chunk_rows, grad_rows, D, D_sums, D_first, place, visits.steps, vectors
                 )
                 channel_gradients = (grad_u, grad_delta)
-                rows.scatter(
+                steps.scatter(
                     c, (grad_rows.u, grad_rows.delta), 0, c, channel_gradients, place, visits
                 )
             state_gradients = (grad_B, grad_C)

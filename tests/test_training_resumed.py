@@ -55,7 +55,7 @@ def test_settings_without_effect_may_change(tmp_path: Path) -> None:
     free = {"workers": 1, "benchmarks": {"others": "bundled"}, "held_out_size": 32}
     other = tiny(data=free, log_every=3, checkpoint_every=5)
     protocol = other.evaluation.model_copy(update={"sigmas_255": (5.0,)})
-    other = other.model_copy(update={"evaluation": protocol, "profile": "laptop"})
+    other = other.model_copy(update={"evaluation": protocol, "profile": "laptop", "title": "t"})
     parts = train(other, tmp_path / "parts", progress=False)
     assert whole is not None
     assert parts is not None

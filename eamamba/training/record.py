@@ -20,6 +20,9 @@ from eamamba.datasets.training import training_pairs, training_photographs
 # Settings that change no weights: names, scores, how fast, how often.
 _WITHOUT_EFFECT = {
     "profile",
+    "title",
+    "chapter",
+    "family",
     "evaluation",
     "model.checkpoint_percentage",
     "data.benchmarks",

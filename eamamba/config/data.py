@@ -76,8 +76,8 @@ class Pool(Strict):
 class DataSettings(Strict):
     """Where photographs come from and how they are degraded.
 
-    ``training_set`` and ``benchmarks`` name folders, or the word ``bundled``: photographs that
-    installed packages carry. ``layout`` says how the folders are arranged: ``photographs`` are
+    ``training_set`` and ``benchmarks`` name folders, or the word ``bundled``: photographs
+    bundled with scikit-image and scikit-learn. ``layout`` says how the folders are arranged: ``photographs`` are
     clean and get ``degradation``, all other layouts are pairs as their authors published them.
     """
 

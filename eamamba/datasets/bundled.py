@@ -1,4 +1,4 @@
-"""Photographs that installed packages carry: training and testing without any download."""
+"""Photographs bundled with scikit-image and scikit-learn: no download to train and test."""
 
 from __future__ import annotations
 

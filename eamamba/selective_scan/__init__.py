@@ -1,6 +1,6 @@
 """The selective scan: one operator, several backends.
 
-``reference`` is the readable loop, ``cpu`` the fast kernel for processors,
+``reference`` is the readable loop, ``cpu`` the fast kernel for CPUs,
 ``triton`` and ``mamba_ssm`` run on CUDA. Nothing is imported or compiled before
 a backend is first used.
 """

@@ -59,7 +59,7 @@ def selective_scan(
         ``order[k, t]`` is the raster index of the pixel that head k visits at step t;
         each row must be a permutation (`eamamba.network.scan_order.scan_order` makes them).
     backend : str
-        ``auto`` takes ``cpu`` for tensors on a processor, ``triton`` (or, without it,
+        ``auto`` takes ``cpu`` for tensors on a CPU, ``triton`` (or, without it,
         ``mamba_ssm``) for CUDA tensors, ``reference`` for other devices.
 
     Returns

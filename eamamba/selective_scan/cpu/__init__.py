@@ -1,4 +1,4 @@
-"""The selective scan on processors: `backend`, and the Numba kernels that it runs."""
+"""The selective scan on CPUs: `backend`, and the Numba kernels that it runs."""
 
 from __future__ import annotations
 

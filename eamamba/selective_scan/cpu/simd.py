@@ -74,7 +74,7 @@ class Value:
         return Value(self.builder, self.builder.shl(self.value, self.like(places).value))
 
     def times_plus(self, factor: Value, addend: Value | float) -> Value:
-        """Return self * factor + addend, in one rounding where the processor can."""
+        """Return self * factor + addend, in one rounding where the CPU can."""
         addend = addend if isinstance(addend, Value) else self.like(addend)
         kind = self.value.type
         name = f"llvm.fmuladd.v{kind.count}f{bits(kind.element)}"
@@ -243,7 +243,7 @@ def partial_then_full(left: Value, lanes: int) -> Iterator[Value | None]:
     """Emit code twice: for rows with fewer than ``lanes`` numbers left, and for full rows.
 
     Yields the number that is left, then None. (Loads and stores of a part of a vector
-    are slow on some processors.)
+    are slow on some CPUs.)
     """
     builder = left.builder
     short = builder.icmp_signed("<", left.value, left.like(lanes).value)

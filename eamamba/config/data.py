@@ -76,9 +76,10 @@ class Pool(Strict):
 class DataSettings(Strict):
     """Where photographs come from and how they are degraded.
 
-    ``training_set`` and ``benchmarks`` name folders, or the word ``bundled``: photographs
-    bundled with scikit-image and scikit-learn. ``layout`` says how the folders are arranged: ``photographs`` are
-    clean and get ``degradation``, all other layouts are pairs as their authors published them.
+    ``training_set`` and ``benchmarks`` name folders, or ``bundled``, the photographs that come
+    with scikit-image and scikit-learn. ``layout`` says how the folders are arranged:
+    ``photographs`` are clean and get ``degradation``; all other layouts are pairs as their
+    authors published them.
     """
 
     degradation: Annotated[str, AfterValidator(_known_degradation)] = "gaussian_noise"

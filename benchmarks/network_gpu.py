@@ -23,19 +23,9 @@ from torch.nn import functional as F
 from eamamba.config import EAMambaSettings
 from eamamba.network import EAMamba, set_backend
 from eamamba.selective_scan import Backend, mamba_ssm
+from eamamba.training.trainer import Passes
 
 IMAGES = [(1, 128), (1, 256), (1, 512), (1, 1024), (8, 128), (8, 256)]
-
-
-class Passes(nn.Module):
-    """A wrapper around a network, because capturing replaces the module's forward pass."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return self.network(image)
 
 
 def measure(model: EAMamba, batch: int, side: int, training: bool) -> dict[str, float]:

@@ -142,7 +142,7 @@ class Trainer:
             self._captured = None  # frees the memory of the last one
             _expect_streams_to_differ()
             sample = torch.rand_like(batch)
-            captured = torch.cuda.make_graphed_callables(_Passes(self.network), (sample,))
+            captured = torch.cuda.make_graphed_callables(Passes(self.network), (sample,))
             self._captured = batch.shape, cast(nn.Module, captured)
         return self._captured[1]
 
@@ -181,7 +181,7 @@ class Trainer:
         self.last_loss = (self.losses or means or [None])[-1]
 
 
-class _Passes(nn.Module):
+class Passes(nn.Module):
     """The network in a module of its own, since capturing replaces a module's forward pass."""
 
     def __init__(self, network: nn.Module) -> None:

@@ -189,6 +189,7 @@ class Passes(nn.Module):
         self.network = network
 
     def forward(self, image: Tensor) -> Tensor:
+        """Return what the network makes of a batch."""
         return self.network(image)
 
 

@@ -52,6 +52,9 @@ def write_results(root: Path) -> None:
         (results / name).mkdir(parents=True)
     counted().to_csv(results / "profiling" / "complexity.csv", index=False)
     (results / "scan_orders" / "all_around.png").touch()
+    steps = {"pattern": ["raster"], "scan": ["eight heads"], "size": [16]}
+    distances = pd.DataFrame(steps | {"mean_steps": [7.77], "most_steps": [15]})
+    distances.to_csv(results / "scan_orders" / "neighbour_steps.csv", index=False)
     (results / "photographs" / "training.jpg").touch()
     (results / "denoise_gaussian" / "model.safetensors").touch()
 
@@ -72,6 +75,8 @@ def test_pages_bring_tables_and_figures_for_the_text(tmp_path: Path) -> None:
     assert text["paper_dim"] == "64"
     pages = tmp_path / "pages"
     assert not (pages / "denoise_gaussian" / "model.safetensors").exists()
+    steps = (pages / "scan_orders" / "neighbour_steps.md").read_text(encoding="utf-8")
+    assert "| raster | eight heads | 7.8 (15) |" in steps
     headline = (pages / "profiling" / "headline.md").read_text(encoding="utf-8")
     assert "| EAMamba | counted here | 25.3 | 100.0 |" in headline
     assert "CC0" in (pages / "photographs" / "credits.md").read_text(encoding="utf-8")

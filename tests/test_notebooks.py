@@ -26,7 +26,7 @@ WRITES = {
     "photographs": ("photographs", {"held_out.jpg", "training.jpg"}),
     "profiling": ("profiling", {"complexity.csv", "complexity_by_kind.png"}),
     "receptive_field": (TASK, {"receptive_field.png"}),
-    "scan_orders": ("scan_orders", {"all_around.png", "patterns.png"}),
+    "scan_orders": ("scan_orders", {"all_around.png", "neighbour_steps.csv", "patterns.png"}),
     "train": (TASK, {"model.safetensors", "training.csv"}),
 }
 """Stage notebook -> its folder, and some of the files that it writes there."""
@@ -118,5 +118,11 @@ def test_the_pipeline_writes_beside_the_executed_notebook(project: Path) -> None
     command = [sys.executable, str(ROOT / "pipeline" / "run.py"), notebook, relative]
     subprocess.run([*command, "-p", "profile", "laptop"], cwd=project, check=True)
     written = {path for path in (project / "results").rglob("*") if path.is_file()}
-    names = ("all_around.png", "patterns.png", "scan_orders.ipynb")
+    names = (
+        "all_around.png",
+        "neighbour_steps.csv",
+        "neighbour_steps.png",
+        "patterns.png",
+        "scan_orders.ipynb",
+    )
     assert written == {executed.with_name(name) for name in names}

@@ -14,6 +14,7 @@ from speed_tables import processor, speed_tables
 from eamamba.config import EAMambaError, EAMambaSettings, Settings, TaskSettings, load_settings
 from eamamba.report.charts import gains
 from eamamba.report.drawing import save
+from eamamba.report.scans import neighbour_table
 from eamamba.report.scores import (
     MEASURED,
     REPORTED,
@@ -70,7 +71,8 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     profile = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))["profile"]
     settings = load_settings(root / "params.yaml", profile)
     source = root / "results" / profile
-    stages = ["profiling/complexity.csv", "scan_orders/all_around.png", "photographs/training.jpg"]
+    stages = ["profiling/complexity.csv", "photographs/training.jpg"]
+    stages += [f"scan_orders/{file}" for file in ("all_around.png", "neighbour_steps.csv")]
     folders = [*settings.tasks, *(f"ablations/{variant}" for variant in settings.ablations)]
     stages += [f"{name}/{file}" for name in folders for file in ("settings.yaml", "metrics.json")]
     missing = [stage for stage in stages if not (source / stage).is_file()]
@@ -93,6 +95,8 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
         figures |= {
             f"{task}_{name}": value for name, value in _write_task(root, target, chosen).items()
         }
+    steps = pd.read_csv(target / "scan_orders" / "neighbour_steps.csv")
+    _write_table(target / "scan_orders" / "neighbour_steps.md", neighbour_table(steps))
     _write_glance(root, target, settings)
     _write_ablations(root, target / "ablations", settings)
     return figures | _paper_network()

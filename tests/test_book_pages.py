@@ -48,13 +48,16 @@ def write_results(root: Path) -> None:
         own = {name: means(part["gain_db"] - number) for name, part in test.items()}
         (folder / "metrics.json").write_text(json.dumps({"held-out photographs": own}))
         (folder / "settings.yaml").write_text(resolved(chosen.ablation(variant)))
-    for name in ("profiling", "scan_orders", "photographs"):
+    for name in ("ablation_fields", "profiling", "scan_orders", "photographs"):
         (results / name).mkdir(parents=True)
     counted().to_csv(results / "profiling" / "complexity.csv", index=False)
     (results / "scan_orders" / "all_around.png").touch()
     steps = {"pattern": ["raster"], "scan": ["eight heads"], "size": [16]}
     distances = pd.DataFrame(steps | {"mean_steps": [7.77], "most_steps": [15]})
     distances.to_csv(results / "scan_orders" / "neighbour_steps.csv", index=False)
+    seen = {"network": ["EAMamba"], "state": ["trained"], "position": ["centre"]}
+    areas = pd.DataFrame(seen | {"share": [0.5], "area_ratio": [0.0625]})
+    areas.to_csv(results / "ablation_fields" / "areas.csv", index=False)
     (results / "photographs" / "training.jpg").touch()
     (results / "denoise_gaussian" / "model.safetensors").touch()
 
@@ -105,6 +108,7 @@ def test_ablation_tables_compare_with_the_network_itself(tmp_path: Path) -> None
     _, _, *rows = (folder / "module.md").read_text(encoding="utf-8").splitlines()
     assert "| 22.00 (−1.00) |" in rows[0]  # the baseline, second of the variants
     assert "| 23.00 |" in rows[2]
+    assert "| EAMamba | trained | centre | 6.25 |" in (folder / "areas.md").read_text()
     assert "33.00" in (folder / "module_reported.md").read_text(encoding="utf-8")
     assert not (folder / "gate_reported.md").exists()
     assert (folder / "psnr_by_cost.png").stat().st_size > 1000

@@ -14,7 +14,7 @@ from speed_tables import processor, speed_tables
 from eamamba.config import EAMambaError, EAMambaSettings, Settings, TaskSettings, load_settings
 from eamamba.report.charts import gains
 from eamamba.report.drawing import save
-from eamamba.report.scans import neighbour_table
+from eamamba.report.scans import area_table, neighbour_table
 from eamamba.report.scores import (
     MEASURED,
     REPORTED,
@@ -71,7 +71,7 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     profile = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))["profile"]
     settings = load_settings(root / "params.yaml", profile)
     source = root / "results" / profile
-    stages = ["profiling/complexity.csv", "photographs/training.jpg"]
+    stages = ["profiling/complexity.csv", "photographs/training.jpg", "ablation_fields/areas.csv"]
     stages += [f"scan_orders/{file}" for file in ("all_around.png", "neighbour_steps.csv")]
     folders = [*settings.tasks, *(f"ablations/{variant}" for variant in settings.ablations)]
     stages += [f"{name}/{file}" for name in folders for file in ("settings.yaml", "metrics.json")]
@@ -220,6 +220,8 @@ def _write_ablations(root: Path, folder: Path, settings: Settings) -> None:
         reported = reported_table(paper, study, {name: titles[name] for name in names})
         if reported is not None:
             _write_table(folder / f"{study}_reported.md", reported)
+    areas = pd.read_csv(folder.parent / "ablation_fields" / "areas.csv")
+    _write_table(folder / "areas.md", area_table(areas))
     conditions = scores(_read_metrics(folder / base))["condition"].tolist()
     save(psnr_by_cost(rows, middle(conditions)), folder / "psnr_by_cost.png")
 

@@ -38,6 +38,7 @@ def toc(settings: Settings) -> str:
                     _run(f"ablations/{name}/ablation", f"Ablation · {variant.title}")
                     for name, variant in settings.ablations.items()
                 ),
+                _run("ablation_fields/ablation_fields", "Ablation · receptive fields"),
             ),
             _page("cost", _run("profiling/profiling", "Parameters and FLOPs")),
             _page("speed"),

@@ -101,6 +101,18 @@ def test_every_task_gets_its_section_with_its_protocol(tmp_path: Path) -> None:
         assert printed == (task in set(PAPER["task"]))
 
 
+def test_real_pairs_show_what_was_scored_and_say_what_was_not(tmp_path: Path) -> None:
+    write_results(tmp_path)
+    folder = tmp_path / "results" / "pretrained" / "real_pairs"
+    folder.mkdir(parents=True)
+    row = {"task": "derain", "benchmark": "Rain100H", "condition": "all", "worse": 1}
+    pd.DataFrame([row | means(-0.25, 20)]).to_csv(folder / "summary.csv", index=False)
+    write_pages(tmp_path, tmp_path / "pages")
+    text = (tmp_path / "pages" / "real_pairs.md").read_text(encoding="utf-8")
+    assert "`eamamba real-pairs --profile laptop` needs a folder" in text
+    assert "| rain | Rain100H | 20 | 20.00 | 19.75 | −0.25 | 1 |" in text
+
+
 def test_ablation_tables_compare_with_the_network_itself(tmp_path: Path) -> None:
     write_results(tmp_path)
     write_pages(tmp_path, tmp_path / "pages")

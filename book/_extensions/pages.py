@@ -26,6 +26,7 @@ from eamamba.report.scores import (
     middle,
     paper_table,
     protocol_label,
+    real_pairs_table,
     score_table,
     scores,
 )
@@ -99,6 +100,7 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     _write_table(target / "scan_orders" / "neighbour_steps.md", neighbour_table(steps))
     _write_glance(root, target, settings)
     _write_ablations(root, target / "ablations", settings)
+    _write_real_pairs(root, target, settings)
     return figures | _paper_network()
 
 
@@ -224,6 +226,25 @@ def _write_ablations(root: Path, folder: Path, settings: Settings) -> None:
     _write_table(folder / "areas.md", area_table(areas))
     conditions = scores(_read_metrics(folder / base))["condition"].tolist()
     save(psnr_by_cost(rows, middle(conditions)), folder / "psnr_by_cost.png")
+
+
+def _write_real_pairs(root: Path, target: Path, settings: Settings) -> None:
+    """Write the scores on real pairs of all weights that were scored, and say which were not."""
+    titles = {name: task.title for name, task in settings.tasks.items()}
+    weights = {
+        settings.profile: (f"Weights of the {settings.profile} profile", "eamamba real-pairs "
+                           f"--profile {settings.profile}"),
+        PACKAGE_PROFILE: ("Weights in the package", "eamamba real-pairs"),
+    }  # fmt: skip
+    parts = []
+    for profile, (label, command) in weights.items():
+        file = root / "results" / profile / "real_pairs" / "summary.csv"
+        parts.append(f"**{label}**\n")
+        if file.is_file():
+            parts.append(markdown(real_pairs_table(pd.read_csv(file), titles)))
+        else:
+            parts.append(f"*Not scored on this machine: `{command}` needs a folder of pairs.*\n")
+    (target / "real_pairs.md").write_text("\n".join(parts), encoding="utf-8")
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:

@@ -32,6 +32,7 @@ def toc(settings: Settings) -> str:
         "The results": [
             _page("glance", _run("photographs/photographs", "Photographs")),
             *_chapters(settings),
+            _page("real_pairs"),
             _page(
                 "ablations",
                 *(

@@ -36,6 +36,7 @@ from eamamba.report.scores import (
     paper_table,
     pick,
     protocol_label,
+    real_pairs_table,
     score_table,
     scores,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "pick",
     "protocol_label",
     "psnr_by_condition",
+    "real_pairs_table",
     "receptive_field",
     "receptive_fields",
     "save",

@@ -154,8 +154,7 @@ def glance(measured: Mapping[str, Metrics], titles: Mapping[str, str]) -> pd.Dat
 
 def degradation_labels(rows: pd.DataFrame) -> pd.Series:
     """Return labels for the rows of `glance`: the task, and its condition if it has several."""
-    condition = ["" if c == WHOLE else f", {condition_label(c)}" for c in rows["condition"]]
-    return rows["title"] + condition
+    return rows["title"] + rows["condition"].map(_after_comma)
 
 
 def glance_table(rows: pd.DataFrame, protocols: Mapping[str, str]) -> pd.DataFrame:
@@ -171,6 +170,33 @@ def glance_table(rows: pd.DataFrame, protocols: Mapping[str, str]) -> pd.DataFra
             "Protocol": rows["task"].map(protocols),
         }
     )
+
+
+def real_pairs_table(summary: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
+    """Format the scores on real pairs for readers.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        What `eamamba.evaluation.real_pairs.summarise` returns.
+    titles : mapping
+        Task and what readers call it.
+    """
+    return pd.DataFrame(
+        {
+            "Degradation": summary["task"].map(titles),
+            "Set": summary["benchmark"] + summary["condition"].map(_after_comma),
+            "Images": summary["images"],
+            "Input, dB": summary["psnr_input_db"].map("{:.2f}".format),
+            "Restored, dB": summary["psnr_db"].map("{:.2f}".format),
+            "Gain, dB": summary["gain_db"].map(format_with_sign),
+            "Worse": summary["worse"],
+        }
+    )
+
+
+def _after_comma(condition: str) -> str:
+    return "" if condition == WHOLE else f", {condition_label(condition)}"
 
 
 def paper_table(

@@ -48,18 +48,25 @@ def write_results(root: Path) -> None:
         own = {name: means(part["gain_db"] - number) for name, part in test.items()}
         (folder / "metrics.json").write_text(json.dumps({"held-out photographs": own}))
         (folder / "settings.yaml").write_text(resolved(chosen.ablation(variant)))
-    for name in ("ablation_fields", "profiling", "scan_orders", "photographs"):
+    write_results_of_no_task(results)
+    (results / "denoise_gaussian" / "model.safetensors").touch()
+
+
+def write_results_of_no_task(results: Path) -> None:
+    for name in ("protocols", "ablation_fields", "profiling", "scan_orders", "photographs"):
         (results / name).mkdir(parents=True)
     counted().to_csv(results / "profiling" / "complexity.csv", index=False)
     (results / "scan_orders" / "all_around.png").touch()
     steps = {"pattern": ["raster"], "scan": ["eight heads"], "size": [16]}
     distances = pd.DataFrame(steps | {"mean_steps": [7.77], "most_steps": [15]})
     distances.to_csv(results / "scan_orders" / "neighbour_steps.csv", index=False)
+    change = {"psnr_change_db": [-0.01, -0.03], "ssim_change": [0, -0.001]}
+    rounded = pd.DataFrame({"scale": 2, "protocol": "Y, rounded"} | change)
+    rounded.to_csv(results / "protocols" / "differences.csv", index=False)
     seen = {"network": ["EAMamba"], "state": ["trained"], "position": ["centre"]}
     areas = pd.DataFrame(seen | {"share": [0.5], "area_ratio": [0.0625]})
     areas.to_csv(results / "ablation_fields" / "areas.csv", index=False)
     (results / "photographs" / "training.jpg").touch()
-    (results / "denoise_gaussian" / "model.safetensors").touch()
 
 
 def test_pages_bring_tables_and_figures_for_the_text(tmp_path: Path) -> None:
@@ -80,6 +87,8 @@ def test_pages_bring_tables_and_figures_for_the_text(tmp_path: Path) -> None:
     assert not (pages / "denoise_gaussian" / "model.safetensors").exists()
     steps = (pages / "scan_orders" / "neighbour_steps.md").read_text(encoding="utf-8")
     assert "| raster | eight heads | 7.8 (15) |" in steps
+    rounded = (pages / "protocols" / "differences.md").read_text(encoding="utf-8")
+    assert "| ×2 | Y, rounded | −0.020 (−0.030 to −0.010) |" in rounded
     headline = (pages / "profiling" / "headline.md").read_text(encoding="utf-8")
     assert "| EAMamba | counted here | 25.3 | 100.0 |" in headline
     assert "CC0" in (pages / "photographs" / "credits.md").read_text(encoding="utf-8")

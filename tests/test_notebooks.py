@@ -27,6 +27,7 @@ WRITES = {
     "evaluate": (TASK, {"metrics.json", "scores.md", "summary.jpg", "training_curve.png"}),
     "photographs": ("photographs", {"held_out.jpg", "training.jpg"}),
     "profiling": ("profiling", {"complexity.csv", "complexity_by_kind.png"}),
+    "protocols": ("protocols", {"differences.csv"}),
     "receptive_field": (TASK, {"receptive_field.png"}),
     "scan_orders": ("scan_orders", {"all_around.png", "neighbour_steps.csv", "patterns.png"}),
     "train": (TASK, {"model.safetensors", "training.csv"}),

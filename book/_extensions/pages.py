@@ -26,6 +26,7 @@ from eamamba.report.scores import (
     middle,
     paper_table,
     protocol_label,
+    protocol_table,
     real_pairs_table,
     score_table,
     scores,
@@ -73,6 +74,7 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     settings = load_settings(root / "params.yaml", profile)
     source = root / "results" / profile
     stages = ["profiling/complexity.csv", "photographs/training.jpg", "ablation_fields/areas.csv"]
+    stages += ["protocols/differences.csv"]
     stages += [f"scan_orders/{file}" for file in ("all_around.png", "neighbour_steps.csv")]
     folders = [*settings.tasks, *(f"ablations/{variant}" for variant in settings.ablations)]
     stages += [f"{name}/{file}" for name in folders for file in ("settings.yaml", "metrics.json")]
@@ -98,6 +100,8 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
         }
     steps = pd.read_csv(target / "scan_orders" / "neighbour_steps.csv")
     _write_table(target / "scan_orders" / "neighbour_steps.md", neighbour_table(steps))
+    rounded = pd.read_csv(target / "protocols" / "differences.csv")
+    _write_table(target / "protocols" / "differences.md", protocol_table(rounded))
     _write_glance(root, target, settings)
     _write_ablations(root, target / "ablations", settings)
     _write_real_pairs(root, target, settings)

@@ -33,6 +33,7 @@ def toc(settings: Settings) -> str:
             _page("glance", _run("photographs/photographs", "Photographs")),
             *_chapters(settings),
             _page("real_pairs"),
+            _page("protocols", _run("protocols/protocols", "Rounding and scores")),
             _page(
                 "ablations",
                 *(

@@ -31,7 +31,8 @@ def protocol_label(protocol: ProtocolSettings) -> str:
     volume = "volume " if protocol.ssim == "volume" else ""
     rounded = " on 8-bit images" if protocol.eight_bit else ""
     cut = f", {protocol.border}-pixel border cut" if protocol.border else ""
-    return f"{protocol.colour.upper()} PSNR and {volume}SSIM{rounded}{cut}"
+    colour = {"rgb": "RGB", "y": "Y", "y8": "8-bit Y"}[protocol.colour]
+    return f"{colour} PSNR and {volume}SSIM{rounded}{cut}"
 
 
 def middle(conditions: list[str]) -> str:
@@ -170,6 +171,30 @@ def glance_table(rows: pd.DataFrame, protocols: Mapping[str, str]) -> pd.DataFra
             "Protocol": rows["task"].map(protocols),
         }
     )
+
+
+def protocol_table(differences: pd.DataFrame) -> pd.DataFrame:
+    """Format what other protocols change, as mean and, in brackets, the range over the images.
+
+    Parameters
+    ----------
+    differences : DataFrame
+        scale, protocol, psnr_change_db, ssim_change; one row per image.
+    """
+    rows = []
+    for (scale, protocol), part in differences.groupby(["scale", "protocol"], sort=False):
+        row = {"Enlarged": f"×{scale}", "Scored as": protocol}
+        for name, heading, form in (
+            ("psnr_change_db", "Change of PSNR, dB", "{:+.3f}"),
+            ("ssim_change", "Change of SSIM", "{:+.4f}"),
+        ):
+            mean, low, high = (
+                form.format(value).replace("-", "−")
+                for value in (part[name].mean(), part[name].min(), part[name].max())
+            )
+            row[heading] = f"{mean} ({low} to {high})"
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def real_pairs_table(summary: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:

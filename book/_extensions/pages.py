@@ -247,7 +247,7 @@ def _write_real_pairs(root: Path, target: Path, settings: Settings) -> None:
         if file.is_file():
             parts.append(markdown(real_pairs_table(pd.read_csv(file), titles)))
         else:
-            parts.append(f"*Not scored on this machine: `{command}` needs a folder of pairs.*\n")
+            parts.append(f"*Not scored: `{command}` needs a folder of pairs.*\n")
     (target / "real_pairs.md").write_text("\n".join(parts), encoding="utf-8")
 
 

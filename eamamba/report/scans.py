@@ -82,7 +82,7 @@ def area_table(measured: pd.DataFrame) -> pd.DataFrame:
     """
     cells = measured.assign(
         shown=[f"{100 * ratio:.2f}" for ratio in measured["area_ratio"]],
-        column=[f"% of the image with {100 * share:.0f} % of it" for share in measured["share"]],
+        column=[f"Area for {100 * share:.0f} %, % of the image" for share in measured["share"]],
     )
     return _pivot(cells, {"network": "Network", "state": "Weights", "position": "Output pixel"})
 

@@ -26,8 +26,6 @@ from eamamba.report.scores import (
     middle,
     paper_table,
     protocol_label,
-    protocol_table,
-    real_pairs_table,
     score_table,
     scores,
 )
@@ -36,6 +34,8 @@ from eamamba.report.tables import (
     headline_table,
     markdown,
     photograph_table,
+    protocol_table,
+    real_pairs_table,
 )
 
 PACKAGE_PROFILE = "pretrained"

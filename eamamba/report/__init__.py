@@ -36,8 +36,6 @@ from eamamba.report.scores import (
     paper_table,
     pick,
     protocol_label,
-    protocol_table,
-    real_pairs_table,
     score_table,
     scores,
 )
@@ -48,6 +46,8 @@ from eamamba.report.tables import (
     headline_table,
     markdown,
     photograph_table,
+    protocol_table,
+    real_pairs_table,
 )
 
 __all__ = [

@@ -153,9 +153,14 @@ def glance(measured: Mapping[str, Metrics], titles: Mapping[str, str]) -> pd.Dat
     return joined[[*names, *(name for name in joined if name not in names)]]
 
 
+def after_comma(condition: str) -> str:
+    """Return what follows the name of a test: its condition, if it has several."""
+    return "" if condition == WHOLE else f", {condition_label(condition)}"
+
+
 def degradation_labels(rows: pd.DataFrame) -> pd.Series:
     """Return labels for the rows of `glance`: the task, and its condition if it has several."""
-    return rows["title"] + rows["condition"].map(_after_comma)
+    return rows["title"] + rows["condition"].map(after_comma)
 
 
 def glance_table(rows: pd.DataFrame, protocols: Mapping[str, str]) -> pd.DataFrame:
@@ -171,57 +176,6 @@ def glance_table(rows: pd.DataFrame, protocols: Mapping[str, str]) -> pd.DataFra
             "Protocol": rows["task"].map(protocols),
         }
     )
-
-
-def protocol_table(differences: pd.DataFrame) -> pd.DataFrame:
-    """Format what other protocols change, as mean and, in brackets, the range over the images.
-
-    Parameters
-    ----------
-    differences : DataFrame
-        scale, protocol, psnr_change_db, ssim_change; one row per image.
-    """
-    rows = []
-    for (scale, protocol), part in differences.groupby(["scale", "protocol"], sort=False):
-        row = {"Enlarged": f"×{scale}", "Scored as": protocol}
-        for name, heading, form in (
-            ("psnr_change_db", "Change of PSNR, dB", "{:+.3f}"),
-            ("ssim_change", "Change of SSIM", "{:+.4f}"),
-        ):
-            mean, low, high = (
-                form.format(value).replace("-", "−")
-                for value in (part[name].mean(), part[name].min(), part[name].max())
-            )
-            row[heading] = f"{mean} ({low} to {high})"
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def real_pairs_table(summary: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
-    """Format the scores on real pairs for readers.
-
-    Parameters
-    ----------
-    summary : DataFrame
-        What `eamamba.evaluation.real_pairs.summarise` returns.
-    titles : mapping
-        Task and what readers call it.
-    """
-    return pd.DataFrame(
-        {
-            "Degradation": summary["task"].map(titles),
-            "Set": summary["benchmark"] + summary["condition"].map(_after_comma),
-            "Images": summary["images"],
-            "Input, dB": summary["psnr_input_db"].map("{:.2f}".format),
-            "Restored, dB": summary["psnr_db"].map("{:.2f}".format),
-            "Gain, dB": summary["gain_db"].map(format_with_sign),
-            "Worse": summary["worse"],
-        }
-    )
-
-
-def _after_comma(condition: str) -> str:
-    return "" if condition == WHOLE else f", {condition_label(condition)}"
 
 
 def paper_table(

@@ -115,7 +115,7 @@ def test_real_pairs_show_what_was_scored_and_say_what_was_not(tmp_path: Path) ->
     folder = tmp_path / "results" / "pretrained" / "real_pairs"
     folder.mkdir(parents=True)
     row = {"task": "derain", "benchmark": "Rain100H", "condition": "all", "worse": 1}
-    pd.DataFrame([row | means(-0.25, 20)]).to_csv(folder / "summary.csv", index=False)
+    pd.DataFrame([means(-0.25, 20) | row]).to_csv(folder / "summary.csv", index=False)
     write_pages(tmp_path, tmp_path / "pages")
     text = (tmp_path / "pages" / "real_pairs.md").read_text(encoding="utf-8")
     assert "`eamamba real-pairs --profile laptop` needs a folder" in text

@@ -119,7 +119,7 @@ def test_real_pairs_show_what_was_scored_and_say_what_was_not(tmp_path: Path) ->
     write_pages(tmp_path, tmp_path / "pages")
     text = (tmp_path / "pages" / "real_pairs.md").read_text(encoding="utf-8")
     assert "`eamamba real-pairs --profile laptop` needs a folder" in text
-    assert "| rain | Rain100H | 20 | 20.00 | 19.75 | −0.25 | 1 |" in text
+    assert "| rain | Rain100H | 20 | 20.00 | 19.75 | −0.25 | −1.25 to +0.75 | 1 |" in text
 
 
 def test_ablation_tables_compare_with_the_network_itself(tmp_path: Path) -> None:

@@ -101,6 +101,8 @@ def test_the_summary_counts_what_got_worse(tmp_path: Path) -> None:
     summary = write(table, tmp_path).set_index("benchmark")
     assert summary.loc["a", ["images", "worse"]].tolist() == [3, 1]
     assert summary.loc["a", "gain_db"] == pytest.approx(1.5)
+    assert -1 <= summary.loc["a", "gain_low_db"] < 1.5 < summary.loc["a", "gain_high_db"] <= 3.5
+    assert pd.isna(summary.loc["b", "gain_low_db"]), "one image has no spread"
     assert summary.loc["b", ["images", "worse", "gain_db"]].tolist() == [1, 0, 0]
     assert pd.read_csv(tmp_path / "summary.csv")["gain_db"].tolist() == [1.5, 0]
     assert pd.read_csv(tmp_path / "per_image.csv")["psnr_db"].tolist() == [22, 19, 23.5, 30]

@@ -16,6 +16,7 @@ import pandas as pd
 from eamamba.checkpoint import load_model
 from eamamba.config import EAMambaError, LayoutName, Settings, TaskSettings
 from eamamba.evaluation.run import EvaluationError, evaluate
+from eamamba.evaluation.statistics import paired_interval
 from eamamba.files import write_atomically
 
 SETS: dict[str, tuple[LayoutName, tuple[str, ...]]] = {
@@ -128,8 +129,9 @@ def summarise(per_image: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        task, benchmark, condition, weights_md5, images, the mean of each score, ``gain_db`` and
-        ``worse``, the number of images whose PSNR is lower than that of the input.
+        task, benchmark, condition, weights_md5, images, the mean of each score, ``gain_db`` with its
+        `paired_interval`, ``gain_low_db`` and ``gain_high_db``, and ``worse``, the number of images
+        whose PSNR is lower than that of the input.
     """
     measured = per_image[per_image["psnr_db"].notna()]
     gain_db = measured["psnr_db"] - measured["psnr_input_db"]
@@ -139,6 +141,8 @@ def summarise(per_image: pd.DataFrame) -> pd.DataFrame:
     table = parts[scores].mean().reset_index()
     table.insert(3, "weights_md5", parts["weights_md5"].first().to_numpy())
     table.insert(4, "images", parts.size().to_numpy())
+    intervals = [paired_interval(part["gain_db"].tolist()) for _, part in parts]
+    table[["gain_low_db", "gain_high_db"]] = intervals
     return table.assign(worse=parts["worse"].sum().to_numpy())
 
 

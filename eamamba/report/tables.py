@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from eamamba.report.scores import REPORTED, after_comma, format_with_sign
+from eamamba.report.scores import REPORTED, after_comma, format_with_sign, gain_interval
 
 HEADLINE = {"eamamba": "EAMamba", "baseline_2dssm": "baseline 2DSSM"}
 """Id of each network whose cost the paper prints -> its name in figures."""
@@ -131,6 +131,7 @@ def real_pairs_table(summary: pd.DataFrame, titles: Mapping[str, str]) -> pd.Dat
             "Input, dB": summary["psnr_input_db"].map("{:.2f}".format),
             "Restored, dB": summary["psnr_db"].map("{:.2f}".format),
             "Gain, dB": summary["gain_db"].map(format_with_sign),
+            "95 % interval": gain_interval(summary),
             "Worse": summary["worse"],
         }
     )

@@ -34,7 +34,8 @@ def protocol_label(protocol: ProtocolSettings) -> str:
     volume = "volume " if protocol.ssim == "volume" else ""
     rounded = " on 8-bit images" if protocol.eight_bit else ""
     cut = f", {protocol.border}-pixel border cut" if protocol.border else ""
-    return f"{protocol.colour.upper()} PSNR and {volume}SSIM{rounded}{cut}"
+    colour = {"rgb": "RGB", "y": "Y", "y8": "8-bit Y"}[protocol.colour]
+    return f"{colour} PSNR and {volume}SSIM{rounded}{cut}"
 
 
 def middle(conditions: list[str]) -> str:
@@ -155,10 +156,14 @@ def glance(measured: Mapping[str, Metrics], titles: Mapping[str, str]) -> pd.Dat
     return joined[[*names, *(name for name in joined if name not in names)]]
 
 
+def after_comma(condition: str) -> str:
+    """Return what follows the name of a test: its condition, if it has several."""
+    return "" if condition == WHOLE else f", {condition_label(condition)}"
+
+
 def degradation_labels(rows: pd.DataFrame) -> pd.Series:
     """Return labels for the rows of `glance`: the task, and its condition if it has several."""
-    condition = ["" if c == WHOLE else f", {condition_label(c)}" for c in rows["condition"]]
-    return rows["title"] + condition
+    return rows["title"] + rows["condition"].map(after_comma)
 
 
 def glance_table(rows: pd.DataFrame, protocols: Mapping[str, str]) -> pd.DataFrame:

@@ -109,7 +109,8 @@ def _training_job(stages: tuple[str, ...], name: str, settings: TaskSettings, fo
 
 
 def outdated() -> set[str]:
-    """Return the stages that are out of date."""
+    """Return the stages that are out of date, once it is written down what code each runs."""
+    subprocess.run([*DVC, "repro", "--quiet", "sources"], cwd=ROOT, check=True)
     return set(_ask_dvc("status", "--json"))
 
 

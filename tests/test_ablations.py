@@ -16,9 +16,8 @@ NET = EAMambaSettings()
 MAMBA = NET.mamba_cfg
 # Variant -> network of the cited complexities; the order of a scan costs nothing.
 COSTS = dict.fromkeys(["all_around", "multi_head", "zigzag", "zorder", "hilbert"], "eamamba")
-COSTS |= {"heads_2": "heads_4"}
 COSTS |= {name: name for name in ("heads_4", "baseline_2dssm", "ffn", "gdfn", "cca", "no_gate")}
-EXPECTED_CHANGES = {"all_around": 0, "seed_1": 0, "seed_2": 0, "baseline_2dssm": 2}
+EXPECTED_CHANGES = {"all_around": 0, "baseline_2dssm": 2}
 
 
 def settings(name: str) -> Settings:
@@ -53,14 +52,12 @@ def test_variants_are_the_network_with_one_change() -> None:
 @pytest.mark.parametrize("name", ["smoke", "laptop", "paper"])
 def test_variants_are_trained_alike(name: str) -> None:
     chosen = settings(name)
-    recipes = {name: variant.training for name, variant in chosen.ablations.items()}
-    seeds = {name: recipe.seed for name, recipe in recipes.items() if recipe.seed}
-    assert seeds == {"seed_1": 1, "seed_2": 2}
-    unseeded = [recipe.model_copy(update={"seed": 0}) for recipe in recipes.values()]
-    assert all(recipe == unseeded[0] for recipe in unseeded)
+    recipes = [variant.training for variant in chosen.ablations.values()]
+    assert all(recipe == recipes[0] for recipe in recipes)
+    assert len(chosen.seeds) >= 3
     data = [variant.data for variant in chosen.ablations.values()]
     assert all(one == chosen.task("denoise_gaussian").data for one in data)
-    assert set(chosen.studies) == {"module", "scan", "heads", "mixer", "gate", "chance"}
+    assert set(chosen.studies) == {"module", "scan", "heads", "mixer", "gate"}
     assert set().union(*chosen.studies.values()) == set(chosen.ablations)
 
 

@@ -45,8 +45,11 @@ def write_results(root: Path) -> None:
         folder = results / "ablations" / variant
         folder.mkdir(parents=True)
         costs.to_csv(folder / "complexity.csv", index=False)
-        own = {name: means(part["gain_db"] - number) for name, part in test.items()}
-        (folder / "metrics.json").write_text(json.dumps({"held-out photographs": own}))
+        sizes = {
+            f"{side} pixels": {f"seed {seed}": means(3 - number + seed / 10) for seed in range(3)}
+            for side in (64, 128, 256)
+        }
+        (folder / "metrics.json").write_text(json.dumps(sizes))
         (folder / "settings.yaml").write_text(resolved(chosen.ablation(variant)))
     write_results_of_no_task(results)
     (results / "denoise_gaussian" / "model.safetensors").touch()
@@ -127,10 +130,14 @@ def test_ablation_tables_compare_with_the_network_itself(tmp_path: Path) -> None
     write_pages(tmp_path, tmp_path / "pages")
     folder = tmp_path / "pages" / "ablations"
     _, _, *rows = (folder / "module.md").read_text(encoding="utf-8").splitlines()
-    assert "| 22.00 (−1.00) |" in rows[0]  # the baseline, second of the variants
-    assert "| 23.00 |" in rows[2]
+    assert "| 22.10 (−1.00 ± 0.17) |" in rows[0]  # the baseline, second of the variants
+    assert "| 23.10 |" in rows[2]
+    text = (folder / "module_finding.md").read_text(encoding="utf-8")
+    assert "256×256" in text
+    assert "worse than EAMamba: *2DSSM baseline* (−1.00 ± 0.17 dB)" in text
     assert "| EAMamba | trained | centre | 6.25 |" in (folder / "areas.md").read_text()
     assert "33.00" in (folder / "module_reported.md").read_text(encoding="utf-8")
     assert not (folder / "gate_reported.md").exists()
-    assert (folder / "psnr_by_cost.png").stat().st_size > 1000
+    for name in ("difference_by_cost", "difference_by_size"):
+        assert (folder / f"{name}.png").stat().st_size > 1000
     assert (tmp_path / "pages" / "glance.png").stat().st_size > 1000

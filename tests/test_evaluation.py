@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from eamamba.config import EAMambaSettings, MambaSettings, TaskSettings
+from eamamba.config import EAMambaSettings, MambaSettings, Stage, TaskSettings, TrainingSettings
 from eamamba.datasets import DatasetError, benchmark_images, bundled_photographs, centre_crop
-from eamamba.evaluation import add_protocol_noise, evaluate, examples
+from eamamba.evaluation import add_protocol_noise, evaluate, evaluate_sizes, examples
 from eamamba.evaluation.metrics import PAPER_CROP, psnr, ssim
 from eamamba.images import read_image, write_image
 from eamamba.network import EAMamba
@@ -232,3 +232,13 @@ def test_published_benchmarks_are_read_whole(benchmark: str, images: int, tmp_pa
     assert scores["images"] == images
     assert scores["psnr_input_db"] == pytest.approx(20 * math.log10(255 / 25), abs=0.01)
     assert scores["gain_db"] > 3
+
+
+def test_sizes_are_those_of_a_training_patch_and_more(tmp_path: Path) -> None:
+    stage = Stage(patch=32, batch=1, iterations=1)
+    settings = task((50,))
+    settings = settings.model_copy(update={"training": TrainingSettings(stages=(stage,))})
+    found = evaluate_sizes(Denoiser(), settings)
+    assert list(found) == [32, 64, 128]
+    direct = evaluate(Denoiser(), task((50,), held_out_size=32), tmp_path, progress=False)
+    assert found[32] == direct["held-out photographs"]["sigma50"]

@@ -12,6 +12,7 @@ from typing import Any
 
 import nbformat
 import pytest
+import sources
 import toc
 import yaml
 
@@ -29,11 +30,7 @@ OF: dict[str, list[str]] = {
     for name, what in PIPELINE["stages"].items()
 }
 BY_NOTEBOOK = [name for name, what in STAGES.items() if str(what["cmd"]).startswith("${run}")]
-# The operator picks its backend by name; the pipeline of the committed results uses this one.
-BACKEND = "eamamba.selective_scan.cpu"
 WEIGHTS = "eamamba/pretrained"
-# Nothing that the results depend on: a version string and names that load on first use.
-NO_DEPENDENCY = {"eamamba/__init__.py"}
 
 
 def resolved(stage: str, text: str) -> str:
@@ -138,53 +135,40 @@ def test_notebook_takes_what_the_stage_passes(stage: str) -> None:
     assert defaults.get("variant", VARIANTS[0]) == VARIANTS[0]
 
 
-def imports(source: str) -> set[str]:
-    """Dotted names of the package that some code imports when it is loaded."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return {name for name in found if name.split(".")[0] == "eamamba"}
-
-
-def file_of(name: str) -> Path | None:
-    """The file of a module; None if the name is something inside a module."""
-    base = ROOT.joinpath(*name.split("."))
-    candidates = (base.with_suffix(".py"), base / "__init__.py")
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def modules_behind(notebook: Path, *more: str) -> set[str]:
-    """Files of the package that a notebook and further modules load, at any depth."""
-    cells = nbformat.read(notebook, as_version=4).cells
-    waiting = set(more).union(*(imports(c.source) for c in cells if c.cell_type == "code"))
-    files: set[str] = set()
-    while waiting:
-        path = file_of(waiting.pop())
-        name = path.relative_to(ROOT).as_posix() if path else ""
-        if path and name not in files | NO_DEPENDENCY:
-            files.add(name)
-            waiting |= imports(path.read_text(encoding="utf-8"))
-    return files
-
-
 @pytest.mark.parametrize("stage", BY_NOTEBOOK)
-def test_stage_depends_on_the_modules_of_its_notebook(stage: str) -> None:
-    computes = stage in {"train", "evaluate", "receptive_field", "ablation", "ablation_fields"}
-    needed = modules_behind(notebook_of(stage), *([BACKEND] if computes else []))
-    listed = [path for path in paths_of(stage, "deps") if path.startswith("eamamba/")]
+def test_a_stage_depends_on_the_sources_of_its_notebook(stage: str) -> None:
+    assert f"results/laptop/sources/{notebook_of(stage).stem}.yaml" in paths_of(stage, "deps")
+    loaded = sources.modules_behind(notebook_of(stage), ROOT)
+    starts = "eamamba/training/run.py" in loaded or stage == "receptive_field"
+    assert not starts or WEIGHTS in paths_of(stage, "deps")  # params.yaml may start from them
 
-    def covers(path: str, file: str) -> bool:
-        return file == path or file.startswith(f"{path}/")
 
-    missing = sorted(f for f in needed if not any(covers(path, f) for path in listed))
-    listed = [path for path in listed if path != WEIGHTS]  # params.yaml may start from them
-    idle = sorted(path for path in listed if not any(covers(path, f) for f in needed))
-    assert not missing, f"{stage} does not list {missing}"
-    assert not idle, f"{stage} lists {idle}, which its notebook never loads"
-    assert {command(stage)[1], "pipeline/run.py"} <= set(paths_of(stage, "deps"))
+def test_sources_are_what_runs_and_nothing_else() -> None:
+    train = sources.modules_behind(ROOT / "notebooks/train.ipynb", ROOT)
+    assert {"eamamba/training/trainer.py", "eamamba/selective_scan/cpu/kernels.py"} <= set(train)
+    assert not [name for name in train if "triton" in name or "cli" in name or "report" in name]
+    scans = sources.modules_behind(ROOT / "notebooks/scan_orders.ipynb", ROOT)
+    assert "eamamba/network/scan_order.py" in scans
+    assert "eamamba/network/models.py" not in scans
+
+
+def test_a_change_of_code_reaches_the_notebooks_that_load_it(tmp_path: Path) -> None:
+    for name in ("eamamba/alone.py", "eamamba/room/__init__.py", "eamamba/room/deep.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    (tmp_path / "eamamba/alone.py").write_text("def later():\n    from eamamba.room import deep\n")
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline/run.py").write_text("")
+    (tmp_path / "notebooks").mkdir()
+    cell = nbformat.v4.new_code_cell("from eamamba import alone")
+    notebook = tmp_path / "notebooks/one.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), notebook)
+    before = sources.hashes(notebook, tmp_path)
+    code = ["eamamba/alone.py", "eamamba/room/__init__.py", "eamamba/room/deep.py"]
+    assert list(before) == ["notebooks/one.ipynb", "pipeline/run.py", *code]
+    (tmp_path / "eamamba/room/deep.py").write_text("x = 1")
+    after = sources.hashes(notebook, tmp_path)
+    assert {name for name in before if before[name] != after[name]} == {"eamamba/room/deep.py"}
 
 
 def test_book_depends_on_every_page() -> None:

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pandas as pd
 import yaml
-from ablations import psnr_by_cost, reported_table, study_table, variant_rows
+from ablations import (
+    difference_by_cost,
+    difference_by_size,
+    differences,
+    finding,
+    reported_table,
+    study_table,
+    variant_costs,
+    variant_scores,
+)
 from speed_tables import processor, speed_tables
 
 from eamamba.config import EAMambaError, EAMambaSettings, Settings, TaskSettings, load_settings
@@ -213,23 +222,26 @@ def _write_glance(root: Path, target: Path, settings: Settings) -> None:
 
 
 def _write_ablations(root: Path, folder: Path, settings: Settings) -> None:
-    """Write the tables of every study, ours and the paper's, and the figure of all variants."""
+    """Write every study's finding and tables, ours and the paper's, and the figures."""
     paper = pd.read_csv(root / "data" / "paper" / "ablations.csv")
-    variants = list(settings.ablations)
-    complexity = {name: pd.read_csv(folder / name / "complexity.csv") for name in variants}
     titles = {name: variant.title for name, variant in settings.ablations.items()}
-    metrics = {name: _read_metrics(folder / name) for name in variants}
-    rows = variant_rows(metrics, complexity, titles)
-    base = variants[0]
+    compared = differences(
+        variant_scores({name: _read_metrics(folder / name) for name in titles}),
+        base := next(iter(titles)),
+    )
+    costs = variant_costs({name: pd.read_csv(folder / name / "complexity.csv") for name in titles})
     for study, names in settings.studies.items():
-        _write_table(folder / f"{study}.md", study_table(rows, names, base))
+        text = finding(compared, titles, names, base) + "\n"
+        (folder / f"{study}_finding.md").write_text(text, encoding="utf-8")
+        _write_table(folder / f"{study}.md", study_table(compared, costs, titles, names, base))
         reported = reported_table(paper, study, {name: titles[name] for name in names})
         if reported is not None:
             _write_table(folder / f"{study}_reported.md", reported)
     areas = pd.read_csv(folder.parent / "ablation_fields" / "areas.csv")
     _write_table(folder / "areas.md", area_table(areas))
-    conditions = scores(_read_metrics(folder / base))["condition"].tolist()
-    save(psnr_by_cost(rows, middle(conditions)), folder / "psnr_by_cost.png")
+    save(difference_by_cost(compared, costs, titles), folder / "difference_by_cost.png")
+    gate = settings.studies.get("gate", ())
+    save(difference_by_size(compared, titles, gate, base), folder / "difference_by_size.png")
 
 
 def _write_real_pairs(root: Path, target: Path, settings: Settings) -> None:

@@ -138,6 +138,7 @@ def load_settings(path: str | Path = "params.yaml", profile: str | None = None) 
         "profile": name,
         "tasks": {task: layers.complete(task) for task in layers.tasks},
         "ablations": layers.variants(),
+        "seeds": layers.ablations.get("seeds", [0]),
         "studies": _group(layers.ablations.get("studies"), f"{source}: ablations.studies"),
     }
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -121,12 +121,14 @@ class TaskSettings(Strict):
 class Settings(Strict):
     """The whole of ``params.yaml`` for one profile.
 
-    ``ablations`` holds the variants of one task, ``studies`` which of them are compared.
+    ``ablations`` holds the variants of one task, ``seeds`` what each is trained with, ``studies``
+    which of them are compared.
     """
 
     profile: str
     tasks: dict[str, TaskSettings]
     ablations: dict[str, TaskSettings] = Field(default_factory=dict)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
     studies: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -26,7 +26,7 @@ def motion_blur(
     clean: Tensor,
     rng: Generator,
     *,
-    extent_px: tuple[float, float] = (0.0, 18.0),
+    extent_px: tuple[float, float] = (3.0, 18.0),
     strength: float = 1.0,
 ) -> Tensor:
     """Average the views of a camera that shakes and turns while the shutter is open.
@@ -61,7 +61,7 @@ def simulate_motion_blur(
     clean: Tensor,
     rng: Generator,
     *,
-    extent_px: tuple[float, float] = (0.0, 18.0),
+    extent_px: tuple[float, float] = (3.0, 18.0),
     strength: float = 1.0,
 ) -> MotionBlur:
     """Do what `motion_blur` does, and return the poses of the camera too."""

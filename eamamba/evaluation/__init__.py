@@ -18,7 +18,13 @@ from eamamba.evaluation.cases import (
 )
 from eamamba.evaluation.exports import Export
 from eamamba.evaluation.protocols import score
-from eamamba.evaluation.run import EvaluationError, Example, evaluate, examples
+from eamamba.evaluation.run import (
+    EvaluationError,
+    Example,
+    evaluate,
+    evaluate_sizes,
+    examples,
+)
 
 __all__ = [
     "PAPER_MULTIPLE",
@@ -29,6 +35,7 @@ __all__ = [
     "add_protocol_noise",
     "cases",
     "evaluate",
+    "evaluate_sizes",
     "examples",
     "score",
     "without_network",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import statistics
 import sys
+import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -145,6 +146,30 @@ def evaluate(
     return metrics
 
 
+def evaluate_sizes(model: Restorer, settings: TaskSettings) -> dict[int, dict[str, Any]]:
+    """Test a network on square middles of the test images: from a training patch to four times it.
+
+    Parameters
+    ----------
+    model, settings : as for `evaluate`
+        Of several benchmarks and conditions, the first is used.
+
+    Returns
+    -------
+    dict
+        Side in pixels -> means as `evaluate` returns them.
+    """
+    patch = settings.training.stages[-1].patch
+    found = {}
+    for side in (patch, 2 * patch, 4 * patch):
+        data = settings.data.model_copy(update={"held_out_size": side})
+        with tempfile.TemporaryDirectory() as scratch:
+            tested = settings.model_copy(update={"data": data})
+            metrics = evaluate(model, tested, Path(scratch), progress=False)
+        found[side] = next(iter(next(iter(metrics.values())).values()))
+    return found
+
+
 class _Table:
     """What is measured and what cannot be, image by image; the latter is said at once if asked."""
 
@@ -273,7 +298,7 @@ def _mean_scores(scores: list[Scores]) -> dict[str, float | int | None]:
     means = {name: math.fsum(s[name] for s in scores) / len(scores) for name in scores[0]}
     gains = [s["psnr_db"] - s["psnr_input_db"] for s in scores]
     means["gain_db"] = means["psnr_db"] - means["psnr_input_db"]
-    means["gain_sd_db"] = statistics.stdev(gains) if len(gains) > 1 else math.nan
+    means["gain_sd_db"] = float(np.std(gains, ddof=1)) if len(gains) > 1 else math.nan
     means["gain_low_db"], means["gain_high_db"] = paired_interval(gains)
     rounded = {n: float(_NUMBER_FORMAT % v) if math.isfinite(v) else None for n, v in means.items()}
     return rounded | {"images": len(scores), "worse": sum(gain < 0 for gain in gains)}

@@ -1,0 +1,91 @@
+"""Write down what each notebook runs: hashes of itself and of all code of the package it loads.
+
+    python pipeline/sources.py FOLDER
+
+Stages depend on their notebook's list, so that a change of code makes stale what runs it and
+nothing else, and nobody has to list modules.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import hashlib
+from pathlib import Path
+
+import nbformat
+import yaml
+
+from eamamba import paths
+from eamamba.files import write_atomically
+
+RUNNER = "pipeline/run.py"
+OPERATOR, BACKEND = "eamamba/selective_scan/operator.py", "eamamba.selective_scan.cpu"
+"""The operator loads a backend by name; committed results come from this one."""
+NO_DEPENDENCY = {"eamamba/__init__.py"}
+"""A version string and names that load on first use: nothing that results depend on."""
+
+
+def imports(source: str) -> set[str]:
+    """Return the dotted names of the package that some code imports when it is loaded."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {name for name in found if name.split(".")[0] == "eamamba"}
+
+
+def modules_behind(notebook: Path, root: Path) -> list[str]:
+    """Return the files of the package that a notebook loads, at any depth, sorted.
+
+    Parameters
+    ----------
+    notebook : Path
+    root : Path
+        The folder that holds the package.
+    """
+    cells = nbformat.read(notebook, as_version=4).cells
+    waiting = set().union(*(imports(c.source) for c in cells if c.cell_type == "code"))
+    files: set[str] = set()
+    while waiting:
+        path = _file_of(waiting.pop(), root)
+        name = path.relative_to(root).as_posix() if path else ""
+        if path and name not in files | NO_DEPENDENCY:
+            files.add(name)
+            waiting |= imports(path.read_text(encoding="utf-8"))
+            if name == OPERATOR:
+                waiting |= {BACKEND, *_submodules(BACKEND, root)}
+    return sorted(files)
+
+
+def _file_of(name: str, root: Path) -> Path | None:
+    """Return the file of a module; None if the name is something inside a module."""
+    base = root.joinpath(*name.split("."))
+    candidates = (base.with_suffix(".py"), base / "__init__.py")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _submodules(name: str, root: Path) -> set[str]:
+    return {f"{name}.{path.stem}" for path in root.joinpath(*name.split(".")).glob("*.py")}
+
+
+def hashes(notebook: Path, root: Path) -> dict[str, str]:
+    """Return path -> SHA-256 for a notebook, what executes it, and the package's files behind it."""
+    names = [notebook.relative_to(root).as_posix(), RUNNER, *modules_behind(notebook, root)]
+    return {name: hashlib.sha256((root / name).read_bytes()).hexdigest() for name in names}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="one file per notebook is written there")
+    folder = parser.parse_args().folder
+    root = paths.project_root()
+    for notebook in sorted((root / "notebooks").glob("*.ipynb")):
+        text = yaml.safe_dump(hashes(notebook, root), sort_keys=False)
+        write_atomically(folder / f"{notebook.stem}.yaml", text.encode())
+
+
+if __name__ == "__main__":
+    main()

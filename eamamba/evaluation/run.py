@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from eamamba.config import EAMambaError, ProtocolSettings, TaskSettings
+from eamamba.config.errors import ran_out_of_memory
 from eamamba.evaluation.cases import Case, cases, without_network
 from eamamba.evaluation.exports import Export
 from eamamba.evaluation.protocols import Scores, score
@@ -123,7 +124,9 @@ def evaluate(
     for case in tqdm(cases(settings, table.fail), f"{settings.task}: images", disable=not progress):
         try:
             example = _restore_and_score(model, settings, case)
-        except (EAMambaError, MemoryError) as error:
+        except Exception as error:
+            if not (isinstance(error, EAMambaError) or ran_out_of_memory(error)):
+                raise
             table.fail(case.benchmark, case.image, error, case.condition)
             continue
         table.add(case, example.scores)
@@ -159,7 +162,9 @@ class _Table:
             self.scores[case.benchmark].setdefault(condition, []).append(scores)
 
     def fail(self, benchmark: str, image: str, error: Exception, condition: str = "") -> None:
-        problem = " ".join(str(error).split()) or type(error).__name__
+        problem = " ".join(str(error).split())
+        if not isinstance(error, EAMambaError | OSError) and ran_out_of_memory(error):
+            problem = "not enough memory"
         where = {"benchmark": benchmark, "image": image, "condition": condition}
         self.rows.append(where | {"problem": problem})
         self.failures[benchmark, image] = problem

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from eamamba.config import EAMambaError
 from eamamba.config.errors import ran_out_of_memory
+from eamamba.heap import return_free_blocks
 from eamamba.images import Photo
 from eamamba.restore.memory import SMALLEST_TILE, fitting_tile, lacking_bytes
 from eamamba.restore.tiles import blend_tiles, pad_to_multiple, tile_starts
@@ -158,6 +159,7 @@ def _restore_tiles(
     except Exception as error:
         if not ran_out_of_memory(error):
             raise
+    return_free_blocks()  # for other libraries too: they do not use those of the C library's heap
     return None
 
 

@@ -17,6 +17,7 @@ from eamamba.cli.experiments import complexity, evaluate, receptive_field, train
 from eamamba.cli.explaining import explained
 from eamamba.cli.restoring import restore
 from eamamba.cli.settings import settings
+from eamamba.openmp import share_cores
 
 app = typer.Typer(
     help="EAMamba: an efficient all-around vision state space model for image restoration.",
@@ -80,6 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # file names need not be valid text
+    share_cores()
     with warnings.catch_warnings():
         warnings.showwarning = _print_warning
         status = _run(argv)

@@ -22,6 +22,7 @@ from eamamba.evaluation.exports import Export
 from eamamba.evaluation.protocols import Scores, score
 from eamamba.files import write_atomically
 from eamamba.heap import reuse_large_blocks
+from eamamba.progress import how_to_show
 from eamamba.restore import Restorer, restore
 
 Metrics = dict[str, dict[str, dict[str, float | int | None]]]
@@ -121,7 +122,9 @@ def evaluate(
     _check_fit(model, settings)
     written = None if export is None else Export(export, settings.data.layout)
     table = _Table(settings, progress)
-    for case in tqdm(cases(settings, table.fail), f"{settings.task}: images", disable=not progress):
+    name = f"{settings.task}: images"
+    found = cases(settings, table.fail)
+    for case in tqdm(found, name, disable=not progress, **how_to_show()):
         try:
             example = _restore_and_score(model, settings, case)
         except Exception as error:

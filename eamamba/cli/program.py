@@ -15,6 +15,7 @@ from eamamba import __version__
 from eamamba.cli.data import data
 from eamamba.cli.experiments import complexity, evaluate, receptive_field, train
 from eamamba.cli.explaining import explained
+from eamamba.cli.real_pairs import real_pairs
 from eamamba.cli.restoring import restore
 from eamamba.cli.settings import settings
 from eamamba.openmp import share_cores
@@ -39,7 +40,7 @@ def _under_old_name(old: str, new: str, command: Callable[..., None]) -> Callabl
     return renamed
 
 
-for command in (restore, train, evaluate, complexity, receptive_field, settings):
+for command in (restore, train, evaluate, real_pairs, complexity, receptive_field, settings):
     app.command()(command)
 for old, new, command in (
     ("profile", "complexity", complexity),

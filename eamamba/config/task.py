@@ -22,7 +22,8 @@ class Stage(Strict):
 class TrainingSettings(Strict):
     """The recipe: L1, AdamW, clipped gradients, cosine after a plateau, weight EMA.
 
-    With ``halved_at`` the learning rate is halved after so many iterations besides.
+    With ``halved_at`` the learning rate is halved after so many iterations besides; with
+    ``ema_warmup`` the decay of the EMA grows to ``ema_decay``, for short trainings.
     """
 
     stages: tuple[Stage, ...] = Field(min_length=1)
@@ -34,6 +35,7 @@ class TrainingSettings(Strict):
     weight_decay: float = Field(1e-4, ge=0)
     clip_gradient_norm: float = Field(0.01, gt=0)
     ema_decay: float = Field(0.999, ge=0, lt=1)
+    ema_warmup: bool = False
     precision: Literal["float32", "bf16"] = "float32"
     seed: int = Field(0, ge=0)
     log_every: int = Field(50, ge=1)
@@ -49,12 +51,13 @@ class TrainingSettings(Strict):
 class ProtocolSettings(Strict):
     """How a restored image is compared with the clean one.
 
-    ``colour`` is all channels or luminance alone; ``ssim`` the mean over the channels, or of the
-    image as a volume; ``eight_bit`` rounds the output first; ``border`` pixels are cut from every
-    side; images larger than ``tile`` are restored in tiles.
+    ``colour`` is all channels, luminance, or luminance rounded to 8 bits (``y8``: MATLAB's
+    ``rgb2ycbcr`` of an 8-bit image); ``ssim`` the mean over the channels, or of the image as a
+    volume; ``eight_bit`` rounds the output first; ``border`` pixels are cut from every side; images
+    larger than ``tile`` are restored in tiles.
     """
 
-    colour: Literal["rgb", "y"] = "rgb"
+    colour: Literal["rgb", "y", "y8"] = "rgb"
     ssim: Literal["channel", "volume"] = "channel"
     eight_bit: bool = False
     border: int = Field(0, ge=0)

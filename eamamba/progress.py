@@ -22,7 +22,8 @@ def how_to_show(seconds: float = 0.1) -> dict[str, Any]:
     seconds : float
         Shortest time between two looks of a moving bar.
     """
-    live = sys.stderr.isatty() or "ipykernel" in sys.modules
+    terminal = sys.stderr is not None and sys.stderr.isatty()  # None where it is closed
+    live = terminal or "ipykernel" in sys.modules
     if os.environ.get(VARIABLE, "bar" if live else "lines") == "bar":
         return {"mininterval": seconds}
     return {
@@ -37,8 +38,9 @@ class _Lines:
     """Standard error, with a line for each look of a bar instead of carriage returns."""
 
     def write(self, text: str) -> None:
-        if line := text.strip():
+        if sys.stderr is not None and (line := text.strip()):
             sys.stderr.write(f"{line}\n")
 
     def flush(self) -> None:
-        sys.stderr.flush()
+        if sys.stderr is not None:
+            sys.stderr.flush()

@@ -83,3 +83,8 @@ def test_a_reproduction_into_a_file_is_a_line_per_job(
     assert [line.split(",")[0] for line in told.out.splitlines()] == [
         *("  1 of 3: a", "  2 of 3: b", "  3 of 3: c")
     ]
+
+
+def test_nothing_is_shown_where_standard_error_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert list(tqdm(range(3), disable=False, **how_to_show() | {"delay": 0})) == [0, 1, 2]

@@ -236,7 +236,7 @@ def _check_replacement(job: Job, photo: Photo) -> None:
 @contextmanager
 def _progress_bar(name: str) -> Iterator[Progress | None]:
     """Show progress in calls of the network, only on a terminal."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():  # None where it is closed
         yield None
         return
     from rich.console import Console

@@ -129,9 +129,9 @@ def summarise(per_image: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        task, benchmark, condition, weights_md5, images, the mean of each score, ``gain_db`` with its
-        `paired_interval`, ``gain_low_db`` and ``gain_high_db``, and ``worse``, the number of images
-        whose PSNR is lower than that of the input.
+        task, benchmark, condition, weights_md5, images, the mean of each score, ``gain_db`` with
+        its `paired_interval`, ``gain_low_db`` and ``gain_high_db``, and ``worse``, the number of
+        images whose PSNR is lower than that of the input.
     """
     measured = per_image[per_image["psnr_db"].notna()]
     gain_db = measured["psnr_db"] - measured["psnr_input_db"]

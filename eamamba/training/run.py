@@ -143,9 +143,8 @@ def _run(
         except Exception as error:
             if (reason := _lacking(error, settings)) is None:
                 raise
-            raise TrainingError(
-                f"{settings.task}: {reason}, at iteration {trainer.iteration + 1}"
-            ) from None
+            where = f"{settings.task}: iteration {trainer.iteration + 1}"
+            raise TrainingError(f"{where}: {reason}") from None
     return True
 
 

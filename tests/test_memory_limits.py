@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_training import WEIGHTS, at_iteration, tiny
 from torch import Tensor
 
 from eamamba.cli.program import main
@@ -20,6 +21,7 @@ from eamamba.images import ImageError, read_photo, reading, write_image
 from eamamba.network import EAMamba
 from eamamba.restore import RestoreError, memory, restore
 from eamamba.restore.limits import address_space, available_memory, cgroup_bytes
+from eamamba.training import TrainingError, train
 
 MIB = 2**20
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux keeps these limits")
@@ -167,6 +169,25 @@ def test_a_picture_that_does_not_fit_is_not_called_damaged(
     with pytest.raises(MemoryError, match=r"photo.png: not enough memory") as caught:
         read_photo(tmp_path / "photo.png")
     assert not isinstance(caught.value, ImageError)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("DefaultCPUAllocator: can't allocate memory", "not enough memory; lower batch or patch"),
+        ("DataLoader worker (pid(s) 9) exited unexpectedly", "lower data.workers"),
+    ],
+)
+def test_a_training_that_does_not_fit_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError(text)
+
+    at_iteration(monkeypatch, 2, fail)
+    with pytest.raises(TrainingError, match=rf"denoise_gaussian: iteration 2: .*{message}"):
+        train(tiny(), tmp_path, progress=False)
+    assert not (tmp_path / WEIGHTS).exists()
 
 
 def group(folder: Path, **files: str) -> None:

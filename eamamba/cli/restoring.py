@@ -73,9 +73,7 @@ def restore(
     Bit depth, grayscale, transparency and colour profile are kept. A file that cannot be read does
     not stop the others.
     """
-    # Pillow warns of odd metadata and large sizes; neither hinders reading the pixels.
-    warnings.filterwarnings("ignore", module=r"PIL\.")
-    warnings.filterwarnings("always", module=r"eamamba\.")  # said of every photo
+    _choose_warnings()
     jobs, failures = plan_jobs(photos, output, overwrite)
     for failure in failures:
         typer.echo(f"error: {failure}", err=True)
@@ -89,6 +87,12 @@ def restore(
         if all(succeeded) and not failures:
             return
     raise typer.Exit(2)
+
+
+def _choose_warnings() -> None:
+    # Pillow warns of odd metadata and large sizes; neither hinders reading the pixels.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    warnings.filterwarnings("always", module=r"eamamba\.")  # said of every photo
 
 
 def plan_jobs(

@@ -102,11 +102,6 @@ def restore(
     members = _ensemble_size(self_ensemble)
     batch = image if image.dim() == 4 else image[None]
     height, width = batch.shape[-2:]
-    if lacking := lacking_bytes(model):
-        raise RestoreError(
-            "not enough memory to start with: raise the limit of this process (ulimit -v or -d) "
-            f"by {math.ceil(lacking / 2**20)} MiB or more"
-        )
     padded = pad_to_multiple(batch, model.size_multiple)
     side, shared = _tile_and_overlap(model, padded, tile, overlap)
     output = _restore_tiles(model, padded, side, shared, members, progress)
@@ -261,7 +256,7 @@ def _ensemble_size(self_ensemble: SelfEnsemble) -> int:
 
 
 def _check(model: Restorer, image: object) -> None:
-    """Recognise what is commonly passed instead of (c, h, w) in [0, 1]."""
+    """Recognise what is commonly passed instead of (c, h, w) in [0, 1], and too little memory."""
     if not isinstance(image, Tensor):
         kind = type(image).__name__
         raise RestoreError(f"expected a floating-point tensor (c, h, w), got {kind}")
@@ -281,6 +276,11 @@ def _check(model: Restorer, image: object) -> None:
     if not image.is_floating_point():
         hint = " (use image / 255)" if image.dtype == torch.uint8 else ""
         raise RestoreError(f"expected a floating-point image in [0, 1], got {image.dtype}{hint}")
+    if lacking := lacking_bytes(model):
+        raise RestoreError(
+            "not enough memory to start with: raise the limit of this process (ulimit -v or -d) "
+            f"by {math.ceil(lacking / 2**20)} MiB or more"
+        )
     highest = float(image.max())
     if highest > _BRIGHTEST:
         white = 255 if highest < 256 else 65535

@@ -72,12 +72,13 @@ def _submodules(name: str, root: Path) -> set[str]:
 
 
 def hashes(notebook: Path, root: Path) -> dict[str, str]:
-    """Return path -> SHA-256 for a notebook, what executes it, and the package's files behind it."""
+    """Return path -> SHA-256 for a notebook, what executes it, and the code that it loads."""
     names = [notebook.relative_to(root).as_posix(), RUNNER, *modules_behind(notebook, root)]
     return {name: hashlib.sha256((root / name).read_bytes()).hexdigest() for name in names}
 
 
 def main() -> None:
+    """Write one list per notebook."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="one file per notebook is written there")
     folder = parser.parse_args().folder

@@ -24,6 +24,7 @@ from eamamba.cli.choices import (
     choose_device,
     choose_weights,
 )
+from eamamba.cli.explaining import explained
 from eamamba.config import EAMambaError
 
 if TYPE_CHECKING:
@@ -72,8 +73,7 @@ def restore(
     Bit depth, grayscale, transparency and colour profile are kept. A file that cannot be read does
     not stop the others.
     """
-    # Pillow warns of odd metadata and large sizes; neither hinders reading the pixels.
-    warnings.filterwarnings("ignore", module=r"PIL\.")
+    _choose_warnings()
     jobs, failures = plan_jobs(photos, output, overwrite)
     for failure in failures:
         typer.echo(f"error: {failure}", err=True)
@@ -87,6 +87,12 @@ def restore(
         if all(succeeded) and not failures:
             return
     raise typer.Exit(2)
+
+
+def _choose_warnings() -> None:
+    # Pillow warns of odd metadata and large sizes; neither hinders reading the pixels.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    warnings.filterwarnings("always", module=r"eamamba\.")  # said of every photo
 
 
 def plan_jobs(
@@ -191,21 +197,15 @@ def _restore_or_explain(model: Restorer, job: Job, self_ensemble: bool, tile: Ti
     """Restore one photograph and report the outcome in one line."""
     try:
         typer.echo(_restore_one(model, job, self_ensemble, tile))
-    except EAMambaError as error:
-        typer.echo(f"error: {_name_file_in(job.source, str(error))}", err=True)
-    except MemoryError:
-        typer.echo(f"error: {job.source}: not enough memory to hold the image", err=True)
-    except OSError as error:
-        reason = f"{error.filename or job.target}: {error.strerror or error}"
-        typer.echo(f"error: {_name_file_in(job.source, reason)}", err=True)
+    except Exception as error:
+        if (reason := explained(error)) is None:
+            raise
+        if str(job.source) not in reason:
+            reason = f"{job.source}: {reason}"
+        typer.echo(f"error: {reason}", err=True)
     else:
         return True
     return False
-
-
-def _name_file_in(source: Path, reason: str) -> str:
-    reason = " ".join(reason.split())
-    return reason if str(source) in reason else f"{source}: {reason}"
 
 
 def _restore_one(model: Restorer, job: Job, self_ensemble: bool, tile: Tile) -> str:
@@ -240,7 +240,7 @@ def _check_replacement(job: Job, photo: Photo) -> None:
 @contextmanager
 def _progress_bar(name: str) -> Iterator[Progress | None]:
     """Show progress in calls of the network, only on a terminal."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():  # None where it is closed
         yield None
         return
     from rich.console import Console

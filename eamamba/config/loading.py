@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -127,6 +128,13 @@ def load_settings(path: str | Path = "params.yaml", profile: str | None = None) 
     """
     source = Path(path).name
     tree = _read_yaml(Path(path))
+    if not any(get_close_matches(str(key), TOP_LEVEL) for key in tree):
+        keys = ", ".join(map(str, list(tree)[:4])) or "nothing"  # other programs use this name too
+        raise SettingsError(
+            f"{Path(path).absolute()}: the settings of another program (it sets {keys}; expected "
+            f"{', '.join(TOP_LEVEL)}); change to this project's folder, let EAMAMBA_ROOT name it, "
+            "or name a file with --settings"
+        )
     for key in sorted(tree.keys() - set(TOP_LEVEL), key=str):
         raise SettingsError(f"{source}: {key}: no such setting{did_you_mean(str(key), TOP_LEVEL)}")
     name = profile or os.environ.get("EAMAMBA_PROFILE") or str(tree.get("profile", "laptop"))
@@ -240,7 +248,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         line = " ".join(str(error).split())
-        raise SettingsError(f"{path.name}: not valid YAML: {line}") from None
+        raise SettingsError(f"{path.absolute()}: not valid YAML: {line}") from None
     if not isinstance(tree, dict):
-        raise SettingsError(f"{path.name}: expected settings, got {type(tree).__name__}")
+        raise SettingsError(f"{path.absolute()}: expected settings, got {type(tree).__name__}")
     return tree

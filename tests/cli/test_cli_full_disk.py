@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cli_files import files, lines_said, network, one_error
+from cli_files import files, lines_said, network, one_error, picture
 
 from eamamba.checkpoint import load_model, save_model
 
@@ -91,4 +91,20 @@ def test_results(run: Run, disk: Path, weights: Path) -> None:
     assert status == 2
     assert "No space left on device" in one_error(errors)
     assert str(out) in errors
+    assert contents(out) == before
+
+
+def test_photos(run: Run, disk: Path, tmp_path: Path, weights: Path) -> None:
+    photos = [picture(tmp_path / "in" / "large.png", 200, 200), picture(tmp_path / "in" / "s.png")]
+    out = disk / "out"
+    command = ("restore", *photos, "-w", weights, "-o", f"{out}/", "--device", "cpu")
+    assert run(*command)[0] == 0
+    before = contents(out)
+    fill(disk, 8192)
+    status, output, errors = run(*command)
+    assert status == 2
+    large, small = (out / photo.name for photo in photos)
+    assert str(large) in one_error(errors)
+    assert "No space left on device" in errors
+    assert f"written to {small}" in output
     assert contents(out) == before

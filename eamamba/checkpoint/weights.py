@@ -98,9 +98,10 @@ def load_model(
     ----------
     path_or_name : str or path
         A weights file (ours, a released ``.pth``, or one of another training
-        program that holds such a network), a task with weights in the
-        package (``denoise_gaussian``), or ``<profile>/<task>`` for the weights that
-        the pipeline trained (``laptop/denoise_gaussian``).
+        program that holds such a network), the name of weights in the package
+        (``denoise_gaussian``) or in another of `paths.weights_folders`, or
+        ``<profile>/<task>`` for the weights that the pipeline trained
+        (``laptop/denoise_gaussian``).
     device : str or torch.device
         Where the network goes.
     weights : {"ema", "raw"}
@@ -143,9 +144,9 @@ def find_weights(path_or_name: str | Path) -> Path:
     path = Path(path_or_name)
     if path.is_file():
         return path
-    shipped = paths.PRETRAINED / f"{name}.safetensors"
-    if "/" not in name and shipped.is_file():
-        return shipped
+    named = named_weights()
+    if name in named:
+        return named[name]
     profile, _, task = name.partition("/")
     if task and "/" not in task and not path.suffix:
         trained = paths.trained_model(profile, task)
@@ -157,11 +158,19 @@ def find_weights(path_or_name: str | Path) -> Path:
         )
     if path.is_dir():
         raise CheckpointError(f"{path}: is a folder; expected a weights file")
-    tasks = sorted(p.stem for p in paths.PRETRAINED.glob("*.safetensors"))
     raise CheckpointError(
-        f"no weights file {name!r}, and no weights for a task of that name"
-        f"{did_you_mean(name, tasks) if tasks else '; the package holds none'}"
+        f"no weights file {name!r}, and no weights of that name"
+        f"{did_you_mean(name, named) if named else '; the package holds none'}"
     )
+
+
+def named_weights() -> dict[str, Path]:
+    """Return the weights that can be loaded by name: those of `paths.weights_folders`, sorted.
+
+    Of several files with one name, the first folder's counts.
+    """
+    found = [path for folder in paths.weights_folders() for path in folder.glob("*.safetensors")]
+    return dict(sorted({path.stem: path for path in reversed(found)}.items()))
 
 
 def _build_from_state(settings: ModelSettings, state: dict[str, Tensor], source: str) -> Network:

@@ -17,7 +17,13 @@ from eamamba.evaluation.cases import (
 )
 from eamamba.evaluation.exports import Export
 from eamamba.evaluation.protocols import score
-from eamamba.evaluation.run import EvaluationError, Example, evaluate, examples
+from eamamba.evaluation.run import (
+    EvaluationError,
+    Example,
+    evaluate,
+    examples,
+    score_before_and_after,
+)
 
 __all__ = [
     "PAPER_MULTIPLE",
@@ -30,5 +36,6 @@ __all__ = [
     "evaluate",
     "examples",
     "score",
+    "score_before_and_after",
     "without_network",
 ]

@@ -16,7 +16,7 @@ LAYERS = [
     {"degradations", "images"},
     {"selective_scan"},
     {"network"},
-    {"datasets", "checkpoint", "restore"},
+    {"cards", "datasets", "checkpoint", "restore"},
     {"training", "evaluation", "profiling", "degradation_steps"},
     {"report", "cli"},
 ]

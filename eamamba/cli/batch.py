@@ -172,7 +172,8 @@ def _compare(
         ]
         panels["truth"] = truth
     if method.compare:
-        path = job.target.with_name(f"{job.target.stem}.compare.png")
+        path = job.target.parent / "compare" / f"{job.target.stem}.png"
+        path.parent.mkdir(exist_ok=True)
         write_image(path, draw_comparison(dict(zip(titles, panels.values(), strict=True))))
         outcome.comparison = str(path)
 

@@ -51,7 +51,7 @@ TileOption = Annotated[
 ]
 CompareOption = Annotated[
     bool,
-    typer.Option("--compare", help="Also draw before and after, with details: OUT.compare.png."),
+    typer.Option("--compare", help="Also draw before and after with details, in a folder compare."),
 ]
 TruthOption = Annotated[
     Path | None,
@@ -98,7 +98,7 @@ def restore(
     not stop the others. The denoisers estimate the noise themselves: where they take away too much
     or too little, say so with --strength.
 
-    Example: eamamba restore holiday/ -t denoise_real -o restored/ --recursive --compare
+    Example: `eamamba restore holiday/ -t denoise_real -o restored/ --recursive --compare`
     """
     # Pillow warns of odd metadata and large sizes; neither hinders reading the pixels.
     warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -115,13 +115,16 @@ def restore(
         model, how = _prepare(file, device, precision)
         how |= {"strength": strength, "self_ensemble": int(self_ensemble or 0)}
         typer.echo(json.dumps(how) if as_json else _introduction(how))
-        outcomes = restore_all(
-            Method(
-                model, ENSEMBLES[self_ensemble], tile or "auto", strength, compare,
-                _protocol(file, task), skip_existing,
-            ),
-            jobs, as_json=as_json,
-        )  # fmt: skip
+        method = Method(
+            model,
+            self_ensemble=ENSEMBLES[self_ensemble],
+            tile=tile or "auto",
+            strength=strength,
+            compare=compare,
+            protocol=_protocol(file, task),
+            skip_existing=skip_existing,
+        )
+        outcomes = restore_all(method, jobs, as_json=as_json)
     if failures or any(outcome.status == "failed" for outcome in outcomes):
         raise typer.Exit(2)
 

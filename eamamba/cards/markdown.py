@@ -1,0 +1,117 @@
+"""Cards for readers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from eamamba.cards.card import Card, Harm, Score
+
+
+def cards_table(cards: Iterable[Card]) -> str:
+    """Return one row per card: what it removes, its size, its gains."""
+    rows = [
+        (
+            f"`{card.name}`",
+            card.removes or card.task or "",
+            f"{card.parameters / 1e6:.2f} M",
+            f"{card.bytes / 1e6:.1f} MB",
+            gains(card, "degraded photographs"),
+            gains(card, "real pairs"),
+        )
+        for card in cards
+    ]
+    head = ("weights", "what they remove", "parameters", "file")
+    return _table((*head, "gain on degraded photographs", "gain on real pairs"), rows)
+
+
+def gains(card: Card, kind: str) -> str:
+    """Return the gains on the first test of a kind, in all its conditions."""
+    scores = [score for score in card.scores if score.kind == kind]
+    first = [score for score in scores if score.test == scores[0].test]
+    if not first:
+        return "–"
+    return " / ".join(_signed(s.psnr_db - s.psnr_input_db) for s in first) + " dB"
+
+
+def card_markdown(card: Card, level: int = 2) -> str:
+    """Return a card as Markdown, under a heading of the given level."""
+    sub = "#" * (level + 1)
+    parts = [f"{'#' * level} {card.name}", card.removes, _facts(card)]
+    if card.data:
+        named = [
+            f"- {d.name}: {d.about} Licence: {d.licence}. Source: {d.source}" for d in card.data
+        ]
+        parts += [f"{sub} Training data", "\n".join(named)]
+    if card.scores:
+        parts += [f"{sub} Scores", f"{card.protocol}, mean over the images.", _scores(card.scores)]
+    if card.harm:
+        parts += [f"{sub} Input without the degradation", HARM_NOTE, _harm(card.harm)]
+    if card.limits:
+        parts += [f"{sub} Limits", "\n".join(f"- {limit}" for limit in card.limits)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+HARM_NOTE = (
+    "Colours in 8-bit units. *Colour shift*: how far the mean of a channel moves. *Structure*: the "
+    "largest step between neighbouring pixels that the input does not have. *PSNR*: output against "
+    "input. *Gain*: PSNR won over noise with σ = 5."
+)
+
+
+def _facts(card: Card) -> str:
+    time = None if card.seconds is None else f"{card.seconds / 60:.1f} minutes"
+    facts = {
+        "task": card.task,
+        "network": f"{card.architecture}, {card.parameters:,} parameters",
+        "settings": card.settings,
+        "started from": card.started_from,
+        "training": ", ".join(
+            part
+            for part in (card.iterations and f"{card.iterations:,} iterations", time, card.device)
+            if part
+        ),
+        "file": f"{card.bytes:,} bytes, SHA-256 `{card.sha256}`",
+    }
+    return _table(("", ""), [(name, value) for name, value in facts.items() if value])
+
+
+def _scores(scores: Sequence[Score]) -> str:
+    rows = [
+        (
+            s.test,
+            s.kind,
+            s.condition,
+            str(s.images),
+            f"{s.psnr_input_db:.2f} → {s.psnr_db:.2f} ({_signed(s.psnr_db - s.psnr_input_db)})",
+            f"{s.ssim_input:.3f} → {s.ssim:.3f}",
+            "–" if s.worse is None else str(s.worse),
+        )
+        for s in scores
+    ]
+    head = ("test", "kind", "condition", "images", "PSNR in dB", "SSIM", "images made worse")
+    return _table(head, rows)
+
+
+def _harm(harm: Sequence[Harm]) -> str:
+    rows = [
+        (
+            h.image,
+            *(
+                "–" if value is None else f"{value:.2f}"
+                for value in (h.colour_shift_255, h.structure_255, h.psnr_db, h.gain_db)
+            ),
+            "; ".join(h.exceeds) or "–",
+        )
+        for h in harm
+    ]
+    head = ("input", "colour shift", "structure", "PSNR in dB", "gain in dB", "beyond the limits")
+    return _table(head, rows)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _signed(value_db: float) -> str:
+    return f"{value_db:+.2f}".replace("-", "−")

@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup install reproduce smoke test book check benchmark lock
+.PHONY: help setup install reproduce smoke test book check benchmark cards lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,9 @@ BENCHMARKS := scan_cpu network_cpu growth_cpu operators_cpu large_image_cpu scan
 benchmark: setup ## measure this machine and its GPU; writes to results/benchmarks/
 	@for name in $(BENCHMARKS); do echo "$$name"; \
 	  $(BIN)/python benchmarks/$$name.py --csv results/benchmarks/$$name.csv || exit 1; done
+
+cards: setup ## describe the weights in the package anew, from their files, scores and notes
+	$(BIN)/python pipeline/model_cards.py
 
 lock: ## update requirements.lock from pyproject.toml
 	scripts/lock

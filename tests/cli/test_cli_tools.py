@@ -44,7 +44,8 @@ def test_scores_follow_the_protocol(run: Run, pair: tuple[Path, Path], task: str
     assert (shown["colour"], shown["border"]) == (protocol.colour, protocol.border)
 
 
-def test_folders_are_scored_with_reasons(run: Run, project: Path, pair: tuple[Path, Path]) -> None:
+@pytest.mark.usefixtures("pair")
+def test_folders_are_scored_with_reasons(run: Run, project: Path) -> None:
     picture(project / "mine/alone.png")
     picture(project / "mine/small.png", 20, 30)
     picture(project / "truth/small.png", 40, 60)

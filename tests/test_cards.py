@@ -70,7 +70,7 @@ def test_markdown_shows_all_parts_and_leaves_out_what_is_missing() -> None:
     assert "| CBSD68 | degraded photographs | σ = 25 | 68 |" in full
     bare = card_markdown(facts_of(paths.PRETRAINED / "derain.safetensors"))
     assert "####" not in bare
-    assert "None" not in full + bare
+    assert "| None" not in full + bare
 
 
 def test_files_without_a_header_are_refused(tmp_path: Path) -> None:

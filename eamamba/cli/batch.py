@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -71,6 +72,8 @@ class Outcome:
 
 def restore_all(method: Method, jobs: list[Job], *, as_json: bool) -> list[Outcome]:
     """Restore every photograph, report each as soon as it is done, and sum up in one line."""
+    # Pillow warns of odd metadata and large sizes; neither hinders reading the pixels.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     start, outcomes = time.perf_counter(), []
     with _total_progress(len(jobs)) as bar_of:
         for job in jobs:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -59,17 +58,33 @@ TruthOption = Annotated[
 ]
 
 
+PhotosArgument = Annotated[
+    list[str], typer.Argument(metavar="PHOTO", help="Image files or folders of images.")
+]
+OutputOption = Annotated[
+    str, typer.Option("--output", "-o", metavar="OUT", help="A file for one photo, or a folder.")
+]
+TaskOption = Annotated[
+    str | None, typer.Option("--task", "-t", help="What to restore, such as denoise_gaussian.")
+]
+RecursiveOption = Annotated[
+    bool, typer.Option("--recursive", "-r", help="Restore subfolders too, and keep them.")
+]
+SkipOption = Annotated[
+    bool, typer.Option("--skip-existing", help="Leave out what an earlier run has written.")
+]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Allow replacing the input files.")
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print a line of JSON for each photo and a last one.")
+]
+
+
 def restore(
-    photos: Annotated[
-        list[str], typer.Argument(metavar="PHOTO", help="Image files or folders of images.")
-    ],
-    output: Annotated[
-        str,
-        typer.Option("--output", "-o", metavar="OUT", help="A file for one photo, or a folder."),
-    ],
-    task: Annotated[
-        str | None, typer.Option("--task", "-t", help="What to restore, such as denoise_gaussian.")
-    ] = None,
+    photos: PhotosArgument,
+    output: OutputOption,
+    task: TaskOption = None,
     weights: WeightsOption = None,
     profile: ProfileOption = None,
     strength: StrengthOption = 1.0,
@@ -79,18 +94,10 @@ def restore(
     device: DeviceOption = "auto",
     compare: CompareOption = False,
     truth: TruthOption = None,
-    recursive: Annotated[
-        bool, typer.Option("--recursive", "-r", help="Restore subfolders too, and keep them.")
-    ] = False,
-    skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Leave out what an earlier run has written.")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Allow replacing the input files.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print a line of JSON for each photo and a last one.")
-    ] = False,
+    recursive: RecursiveOption = False,
+    skip_existing: SkipOption = False,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Restore photographs.
 
@@ -100,51 +107,53 @@ def restore(
 
     Example: `eamamba restore holiday/ -t denoise_real -o restored/ --recursive --compare`
     """
-    # Pillow warns of odd metadata and large sizes; neither hinders reading the pixels.
-    warnings.filterwarnings("ignore", module=r"PIL\.")
     if overwrite and skip_existing:
         raise CommandError("--overwrite and --skip-existing contradict each other; choose one")
     jobs, failures = plan_jobs(photos, output, overwrite=overwrite, recursive=recursive)
-    if truth is not None:
-        jobs = with_truths(jobs, truth, Path(output))
-    for failure in failures:
-        typer.echo(f"error: {failure}", err=True)
-    outcomes = []
-    if jobs:
-        file = choose_weights(task, weights, profile)
-        model, how = _prepare(file, device, precision)
-        how |= {"strength": strength, "self_ensemble": int(self_ensemble or 0)}
-        typer.echo(json.dumps(how) if as_json else _introduction(how))
-        method = Method(
-            model,
-            self_ensemble=ENSEMBLES[self_ensemble],
-            tile=tile or "auto",
-            strength=strength,
-            compare=compare,
-            protocol=_protocol(file, task),
-            skip_existing=skip_existing,
-        )
-        outcomes = restore_all(method, jobs, as_json=as_json)
+    jobs = jobs if truth is None else with_truths(jobs, truth, Path(output))
+    typer.echo("".join(f"error: {failure}\n" for failure in failures), err=True, nl=False)
+    if not jobs:
+        raise typer.Exit(2)
+    file = choose_weights(task, weights, profile)
+    method = Method(
+        _prepare(file, device, precision),
+        self_ensemble=ENSEMBLES[self_ensemble],
+        tile=tile or "auto",
+        strength=strength,
+        compare=compare,
+        protocol=_protocol(file, task),
+        skip_existing=skip_existing,
+    )
+    _introduce(file, method, as_json)
+    outcomes = restore_all(method, jobs, as_json=as_json)
     if failures or any(outcome.status == "failed" for outcome in outcomes):
         raise typer.Exit(2)
 
 
 def _prepare(
     file: Path, device: str, precision: Literal["auto", "float32", "bfloat16"]
-) -> tuple[Network | InBfloat16, dict[str, Any]]:
-    """Load the network, and return it with the facts that a log should hold."""
+) -> Network | InBfloat16:
     from eamamba.checkpoint import load_model
-    from eamamba.restore import InBfloat16, with_precision
+    from eamamba.restore import with_precision
 
-    place = choose_device(device)
-    model = with_precision(load_model(file, place), precision)
-    used = "bfloat16" if isinstance(model, InBfloat16) else "float32"
-    return model, {"weights": str(file), "device": str(place), "precision": used}
+    return with_precision(load_model(file, choose_device(device)), precision)
 
 
-def _introduction(how: dict[str, Any]) -> str:
-    rounded = ", computing in bfloat16" if how["precision"] == "bfloat16" else ""
-    return f"weights: {how['weights']}{rounded}"
+def _introduce(file: Path, method: Method, as_json: bool) -> None:
+    """Say which weights are used and how, before the first photo."""
+    from eamamba.restore import InBfloat16
+
+    rounded = isinstance(method.model, InBfloat16)
+    if not as_json:
+        typer.echo(f"weights: {file}{', computing in bfloat16' if rounded else ''}")
+        return
+    how = {
+        "weights": str(file),
+        "precision": "bfloat16" if rounded else "float32",
+        "strength": method.strength,
+        "self_ensemble": method.self_ensemble,
+    }
+    typer.echo(json.dumps(how))
 
 
 def _protocol(file: Path, task: str | None) -> ProtocolSettings:

@@ -98,10 +98,10 @@ def load_model(
     ----------
     path_or_name : str or path
         A weights file (ours, a released ``.pth``, or one of another training
-        program that holds such a network), the name of weights in the package
-        (``denoise_gaussian``) or in another of `paths.weights_folders`, or
-        ``<profile>/<task>`` for the weights that the pipeline trained
-        (``laptop/denoise_gaussian``).
+        program that holds such a network), a folder with a ``model.safetensors``,
+        the name of weights in the package (``denoise_gaussian``) or in another of
+        `paths.weights_folders`, or ``<profile>/<task>`` for the weights that the
+        pipeline trained (``laptop/denoise_gaussian``).
     device : str or torch.device
         Where the network goes.
     weights : {"ema", "raw"}
@@ -144,6 +144,8 @@ def find_weights(path_or_name: str | Path) -> Path:
     path = Path(path_or_name)
     if path.is_file():
         return path
+    if (path / "model.safetensors").is_file():  # a training's folder, or a repository of the Hub
+        return path / "model.safetensors"
     named = named_weights()
     if name in named:
         return named[name]

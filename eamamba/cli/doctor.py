@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import os
 import platform
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from eamamba import __version__, paths
+from eamamba.cli.extras import EXTRAS, is_installed, packages_of
 
 GIB = 2**30
 # Where Linux says how much a container may use: version 2 of control groups, then version 1.
@@ -57,29 +56,11 @@ def _software() -> Iterator[Finding]:
     yield Finding("eamamba", f"{__version__} in {paths.PACKAGE}")
     yield Finding("Python", f"{platform.python_version()} on {platform.platform()}")
     yield Finding("torch", torch.__version__)
-    for extra in ("experiments", "hub", "pipeline"):
-        missing = [name for name in _packages_of(extra) if not _is_installed(name)]
+    for extra in EXTRAS:
+        missing = [name for name in packages_of(extra) if not is_installed(name)]
         found = f"without {', '.join(missing)}" if missing else "installed"
         advice = f'pip install "eamamba[{extra}]"' if missing else ""
         yield Finding(f"extra {extra}", found, advice)
-
-
-def _packages_of(extra: str) -> list[str]:
-    """Return the packages that an extra asks for, by the metadata of the installed package."""
-    try:
-        lines = requires("eamamba") or []
-    except PackageNotFoundError:
-        return []
-    found = [re.match(r"[\w.-]+", line) for line in lines if f'extra == "{extra}"' in line]
-    return [match[0] for match in found if match and match[0] != "eamamba"]
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        version(package)
-    except PackageNotFoundError:
-        return False
-    return True
 
 
 def _processor() -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from eamamba import __version__
 from eamamba.cli.data import data
 from eamamba.cli.doctor import doctor
 from eamamba.cli.experiments import complexity, evaluate, receptive_field, train
+from eamamba.cli.extras import extra_with
 from eamamba.cli.models import models
 from eamamba.cli.restoring import restore
 from eamamba.cli.scoring import score
@@ -104,6 +105,10 @@ def _run(argv: Sequence[str] | None) -> int:
         return 130
     except EAMambaError as error:
         return _print_error(str(error))
+    except ModuleNotFoundError as error:
+        if (extra := extra_with(error.name or "")) is None:
+            raise
+        return _print_error(f'this needs {error.name}: pip install "eamamba[{extra}]"')
     except OSError as error:
         return _print_error(f"{error.filename or 'system'}: {error.strerror or error}")
     return 0

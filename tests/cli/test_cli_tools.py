@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -156,6 +157,20 @@ def test_doctor_examines_the_machine(run: Run) -> None:
     assert "MAMBA_KEEP_CUDA_BUILD" in found["scan, mamba_ssm"]["advice"]
     assert {"memory", "processor", "cache", "weights", "project"} <= found.keys()
     assert "scan, mamba_ssm    no\n" in run("doctor")[1]
+
+
+def test_a_missing_extra_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["torch>=2", 'accelerate>=1; extra == "experiments"', "dvc>=3; extra == 'pipeline'"]
+    monkeypatch.setattr("eamamba.cli.extras.requires", lambda _: lines)
+    for name in [
+        name for name in sys.modules if name.startswith(("eamamba.training", "eamamba.report"))
+    ]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    status, _, errors = run("train", "derain", "--dry-run")
+    assert status == 2
+    expected = 'error: this needs accelerate: pip install "eamamba[experiments]"'
+    assert one_error(errors) == expected
 
 
 def test_the_smallest_limit_of_nested_groups_counts(

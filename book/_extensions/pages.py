@@ -11,6 +11,7 @@ import yaml
 from ablations import psnr_by_cost, reported_table, study_table, variant_rows
 from speed_tables import processor, speed_tables
 
+from eamamba.cards import card_markdown, cards_table, shipped_cards
 from eamamba.config import EAMambaError, EAMambaSettings, Settings, TaskSettings, load_settings
 from eamamba.report.charts import gains
 from eamamba.report.drawing import save
@@ -93,6 +94,7 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
         figures |= {
             f"{task}_{name}": value for name, value in _write_task(root, target, chosen).items()
         }
+    _write_models(target / "models.md")
     _write_glance(root, target, settings)
     _write_ablations(root, target / "ablations", settings)
     return figures | _paper_network()
@@ -218,6 +220,13 @@ def _write_ablations(root: Path, folder: Path, settings: Settings) -> None:
             _write_table(folder / f"{study}_reported.md", reported)
     conditions = scores(_read_metrics(folder / base))["condition"].tolist()
     save(psnr_by_cost(rows, middle(conditions)), folder / "psnr_by_cost.png")
+
+
+def _write_models(path: Path) -> None:
+    """Write the cards of the weights in the package."""
+    cards = shipped_cards().values()
+    text = "\n\n".join([cards_table(cards), *(card_markdown(card) for card in cards)])
+    path.write_text(text, encoding="utf-8")
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:

@@ -49,7 +49,7 @@ def _card(facts: Card, root: Path) -> Card:
         profiles = load_settings(root / "params.yaml", facts.name)
     task = facts.task or ""
     settings = profiles.task(task)
-    about = _note(notes["tasks"], task)
+    about, own = _note(notes["tasks"], task), notes["weights"].get(facts.name, {})
     known = {
         "title": settings.title,
         "removes": about["removes"],
@@ -59,7 +59,7 @@ def _card(facts: Card, root: Path) -> Card:
         "data": _data(settings, notes["data_sets"]),
         "scores": (*_photographs(root, facts.name), *_real_pairs(root, facts.name)),
         "harm": tuple(_harm(root, facts.name)),
-        "limits": (*about["limits"], *notes["common_limits"]),
+        "limits": (*about["limits"], *own.get("limits", ()), *notes["common_limits"]),
     }
     return Card(**facts.model_dump(exclude=set(known)), **known)
 

@@ -124,6 +124,15 @@ def test_lock_leaves_cuda_to_torch() -> None:
     assert not cuda, "CUDA packages belong to a CUDA build of torch"
 
 
+def test_the_image_gets_what_it_copies() -> None:
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    lines = [line.split()[1:-1] for line in text.splitlines() if line.startswith("COPY ")]
+    copied = {name for line in lines for name in line if not line[0].startswith("--from")}
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert copied == {line[1:] for line in ignored if line.startswith("!")}
+    assert all((ROOT / name).exists() for name in copied)
+
+
 def third_party_imports() -> set[str]:
     """First names of everything the package imports that is neither its own nor Python's."""
     names: set[str] = set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import harm
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -12,8 +13,15 @@ from harm import flat_pictures, graded_pictures, pictures_with_content
 
 from eamamba import paths
 from eamamba.checkpoint import load_model, read_header
-from eamamba.config import load_settings
+from eamamba.config import (
+    EAMambaSettings,
+    EAMambaSRSettings,
+    MambaSettings,
+    ModelSettings,
+    load_settings,
+)
 from eamamba.images import Photo
+from eamamba.network import build
 from eamamba.restore import restore, restore_photo
 
 ROOT = Path(__file__).parents[1]
@@ -89,3 +97,23 @@ def test_a_border_keeps_black_out_of_the_picture() -> None:
     bare = (restore(model, orange) - orange).abs().max()
     behind_a_border = (restore_photo(model, Photo(orange)).rgb - orange).abs().max()
     assert behind_a_border < 0.5 / 255 < 2 / 255 < bare
+
+
+SCAN = MambaSettings(scan_count=4, d_state=4)
+UNET = {"dim": 8, "num_blocks": (1, 1, 1, 1), "num_refinement_blocks": 1, "mamba_cfg": SCAN}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        EAMambaSRSettings(dim=8, num_blocks=(1,), upscale=3, mamba_cfg=SCAN),
+        EAMambaSettings(**UNET, inp_channels=6, dual_pixel_task=True),
+    ],
+)
+def test_networks_of_every_kind_can_be_measured(settings: ModelSettings) -> None:
+    model = build(settings).eval()
+    pictures = flat_pictures() | pictures_with_content()
+    for name in ("orange", "screenshot"):
+        row = harm.harm_to(model, name, pictures[name][:, :48, :64], is_denoiser=False)
+        assert row["image"] == name
+        assert all(np.isfinite(value) for value in row.values() if isinstance(value, float))

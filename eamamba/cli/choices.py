@@ -31,6 +31,12 @@ DeviceOption = Annotated[
 ]
 
 
+def complete_weights(incomplete: str) -> list[str]:
+    """Return the names of weights that begin like this, for the shell."""
+    files = (file for folder in paths.weights_folders() for file in folder.glob("*.safetensors"))
+    return sorted({file.stem for file in files if file.stem.startswith(incomplete)})
+
+
 class CommandError(EAMambaError):
     """The command line asks for something impossible."""
 

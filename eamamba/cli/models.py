@@ -7,12 +7,16 @@ from typing import Annotated
 import typer
 
 from eamamba.cards import Card, card_markdown, card_of, gains
-from eamamba.cli.choices import CommandError
+from eamamba.cli.choices import CommandError, complete_weights
 
 
 def models(
     name: Annotated[
-        str | None, typer.Argument(help="Weights whose card to show. Default: a list of all.")
+        str | None,
+        typer.Argument(
+            help="Weights whose card to show. Default: a list of all.",
+            autocompletion=complete_weights,
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON: a list of cards, or one card.")

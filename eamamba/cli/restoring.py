@@ -16,6 +16,7 @@ from eamamba.cli.choices import (
     WeightsOption,
     choose_device,
     choose_weights,
+    complete_weights,
     protocol_of,
 )
 from eamamba.cli.jobs import plan_jobs, with_truths
@@ -65,7 +66,13 @@ OutputOption = Annotated[
     str, typer.Option("--output", "-o", metavar="OUT", help="A file for one photo, or a folder.")
 ]
 TaskOption = Annotated[
-    str | None, typer.Option("--task", "-t", help="What to restore, such as denoise_gaussian.")
+    str | None,
+    typer.Option(
+        "--task",
+        "-t",
+        help="What to restore, such as denoise_gaussian.",
+        autocompletion=complete_weights,
+    ),
 ]
 RecursiveOption = Annotated[
     bool, typer.Option("--recursive", "-r", help="Restore subfolders too, and keep them.")

@@ -205,5 +205,18 @@ def test_every_help_has_an_example(run: Run, command: str) -> None:
     assert f"Example: eamamba {command} " in " ".join(output.split())
 
 
-def test_shell_completion_can_be_installed(run: Run) -> None:
+def test_the_shell_completes_commands_and_names_of_weights(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "PRETRAINED", ROOT / "eamamba/pretrained")
+    monkeypatch.setenv("_EAMAMBA_COMPLETE", "complete_bash")
+    for words, offered in (
+        ("eamamba mod", ["models"]),
+        ("eamamba restore --task dera", ["derain"]),
+        ("eamamba models dehaze", ["dehaze_indoor", "dehaze_outdoor"]),
+    ):
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+        assert run()[1].split() == offered
+    monkeypatch.delenv("_EAMAMBA_COMPLETE")
     assert "--install-completion" in run("--help")[1]

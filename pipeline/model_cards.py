@@ -55,6 +55,7 @@ def _card(facts: Card, root: Path) -> Card:
         "removes": about["removes"],
         "settings": f"params.yaml, profile {settings.profile}, task {task}",
         "started_from": _start(facts.name, settings.training.initial_weights),
+        "curve": _curve(root, facts.name),
         "protocol": protocol_label(settings.evaluation.protocol),
         "data": _data(settings, notes["data_sets"]),
         "scores": (*_photographs(root, facts.name), *_real_pairs(root, facts.name)),
@@ -62,6 +63,11 @@ def _card(facts: Card, root: Path) -> Card:
         "limits": (*about["limits"], *own.get("limits", ()), *notes["common_limits"]),
     }
     return Card(**facts.model_dump(exclude=set(known)), **known)
+
+
+def _curve(root: Path, name: str) -> str | None:
+    curve = Path("results", PROFILE, name, "training.csv")
+    return curve.as_posix() if (root / curve).is_file() else None
 
 
 def _note(notes: dict[str, Any], name: str) -> dict[str, Any]:

@@ -83,6 +83,7 @@ class Card(Strict):
     iterations: int | None = None
     seconds: float | None = None
     device: str | None = None
+    curve: str | None = None
     protocol: str | None = None
     data: tuple[DataSet, ...] = ()
     scores: tuple[Score, ...] = ()

@@ -71,6 +71,7 @@ def _facts(card: Card) -> str:
             for part in (card.iterations and f"{card.iterations:,} iterations", time, card.device)
             if part
         ),
+        "curve": card.curve,
         "file": f"{card.bytes:,} bytes, SHA-256 `{card.sha256}`",
     }
     return _table(("", ""), [(name, value) for name, value in facts.items() if value])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 import warnings
@@ -69,6 +70,14 @@ class Outcome:
             f"written to {self.target}{notes}"
         )
 
+    def as_json(self) -> str:
+        """Return it for scripts: one line, without what does not apply."""
+        facts = {name: value for name, value in asdict(self).items() if value not in (None, ())}
+        if self.scores:  # JSON has no infinity, which PSNR of equal images is
+            finite = {n: v if math.isfinite(v) else None for n, v in self.scores.items()}
+            facts["scores"] = finite
+        return json.dumps(facts, ensure_ascii=False)
+
 
 def restore_all(method: Method, jobs: list[Job], *, as_json: bool) -> list[Outcome]:
     """Restore every photograph, report each as soon as it is done, and sum up in one line."""
@@ -82,8 +91,7 @@ def restore_all(method: Method, jobs: list[Job], *, as_json: bool) -> list[Outco
             if outcome.error is not None:
                 typer.echo(f"error: {outcome.error}", err=True)
             if as_json:
-                facts = {name: value for name, value in asdict(outcome).items() if value}
-                typer.echo(json.dumps(facts, ensure_ascii=False))
+                typer.echo(outcome.as_json())
             elif outcome.error is None:
                 typer.echo(outcome.line())
     counts = {

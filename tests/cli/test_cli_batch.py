@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,6 +104,31 @@ def test_a_log_for_scripts(run: Run, project: Path) -> None:
     assert (first["status"], first["width"], first["height"]) == ("restored", 12, 9)
     assert (second["status"], second["error"]) == ("failed", one_error(errors)[len("error: ") :])
     assert (total["restored"], total["failed"], total["skipped"]) == (1, 1, 0)
+
+
+@pytest.mark.usefixtures("weights")
+def test_equal_images_have_a_score_in_json(run: Run, project: Path) -> None:
+    source = picture(project / "a.png", 40, 40)
+    options = ("-t", "denoise_gaussian", "-o", "out.png", "--truth", source, "--json")
+    output = run("restore", source, *options)[1]
+    photo = json.loads(output.splitlines()[1], parse_constant=pytest.fail)
+    assert photo["scores"]["psnr_db"] is None
+    assert photo["scores"]["ssim"] == pytest.approx(1)
+
+
+@pytest.mark.usefixtures("weights")
+def test_a_terminal_shows_the_progress_of_all_photos(
+    run: Run, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = [picture(project / f"{name}.png") for name in "abc"]
+    command = ("restore", *photos, "-t", "denoise_gaussian", "-o", "out")
+    assert run(*command)[2] == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    status, output, errors = run(*command)
+    assert status == 0
+    assert "3/3 c.png" in output + errors
+    assert "left" in output + errors
 
 
 def test_comparison_with_the_truth(run: Run, project: Path, changing: tuple[str, str]) -> None:

@@ -11,6 +11,18 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # names and values of <malloc.h>
 _NEVER = -1  # not the maximum, 2 GiB: at 1024×1024 pixels, more is free between layers
 
 
+class _MallInfo(ctypes.Structure):
+    """``struct mallinfo2`` of <malloc.h>."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    )
+
+
 @cache
 def reuse_large_blocks() -> bool:
     """Make the C library reuse freed blocks of any size within this process.
@@ -35,3 +47,13 @@ def return_free_blocks() -> None:
     """Give freed memory that the process still holds back to the system (glibc only)."""
     with suppress(AttributeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def reusable_bytes() -> int:
+    """Return how many bytes of freed blocks the process holds addresses for (glibc only, or 0)."""
+    try:
+        mallinfo = ctypes.CDLL(None).mallinfo2  # since glibc 2.33
+    except (AttributeError, TypeError):
+        return 0
+    mallinfo.restype = _MallInfo
+    return int(mallinfo().fordblks)

@@ -16,19 +16,28 @@ import argparse
 import base64
 import logging
 import os
+import signal
 import sys
+import threading
+import time
 import warnings
 from pathlib import Path
 
 import nbformat
+import psutil
 
+from eamamba import progress
 from eamamba.files import write_atomically
+from eamamba.openmp import share_cores
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="IProgress not found")  # text bars are intended here
     import papermill
+    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
+# After a signal, a training has so long to finish its step and save its state.
+GRACE_S = 60
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -76,8 +85,75 @@ def show_by_name(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.Note
     return notebook
 
 
+class Stop:
+    """Ends the notebook with this script, and the script with the pipeline that started it.
+
+    The kernel has a session of its own, so no signal for the terminal's programs or for the
+    pipeline reaches it. The first signal becomes an interrupt of its cell, in which a training
+    saves its state; a second one, or the end of `GRACE_S`, is an interrupt of this script, which
+    kills the kernel. A pipeline that has died, however it died, counts as a signal.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._receive)
+        threading.Thread(target=self._watch, args=(_pipeline(),), daemon=True).start()
+
+    def status(self, error: BaseException) -> int:
+        """Say how the notebook was ended, and return the exit status that shells give for that."""
+        print(getattr(error, "evalue", "") or "interrupted; run it again", file=sys.stderr)
+        return 128 + (self.number or signal.SIGINT)
+
+    def _receive(self, number: int, _frame: object) -> None:
+        kernels = psutil.Process().children()
+        if self.number is not None or not kernels or os.name == "nt":
+            raise KeyboardInterrupt
+        self.number = number
+        for kernel in kernels:
+            kernel.send_signal(signal.SIGINT)
+        timer = threading.Timer(GRACE_S, os.kill, (os.getpid(), number))
+        timer.daemon = True
+        timer.start()
+
+    def _watch(self, pipeline: list[psutil.Process]) -> None:
+        while all(map(_is_alive, pipeline)):
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _pipeline() -> list[psutil.Process]:
+    """Return the processes of DVC and of ``reproduce.py`` that this one works for."""
+    programs = {"dvc", "dvc.exe", "reproduce.py"}
+    parents = psutil.Process().parents()
+    return [p for p in parents if programs & {Path(word).name for word in _words(p)}]
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:  # of another user, or ended
+        return []
+
+
+def _reason(error: BaseException, notebook: Path) -> str:
+    if isinstance(error, PapermillExecutionError):
+        return f"{error}\nerror: {notebook}: {error.ename}: {error.evalue}"
+    if isinstance(error, DeadKernelError):
+        return f"error: {notebook}: the system ended its process, often for want of memory"
+    return "\ninterrupted; run it again to resume training from its last checkpoint"
+
+
 def main() -> None:
-    """Run one notebook; exit 1 with its traceback if a cell fails."""
+    """Run one notebook; exit 1 with its traceback if a cell fails, 128 + N after signal N."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebook", type=Path, help="notebook to run")
     parser.add_argument("executed", type=Path, help="path of the executed copy")
@@ -87,8 +163,11 @@ def main() -> None:
     check_parameters(arguments.notebook, parameters)
     os.environ["EAMAMBA_OUTPUT"] = str(arguments.executed.resolve().parent)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    share_cores()
+    os.environ.setdefault(progress.VARIABLE, "bar" if sys.stderr.isatty() else "lines")
     os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")
     logging.getLogger("papermill").setLevel(logging.WARNING)
+    stop = Stop()
     try:
         executed = papermill.execute_notebook(
             arguments.notebook,
@@ -101,10 +180,8 @@ def main() -> None:
             shutdown_kernel="immediate",  # all is written; freeing every object takes a second
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
         )
-    except PapermillExecutionError as error:
-        sys.exit(f"{error}\nerror: {arguments.notebook}: {error.ename}: {error.evalue}")
-    except KeyboardInterrupt:
-        sys.exit("\ninterrupted; run it again to resume training from its last checkpoint")
+    except (PapermillExecutionError, DeadKernelError, KeyboardInterrupt) as error:
+        sys.exit(_reason(error, arguments.notebook) if stop.number is None else stop.status(error))
     shown = show_by_name(normalise(executed), arguments.executed.parent)
     write_atomically(arguments.executed, f"{nbformat.writes(shown)}\n".encode())
 

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "eamamba"
 
 # CONTRIBUTING.md says what lives in each row.
 LAYERS = [
-    {"config", "files", "heap", "paths"},
+    {"config", "files", "heap", "openmp", "paths", "progress"},
     {"degradations", "images"},
     {"selective_scan"},
     {"network"},

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 from eamamba.cli.choices import CommandError
+from eamamba.cli.explaining import explained
 from eamamba.cli.jobs import Job, file_identity
-from eamamba.config import EAMambaError, ProtocolSettings
+from eamamba.config import ProtocolSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -114,14 +115,9 @@ def _restore_or_explain(method: Method, job: Job, progress: Progress | None) -> 
         return outcome
     try:
         _restore_one(method, job, outcome, progress)
-    except EAMambaError as error:
-        outcome.error = str(error)
-    except MemoryError:
-        outcome.error = f"{job.source}: not enough memory to hold the image"
-    except OSError as error:
-        outcome.error = f"{error.filename or job.target}: {error.strerror or error}"
-    if outcome.error is not None:
-        reason = " ".join(outcome.error.split())
+    except Exception as error:
+        if (reason := explained(error)) is None:
+            raise
         outcome.error = reason if str(job.source) in reason else f"{job.source}: {reason}"
         outcome.status = "failed"
     return outcome

@@ -17,10 +17,6 @@ from eamamba import __version__, paths
 from eamamba.cli.extras import EXTRAS, is_installed, packages_of
 
 GIB = 2**30
-# Where Linux says how much a container may use: version 2 of control groups, then version 1.
-_MEMORY_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
-_NO_LIMIT = 2**60
-"""Version 1 says so with a number near 2^63."""
 
 
 @dataclass(frozen=True)
@@ -79,35 +75,17 @@ def _processor() -> Iterator[Finding]:
 def _memory() -> Iterator[Finding]:
     import psutil
 
+    from eamamba.restore.limits import address_space, cgroup_bytes
+
     memory = psutil.virtual_memory()
     free = memory.available / GIB
-    advice = "close other programs, or restore with --tile 256" if free < 2 else ""
+    advice = "end other programs, or restore with --tile 256" if free < 2 else ""
     yield Finding("memory", f"{free:.1f} of {memory.total / GIB:.1f} GiB free", advice)
-    limit = container_limit()
-    if limit is not None and limit < memory.total:
-        advice = "choose --tile so that large photos stay below it"
-        yield Finding("limit of the container", f"{limit / GIB:.1f} GiB", advice)
-
-
-def container_limit(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Return the memory that the control group of this process may use, None if without limit.
-
-    Groups lie within each other, and the smallest limit on the way counts.
-    """
-    try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None  # not Linux
-    inside = {line.split(":", 2)[2].strip("/") for line in lines}
-    groups = {part for name in inside for part in (Path(name), *Path(name).parents)}
-    files = [root / group / file for group in groups for file in _MEMORY_LIMITS]
-    limits = []
-    for file in files:
-        try:
-            limits.append(int(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            continue  # no such group, or "max"
-    return min((limit for limit in limits if limit < _NO_LIMIT), default=None)
+    limits = {"container limit": min(cgroup_bytes(), default=None), "shell limit": address_space()}
+    for name, left in limits.items():
+        if left is not None:
+            advice = "raise its limit, or restore with --tile 256" if left < 2 * GIB else ""
+            yield Finding(name, f"{left / GIB:.1f} GiB free", advice)
 
 
 def _gpus() -> Iterator[Finding]:

@@ -15,12 +15,12 @@ from eamamba import __version__
 from eamamba.cli.data import data
 from eamamba.cli.doctor import doctor
 from eamamba.cli.experiments import complexity, evaluate, receptive_field, train
-from eamamba.cli.extras import extra_with
+from eamamba.cli.explaining import explained
 from eamamba.cli.models import models
 from eamamba.cli.restoring import restore
 from eamamba.cli.scoring import score
 from eamamba.cli.settings import settings
-from eamamba.config import EAMambaError
+from eamamba.openmp import share_cores
 
 app = typer.Typer(
     help="EAMamba: an efficient all-around vision state space model for image restoration.",
@@ -88,6 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # file names need not be valid text
+    share_cores()
     with warnings.catch_warnings():
         warnings.showwarning = _print_warning
         status = _run(argv)
@@ -103,20 +104,12 @@ def _run(argv: Sequence[str] | None) -> int:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except KeyboardInterrupt:
         return 130
-    except EAMambaError as error:
-        return _print_error(str(error))
-    except ModuleNotFoundError as error:
-        if (extra := extra_with(error.name or "")) is None:
+    except Exception as error:
+        if (reason := explained(error)) is None:
             raise
-        return _print_error(f'this needs {error.name}: pip install "eamamba[{extra}]"')
-    except OSError as error:
-        return _print_error(f"{error.filename or 'system'}: {error.strerror or error}")
+        typer.echo(f"error: {reason}", err=True)
+        return 2
     return 0
-
-
-def _print_error(reason: str) -> int:
-    typer.echo(f"error: {' '.join(reason.split())}", err=True)
-    return 2
 
 
 def _print_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 
 from eamamba import paths
 from eamamba.config import BUNDLED, DataSettings, EAMambaError
+from eamamba.config.errors import ran_out_of_memory
 from eamamba.datasets.bundled import bundled_photographs, refuse_as_pairs
 from eamamba.datasets.errors import DatasetError, readable, refuse, say
 from eamamba.datasets.folders import PhotoFolder
@@ -91,8 +92,9 @@ def _open_benchmark(
         for image, load in wanted:
             try:
                 loaded = load()
-            except (EAMambaError, OSError, MemoryError) as error:
-                if on_failure is None:
+            except Exception as error:
+                known = isinstance(error, EAMambaError | OSError) or ran_out_of_memory(error)
+                if on_failure is None or not known:
                     raise
                 on_failure(name, image, error)
             else:

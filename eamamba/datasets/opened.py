@@ -55,10 +55,8 @@ def damaged(files: Iterable[Path], *, progress: bool = False) -> dict[Path, str]
 def _problem(file: Path) -> str | None:
     try:
         read_image(file)
-    except EAMambaError as error:
+    except (EAMambaError, MemoryError) as error:
         return str(error)
-    except MemoryError:
-        return f"{file}: not enough memory to hold the picture"
     except OSError as error:
         return f"{file}: cannot be read ({error.strerror or error})"
     return None

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from eamamba.config import TaskSettings
+from eamamba.config.errors import ran_out_of_memory
 from eamamba.datasets import BenchmarkImage, DatasetError, OnFailure, benchmark_images
 from eamamba.degradations import evaluation_noise
 from eamamba.degradations.resize import resize
@@ -67,7 +68,12 @@ def cases(settings: TaskSettings, on_failure: OnFailure | None = None) -> Iterat
         raise DatasetError(f"{settings.task}: data.benchmarks is empty; name a set to test on")
     for benchmark, images in benchmark_images(settings.data, on_failure).items():
         for image in images:
-            yield from _cases_of_image(benchmark, image, settings.evaluation.sigmas_255)
+            try:
+                yield from _cases_of_image(benchmark, image, settings.evaluation.sigmas_255)
+            except (MemoryError, RuntimeError) as error:
+                if on_failure is None or not ran_out_of_memory(error):
+                    raise
+                on_failure(benchmark, image.name, error)
 
 
 def _cases_of_image(

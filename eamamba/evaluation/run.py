@@ -16,11 +16,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from eamamba.config import EAMambaError, ProtocolSettings, TaskSettings
+from eamamba.config.errors import ran_out_of_memory
 from eamamba.evaluation.cases import Case, cases, without_network
 from eamamba.evaluation.exports import Export
 from eamamba.evaluation.protocols import Scores, score
 from eamamba.files import write_atomically
 from eamamba.heap import reuse_large_blocks
+from eamamba.progress import how_to_show
 from eamamba.restore import Restorer, restore
 
 Metrics = dict[str, dict[str, dict[str, float | int | None]]]
@@ -120,10 +122,14 @@ def evaluate(
     _check_fit(model, settings)
     written = None if export is None else Export(export, settings.data.layout)
     table = _Table(settings, progress)
-    for case in tqdm(cases(settings, table.fail), f"{settings.task}: images", disable=not progress):
+    name = f"{settings.task}: images"
+    found = cases(settings, table.fail)
+    for case in tqdm(found, name, disable=not progress, **how_to_show()):
         try:
             example = _restore_and_score(model, settings, case)
-        except (EAMambaError, MemoryError) as error:
+        except Exception as error:
+            if not (isinstance(error, EAMambaError) or ran_out_of_memory(error)):
+                raise
             table.fail(case.benchmark, case.image, error, case.condition)
             continue
         table.add(case, example.scores)
@@ -159,7 +165,9 @@ class _Table:
             self.scores[case.benchmark].setdefault(condition, []).append(scores)
 
     def fail(self, benchmark: str, image: str, error: Exception, condition: str = "") -> None:
-        problem = " ".join(str(error).split()) or type(error).__name__
+        problem = " ".join(str(error).split())
+        if not isinstance(error, EAMambaError | OSError) and ran_out_of_memory(error):
+            problem = "not enough memory"
         where = {"benchmark": benchmark, "image": image, "condition": condition}
         self.rows.append(where | {"problem": problem})
         self.failures[benchmark, image] = problem

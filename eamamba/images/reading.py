@@ -31,6 +31,7 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
+from eamamba.config.errors import ran_out_of_memory
 from eamamba.images.colours import SEVERAL_PICTURES, check_size, decode_8_bit, open_with_pillow
 from eamamba.images.decoded import Decoded, to_photo
 from eamamba.images.metadata import read_metadata
@@ -74,8 +75,6 @@ def read_photo(path: str | os.PathLike[str]) -> Photo:
     path = Path(path)
     try:
         return to_photo(_decode(_content(path)))
-    except MemoryError:
-        raise
     except (ImageError, Image.DecompressionBombError) as error:
         advice = "" if isinstance(error, ImageError) else "; cut the image into smaller files"
         raise ImageError(f"{path}: {error}{advice}") from None
@@ -84,6 +83,8 @@ def read_photo(path: str | os.PathLike[str]) -> Photo:
             f"{path}: damaged image, or a variant that Pillow cannot read; save it as PNG"
         ) from None
     except Exception as error:  # decoders of damaged files raise errors of every kind
+        if ran_out_of_memory(error):
+            raise MemoryError(f"{path}: not enough memory to hold the image") from None
         reason = " ".join(str(error).split())
         raise ImageError(f"{path}: damaged image ({reason}); copy or download it again") from error
 

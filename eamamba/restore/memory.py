@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 
-import psutil
 import torch
 from torch import Tensor, nn
 
 from eamamba.config import EAMambaSettings, EAMambaSRSettings, ModelSettings
-from eamamba.heap import return_free_blocks
 from eamamba.network.layers import CHANNEL_MIXERS
+from eamamba.restore.limits import address_space, available_memory
 
 SMALLEST_TILE = 64
 # Share of the free memory that one call of the network may use.
@@ -69,11 +68,21 @@ def fitting_tile(model: object, image: Tensor) -> int | None:
     return max(math.isqrt(int(max(pixels, 0))), SMALLEST_TILE)
 
 
+def lacking_bytes(model: object) -> int:
+    """Return by how much a limit on this process is too low for even the smallest tile, or 0."""
+    settings = getattr(model, "settings", None)
+    if not isinstance(settings, EAMambaSettings | EAMambaSRSettings):
+        return 0
+    assert isinstance(model, nn.Module)
+    left = address_space() if next(model.parameters()).device.type == "cpu" else None
+    needed = SMALLEST_TILE**2 * activation_bytes(settings) / _SHARE_OF_FREE_MEMORY
+    return 0 if left is None else max(math.ceil(needed) - left, 0)
+
+
 def free_memory(device: torch.device) -> int:
     """Return how many bytes a new tensor on ``device`` can use."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return free + cached
-    return_free_blocks()  # left from the previous image
-    return psutil.virtual_memory().available
+    return max(available_memory(), 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Callable
 from typing import Literal, Protocol
 
@@ -13,8 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eamamba.config import EAMambaError
+from eamamba.config.errors import ran_out_of_memory
+from eamamba.heap import return_free_blocks
 from eamamba.images import Photo
-from eamamba.restore.memory import fitting_tile
+from eamamba.restore.memory import SMALLEST_TILE, fitting_tile, lacking_bytes
 from eamamba.restore.tiles import blend_tiles, pad_to_multiple, tile_starts, with_border
 
 Progress = Callable[[int, int], None]
@@ -97,33 +100,68 @@ def restore(
         [0, 1], the tile or self-ensemble option is invalid, or there is not enough memory.
     """
     _check(model, image)
+    members = _ensemble_size(self_ensemble)
     batch = image if image.dim() == 4 else image[None]
     height, width = batch.shape[-2:]
-    members = _ensemble_size(self_ensemble)
+    if lacking := lacking_bytes(model):
+        raise RestoreError(
+            "not enough memory to start with: raise the limit of this process (ulimit -v or -d) "
+            f"by {math.ceil(lacking / 2**20)} MiB or more"
+        )
     padded = pad_to_multiple(batch, model.size_multiple)
     side, shared = _tile_and_overlap(model, padded, tile, overlap)
+    output = _restore_tiles(model, padded, side, shared, members, progress)
+    side = min(side, max(padded.shape[-2:]))
+    smaller = max(side // 2, SMALLEST_TILE)
+    if output is None and tile == "auto" and smaller < side and hasattr(model, "settings"):
+        warnings.warn(
+            f"not enough memory for {width}×{height} pixels in tiles of {side}; trying again "
+            f"with tiles of {smaller}",
+            stacklevel=2,
+        )
+        side, shared = _tile_and_overlap(model, padded, smaller, overlap)
+        output = _restore_tiles(model, padded, side, shared, members, progress)
+    if output is None:
+        advice = f"choose smaller tiles, such as {max(side // 2, SMALLEST_TILE)}"
+        if side <= SMALLEST_TILE:
+            advice = "cut the image into parts or end other programs"
+        raise RestoreError(
+            f"not enough memory for {width}×{height} pixels in tiles of {side}; {advice}"
+        )
+    cropped = output[..., : height * model.upscale, : width * model.upscale]
+    # made outside inference mode, so that the result can be used in a loss
+    result = cropped.clamp(0, 1) if clip else cropped.clone()
+    return result if image.dim() == 4 else result[0]
+
+
+def _restore_tiles(
+    model: Restorer,
+    padded: Tensor,
+    side: int,
+    shared: int,
+    members: int,
+    progress: Progress | None,
+) -> Tensor | None:
+    """Return the restored image, or None where memory ran out.
+
+    None rather than an error, whose traceback would hold on to all that the network computed.
+    """
     starts = [tile_starts(n, side, shared, model.size_multiple) for n in padded.shape[-2:]]
     counting_model = _CallCounter(model, len(starts[0]) * len(starts[1]) * members, progress)
     try:
         with torch.inference_mode():
-            output = blend_tiles(
+            return blend_tiles(
                 lambda part: _restore_ensemble(counting_model, part, members),
                 padded,
                 starts,
                 side,
                 model.upscale,
             )
-    except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+    except Exception as error:
+        if not ran_out_of_memory(error):
             raise
-        raise RestoreError(
-            f"not enough memory for {width}×{height} pixels in tiles of {side}; "
-            f"choose smaller tiles, such as {max(side // 2, 64)}"
-        ) from None
-    cropped = output[..., : height * model.upscale, : width * model.upscale]
-    # made outside inference mode, so that the result can be used in a loss
-    result = cropped.clamp(0, 1) if clip else cropped.clone()
-    return result if image.dim() == 4 else result[0]
+    return_free_blocks()  # for other libraries too: they do not use those of the C library's heap
+    return None
 
 
 def restore_photo(
@@ -260,8 +298,3 @@ def _check(model: Restorer, image: object) -> None:
             f"expected values in [0, 1], got up to {highest:g}; for an image from 0 to {white}, "
             f"use image / {white}"
         )
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    kinds = (MemoryError, torch.OutOfMemoryError)
-    return isinstance(error, kinds) or "not enough memory" in str(error)

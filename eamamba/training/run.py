@@ -13,12 +13,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from eamamba.checkpoint import load_model, save_model
-from eamamba.config import SettingsError, Stage, TaskSettings
+from eamamba.config import EAMambaError, SettingsError, Stage, TaskSettings
+from eamamba.config.errors import ran_out_of_memory
 from eamamba.datasets import training_patches
 from eamamba.files import remove_leftovers
 from eamamba.heap import reuse_large_blocks
 from eamamba.network import build
-from eamamba.training.errors import NotFiniteError, TrainingInterrupted
+from eamamba.training.errors import NotFiniteError, TrainingError, TrainingInterrupted
 from eamamba.training.folder import WEIGHTS_FILE, refuse_finished, reserved
 from eamamba.training.record import data_hash, record
 from eamamba.training.signals import Signals, leave_to_parent
@@ -66,7 +67,8 @@ def train(
     SettingsError
         If an interrupted run with other settings or images is in the way.
     TrainingError
-        If finished weights or another training are, or if this one diverges.
+        If finished weights or another training are, if this one diverges, or if the machine has
+        too little memory for it.
     TrainingInterrupted
         On Ctrl-C, SIGTERM or SIGHUP, once the state is saved.
     DatasetError
@@ -138,7 +140,25 @@ def _run(
                     "run the same again, without --fresh, to resume"
                 )
             raise TrainingInterrupted(stop.number, text) from None
+        except Exception as error:
+            if (reason := _lacking(error, settings)) is None:
+                raise
+            raise TrainingError(
+                f"{settings.task}: {reason}, at iteration {trainer.iteration + 1}"
+            ) from None
     return True
+
+
+def _lacking(error: Exception, settings: TaskSettings) -> str | None:
+    """Say what the machine has too little of; None for another error."""
+    if "DataLoader worker" in str(error):  # the system ended it, for whatever reason
+        return (
+            "a process that loads images was ended, often for want of memory; "
+            f"lower data.workers (now {settings.data.workers})"
+        )
+    if isinstance(error, EAMambaError) or not ran_out_of_memory(error):
+        return None
+    return "not enough memory; lower batch or patch in training.stages, or data.workers"
 
 
 def _step(

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from eamamba.config import Stage, TaskSettings
 from eamamba.files import write_atomically
+from eamamba.progress import how_to_show
 from eamamba.training.states import States
 from eamamba.training.trainer import Trainer, learning_rate
 
@@ -33,7 +34,7 @@ class Watch:
             initial=trainer.iteration,
             desc=settings.task,
             disable=not progress,
-            mininterval=1.0,
+            **how_to_show(seconds=1),
         )
         limit = math.inf if time_limit_s is None else time_limit_s
         self.deadline = time.monotonic() + limit
@@ -76,7 +77,7 @@ class Watch:
                 "batch": stage.batch,
             }
             trainer.history.append(row)
-            self.bar.set_postfix(loss=f"{mean:.4f}", patch=stage.patch)
+            self.bar.set_postfix(loss=f"{mean:.4f}", patch=stage.patch, refresh=False)
             self._write_curve()
         if trainer.iteration % recipe.checkpoint_every == 0 and not last:
             self.states.save(trainer)

@@ -41,7 +41,9 @@ The blocks of ``A_log2`` and ``h`` are those of the task; both lie flat in memor
 
 from __future__ import annotations
 
+import warnings
 import zlib
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,6 +51,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import float32, float64, int32, int64, njit, types, void
 
+from eamamba.config.errors import ran_out_of_memory
 from eamamba.selective_scan.cpu import steps
 from eamamba.selective_scan.cpu.simd import LANES
 from eamamba.selective_scan.cpu.steps import (
@@ -94,6 +97,27 @@ def layout(channels: int, states: int) -> Layout:
     c = min(LANES, 1 << (channels - 1).bit_length())
     tiles = -(-states // LANES)
     return Layout(c, -(-states // (tiles * (LANES // c))), tiles)
+
+
+def _compiled(signature: Any, function: Callable[..., None]) -> Any:
+    """Compile a kernel or load it from Numba's cache; without a usable cache, compile it anew."""
+    try:
+        return njit(signature, nogil=True, cache=True)(function)
+    except Exception as error:  # no folder to write to, a full disk, a damaged file …
+        if ran_out_of_memory(error):
+            raise
+        compiled = njit(signature, nogil=True)(function)  # if this fails too, it was not the cache
+        _warn_once()
+        return compiled
+
+
+@lru_cache
+def _warn_once() -> None:
+    warnings.warn(
+        "Numba's cache is damaged or cannot be written, so every start compiles the kernels anew; "
+        "let the variable NUMBA_CACHE_DIR name a new folder",
+        stacklevel=2,
+    )
 
 
 @lru_cache
@@ -249,7 +273,7 @@ def forward_kernel(c: int, J: int, double: bool) -> Any:
         t.image,  # y
         t.flat,  # states
     )
-    return njit(signature, nogil=True, cache=True)(forward)
+    return _compiled(signature, forward)
 
 
 @lru_cache
@@ -359,7 +383,7 @@ def backward_kernel(c: int, J: int, double: bool) -> Any:
         t.flat,  # states
         t.gradients,
     )
-    return njit(signature, nogil=True, cache=True)(backward)
+    return _compiled(signature, backward)
 
 
 class _ArrayTypes(NamedTuple):

@@ -83,7 +83,7 @@ def _memory() -> Iterator[Finding]:
     yield Finding("memory", f"{free:.1f} of {memory.total / GIB:.1f} GiB free", advice)
     limits = {"container limit": min(cgroup_bytes(), default=None), "shell limit": address_space()}
     for name, left in limits.items():
-        if left is not None:
+        if left is not None and left < memory.available:
             advice = "raise its limit, or restore with --tile 256" if left < 2 * GIB else ""
             yield Finding(name, f"{left / GIB:.1f} GiB free", advice)
 

@@ -176,11 +176,11 @@ def test_a_missing_extra_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
 def test_doctor_names_the_limits_of_containers_and_shells(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eamamba.restore.limits.cgroup_bytes", lambda: [3 * 2**30, 2**30])
+    monkeypatch.setattr("eamamba.restore.limits.cgroup_bytes", lambda: [3 * 2**20, 2**20])
     monkeypatch.setattr("eamamba.restore.limits.address_space", lambda: None)
     found = {finding["what"]: finding for finding in json.loads(run("doctor", "--json")[1])}
     limit = found["container limit"]
-    assert limit["found"] == "1.0 GiB free"
+    assert limit["found"] == "0.0 GiB free"
     assert "--tile 256" in limit["advice"]
     assert "shell limit" not in found
 

@@ -9,14 +9,16 @@ import hashlib
 import json
 import platform
 import time
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from eamamba import __version__, paths
 from eamamba.files import write_atomically
-from eamamba.network import Network
+
+if TYPE_CHECKING:
+    from eamamba.network import Network
 
 Precision = Literal["auto", "float32", "bfloat16"]
 # How much faster bfloat16 must be to be worth its rounding.

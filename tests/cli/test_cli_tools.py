@@ -198,7 +198,7 @@ def test_the_smallest_limit_of_nested_groups_counts(
 @pytest.mark.parametrize(
     "command",
     ["restore", "models", "score", "doctor", "train", "evaluate", "complexity", "receptive-field",
-     "settings", "data check"],
+     "settings", "real-pairs", "data check"],
 )  # fmt: skip
 def test_every_help_has_an_example(run: Run, command: str) -> None:
     status, output, _ = run(*command.split(), "--help")

@@ -3,12 +3,13 @@
     python pipeline/model_cards.py
 
 Sources: the weights, params.yaml, eamamba/cards/notes.yaml, and from results/pretrained the scores
-(NAME/metrics.json, real_pairs.csv) and what the weights do to plain images (harm.csv). Written are
-eamamba/cards/cards.json, which the package contains, and results/pretrained/cards.md.
+(NAME/metrics.json, real_pairs/summary.csv) and what the weights do to plain images (harm.csv).
+Written are eamamba/cards/cards.json, which the package contains, and results/pretrained/cards.md.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from eamamba.report.scores import condition_label
 ROOT = Path(__file__).resolve().parents[1]
 PROFILE = "pretrained"
 SCORES = ["psnr_input_db", "psnr_db", "ssim_input", "ssim"]
+INTERVAL = ["gain_low_db", "gain_high_db"]
 
 
 def cards(root: Path = ROOT) -> list[Card]:
@@ -58,7 +60,7 @@ def _card(facts: Card, root: Path) -> Card:
         "curve": _curve(root, facts.name),
         "protocol": protocol_label(settings.evaluation.protocol),
         "data": _data(settings, notes["data_sets"]),
-        "scores": (*_photographs(root, facts.name), *_real_pairs(root, facts.name)),
+        "scores": tuple(_scores(root, facts.name)),
         "harm": tuple(_harm(root, facts.name)),
         "limits": (*about["limits"], *own.get("limits", ()), *notes["common_limits"]),
     }
@@ -85,6 +87,13 @@ def _data(settings: TaskSettings, notes: dict[str, Any]) -> tuple[DataSet, ...]:
     return tuple(DataSet(name=name, **_note(notes, name)) for name in names or ())
 
 
+def _scores(root: Path, name: str) -> list[Score]:
+    """Return the scores of both kinds, each test once."""
+    published = _published(root, name)
+    known = {score.test for score in published}
+    return [*(s for s in _photographs(root, name) if s.test not in known), *published]
+
+
 def _photographs(root: Path, name: str) -> list[Score]:
     """Return the scores of metrics.json, none where the weights were not evaluated."""
     file = root / "results" / PROFILE / name / "metrics.json"
@@ -103,21 +112,22 @@ def _photographs(root: Path, name: str) -> list[Score]:
     ]
 
 
-def _real_pairs(root: Path, name: str) -> list[Score]:
-    file = root / "results" / PROFILE / "real_pairs.csv"
-    if not file.is_file():
+def _published(root: Path, name: str) -> list[Score]:
+    """Return the scores on published sets that this very file got."""
+    table = root / "results" / PROFILE / "real_pairs" / "summary.csv"
+    if not table.is_file():
         return []
-    table = pd.read_csv(file)
+    content = (paths.PRETRAINED / f"{name}.safetensors").read_bytes()
+    rows = pd.read_csv(table)
+    own = rows[rows["weights_md5"] == hashlib.md5(content, usedforsecurity=False).hexdigest()]
     return [
         Score(
-            kind="real pairs",
-            test=row["set"],
-            condition="all images",
-            images=row["images"],
-            worse=row["worse"],
-            **{score: row[score] for score in SCORES},
+            kind="published sets",
+            test=row["benchmark"],
+            condition=condition_label(row["condition"]),
+            **{key: row[key] for key in ("images", *SCORES, *INTERVAL, "worse")},
         )
-        for row in table[table["task"] == name].to_dict("records")
+        for row in own.to_dict("records")
     ]
 
 

@@ -15,7 +15,7 @@ from eamamba.config import EAMambaSettings, EAMambaSRSettings, MambaSettings
 from eamamba.images import Photo
 from eamamba.network import EAMamba, EAMambaSR, set_backend
 from eamamba.restore import RestoreError, memory, pad_to_multiple, restore, restore_photo
-from eamamba.restore.tiles import ramp, tile_starts, with_border
+from eamamba.restore.tiles import ramp, tile_starts
 
 SIZES = [(1, 1), (1, 9), (3, 5), (8, 8), (17, 40), (64, 33)]
 every_size = pytest.mark.parametrize("size", SIZES)
@@ -88,14 +88,6 @@ def test_padding_equals_numpy(height: int, width: int, multiple: int) -> None:
     added = ((0, 0), (0, -height % multiple), (0, -width % multiple))
     expected = np.pad(image.numpy(), added, mode="reflect")
     assert torch.equal(pad_to_multiple(image, multiple), torch.from_numpy(expected))
-
-
-@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 9))
-def test_a_border_continues_the_image_as_numpy_does(height: int, width: int, pixels: int) -> None:
-    image = photo(1, height, width)
-    added = ((0, 0), (pixels, pixels), (pixels, pixels))
-    expected = np.pad(image.numpy(), added, mode="reflect")
-    assert torch.equal(with_border(image, pixels), torch.from_numpy(expected))
 
 
 def test_padding_of_few_pixels_goes_back_and_forth() -> None:

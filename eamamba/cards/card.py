@@ -35,11 +35,12 @@ class DataSet(Strict):
 class Score(Strict):
     """Mean scores on one set under one condition, before and after.
 
-    ``kind`` tells photographs with made degradations from pairs that a camera took, ``worse`` is
-    how many images lost PSNR, if that was counted.
+    ``kind`` tells photographs with degradations made here from sets that others published. The mean
+    gain has a 95 % interval, ``gain_low_db`` to ``gain_high_db``, and ``worse`` images lost PSNR,
+    where that was computed.
     """
 
-    kind: Literal["degraded photographs", "real pairs"]
+    kind: Literal["degraded photographs", "published sets"]
     test: str
     condition: str
     images: int
@@ -47,6 +48,8 @@ class Score(Strict):
     psnr_db: float
     ssim_input: float
     ssim: float
+    gain_low_db: float | None = None
+    gain_high_db: float | None = None
     worse: int | None = None
 
 

@@ -16,12 +16,12 @@ def cards_table(cards: Iterable[Card]) -> str:
             f"{card.parameters / 1e6:.2f}",
             f"{card.bytes / 1e6:.1f}",
             gains(card, "degraded photographs"),
-            gains(card, "real pairs"),
+            gains(card, "published sets"),
         )
         for card in cards
     ]
     head = ("weights", "what they remove", "parameters in M", "file in MB")
-    gained = ("gain on degraded photographs in dB", "gain on real pairs in dB")
+    gained = ("gain on degraded photographs in dB", "gain on published sets in dB")
     return _table((*head, *gained), rows)
 
 
@@ -85,14 +85,23 @@ def _scores(scores: Sequence[Score]) -> str:
             s.kind,
             s.condition,
             str(s.images),
-            f"{s.psnr_input_db:.2f} → {s.psnr_db:.2f} ({_signed(s.psnr_db - s.psnr_input_db)})",
+            f"{s.psnr_input_db:.2f} → {s.psnr_db:.2f}",
+            _gain(s),
             f"{s.ssim_input:.3f} → {s.ssim:.3f}",
             "–" if s.worse is None else str(s.worse),
         )
         for s in scores
     ]
-    head = ("test", "kind", "condition", "images", "PSNR in dB", "SSIM", "images made worse")
-    return _table(head, rows)
+    head = ("test", "kind", "condition", "images", "PSNR in dB", "gain in dB", "SSIM")
+    return _table((*head, "images made worse"), rows)
+
+
+def _gain(score: Score) -> str:
+    """Return the mean gain, with its interval where there is one."""
+    gain = _signed(score.psnr_db - score.psnr_input_db)
+    if score.gain_low_db is None or score.gain_high_db is None:
+        return gain
+    return f"{gain} ({_signed(score.gain_low_db)} to {_signed(score.gain_high_db)})"
 
 
 def _harm(harm: Sequence[Harm]) -> str:

@@ -48,7 +48,7 @@ def models(
 
 def _show(cards: list[Card]) -> None:
     rows: list[tuple[str, ...]] = [
-        ("weights", "for", "parameters", "file", "gain, dB", "on real pairs, dB")
+        ("weights", "for", "parameters", "file", "gain, dB", "on published sets, dB")
     ]
     for card in cards:
         size = (f"{card.parameters / 1e6:.2f} M", f"{card.bytes / 1e6:.1f} MB")

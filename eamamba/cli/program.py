@@ -17,6 +17,7 @@ from eamamba.cli.doctor import doctor
 from eamamba.cli.experiments import complexity, evaluate, receptive_field, train
 from eamamba.cli.explaining import explained
 from eamamba.cli.models import models
+from eamamba.cli.real_pairs import real_pairs
 from eamamba.cli.restoring import restore
 from eamamba.cli.scoring import score
 from eamamba.cli.settings import settings
@@ -44,7 +45,7 @@ def _under_old_name(old: str, new: str, command: Callable[..., None]) -> Callabl
 
 COMMANDS = (
     *(restore, models, score, doctor),
-    *(train, evaluate, complexity, receptive_field, settings),
+    *(train, evaluate, real_pairs, complexity, receptive_field, settings),
 )
 for command in COMMANDS:
     app.command()(command)

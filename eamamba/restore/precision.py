@@ -9,15 +9,15 @@ import hashlib
 import json
 import platform
 import time
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from eamamba import __version__, paths
 from eamamba.files import write_atomically
-from eamamba.network import Network
 
+Model = TypeVar("Model", bound=nn.Module)
 Precision = Literal["auto", "float32", "bfloat16"]
 # How much faster bfloat16 must be to be worth its rounding.
 _WORTHWHILE = 1.1
@@ -33,11 +33,12 @@ class InBfloat16(nn.Module):
         With weights in float32.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Any) -> None:
         super().__init__()
         self.network = network
         self.settings = network.settings
-        self.size_multiple, self.upscale = network.size_multiple, network.upscale
+        self.size_multiple: int = network.size_multiple
+        self.upscale: int = network.upscale
 
     def forward(self, image: Tensor) -> Tensor:
         """Return what the network makes of (batch, c, H, W), in float32."""
@@ -45,7 +46,7 @@ class InBfloat16(nn.Module):
             return self.network(image).float()
 
 
-def with_precision(network: Network, precision: Precision) -> Network | InBfloat16:
+def with_precision(network: Model, precision: Precision) -> Model | InBfloat16:
     """Return the network, or the same network computing in bfloat16.
 
     Parameters
@@ -62,7 +63,7 @@ def with_precision(network: Network, precision: Precision) -> Network | InBfloat
     return InBfloat16(network) if precision == "bfloat16" else network
 
 
-def _remembered_choice(network: Network) -> Precision:
+def _remembered_choice(network: nn.Module) -> Precision:
     cache = paths.user_cache() / "precision.json"
     try:
         known: dict[str, Any] = dict(json.loads(cache.read_bytes()))
@@ -80,7 +81,7 @@ def _remembered_choice(network: Network) -> Precision:
     return chosen
 
 
-def _circumstances(network: Network) -> str:
+def _circumstances(network: Any) -> str:
     """Return a name for all that the faster precision depends on."""
     device = next(network.parameters()).device
     if device.type == "cuda":
@@ -92,7 +93,7 @@ def _circumstances(network: Network) -> str:
     return f"eamamba {__version__}, torch {torch.__version__}, {machine}, network {shape}"
 
 
-def _seconds(model: nn.Module, network: Network) -> float:
+def _seconds(model: nn.Module, network: Any) -> float:
     """Return the time of the fastest of a few calls, after one that compiles and allocates."""
     weight = next(network.parameters())
     channels = network.settings.inp_channels

@@ -188,7 +188,7 @@ def test_doctor_names_the_limits_of_containers_and_shells(
 @pytest.mark.parametrize(
     "command",
     ["restore", "models", "score", "doctor", "train", "evaluate", "complexity", "receptive-field",
-     "settings", "data check"],
+     "settings", "real-pairs", "data check"],
 )  # fmt: skip
 def test_every_help_has_an_example(run: Run, command: str) -> None:
     status, output, _ = run(*command.split(), "--help")

@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup install reproduce smoke test book check benchmark lock
+.PHONY: help setup install reproduce smoke test book check benchmark cards package lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,7 @@ install:
 	  exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the pinned packages of requirements.lock into $(VENV) (a minute or two) ..."
+	@$(BIN)/python -m pip install --quiet --no-deps -r requirements.hashes
 	@$(BIN)/python -m pip install --quiet -r requirements.lock
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@cat requirements.lock pyproject.toml > $(STAMP)
@@ -52,5 +53,11 @@ benchmark: setup ## measure this machine and its GPU; writes to results/benchmar
 	@for name in $(BENCHMARKS); do echo "$$name"; \
 	  $(BIN)/python benchmarks/$$name.py --csv results/benchmarks/$$name.csv || exit 1; done
 
-lock: ## update requirements.lock from pyproject.toml
+cards: setup ## describe the weights in the package anew, from their files, scores and notes
+	$(BIN)/python pipeline/model_cards.py
+
+package: ## build the wheel from the last commit and try it in an empty environment
+	scripts/package dist
+
+lock: ## update requirements.lock and requirements.hashes from pyproject.toml
 	scripts/lock

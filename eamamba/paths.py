@@ -21,6 +21,13 @@ def project_root() -> Path:
     return next((p for p in (here, *here.parents) if (p / "params.yaml").is_file()), here)
 
 
+def settings_file() -> Path:
+    """Return ``params.yaml`` of the project or, away from any, the copy that the package has."""
+    own = project_root() / "params.yaml"
+    copies = (own, PACKAGE / "params.yaml", PACKAGE.parent / "params.yaml")
+    return next((path for path in copies if path.is_file()), own)
+
+
 def dataset(place: str) -> Path:
     """Return the location of a data set named in the settings.
 
@@ -58,6 +65,16 @@ def notebook_output(profile: str, task: str) -> Path:
 def trained_model(profile: str, task: str) -> Path:
     """Return the weights file that the pipeline writes for a task."""
     return results(profile, task) / "model.safetensors"
+
+
+def weights_folders() -> list[Path]:
+    """Return where weights are looked for by name, in this order; they need not exist.
+
+    The folder that ``EAMAMBA_WEIGHTS`` names if it is set, the package, and ``weights`` in the
+    user's cache.
+    """
+    chosen = os.environ.get("EAMAMBA_WEIGHTS")
+    return [*([Path(chosen)] if chosen else []), PRETRAINED, user_cache() / "weights"]
 
 
 def user_cache() -> Path:

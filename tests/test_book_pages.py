@@ -11,6 +11,7 @@ import pytest
 from pages import ResultsError, write_pages
 from results_by_hand import PAPER, ROOT, counted, means
 
+from eamamba.cards import shipped_cards
 from eamamba.config import load_settings, resolved
 from eamamba.report import protocol_label
 
@@ -99,6 +100,15 @@ def test_pages_bring_tables_and_figures_for_the_text(tmp_path: Path) -> None:
     assert "| CBSD68 | EAMamba, weights in the package | measured here |" in scores
     assert scores.count("| held-out photographs |") == 2, "other crops of the same stay out"
     assert "learning_rate" in (pages / "denoise_gaussian" / "settings.yaml").read_text()
+
+
+def test_the_cards_of_all_weights_are_shown(tmp_path: Path) -> None:
+    write_results(tmp_path)
+    write_pages(tmp_path, tmp_path / "pages")
+    shown = (tmp_path / "pages" / "models.md").read_text(encoding="utf-8")
+    for card in shipped_cards().values():
+        assert f"\n## {card.name}\n" in shown
+        assert card.sha256 in shown
 
 
 def test_every_task_gets_its_section_with_its_protocol(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
@@ -41,12 +43,12 @@ def pins(python: str, platform: str = "linux") -> dict[str, str]:
 
 
 def declared() -> list[Requirement]:
-    """Everything pyproject.toml asks for, but mamba-ssm: it is built against a CUDA toolkit."""
+    """Everything pyproject.toml asks for, but mamba-ssm, which is built against a CUDA toolkit."""
     extras = PROJECT["project"]["optional-dependencies"]
     groups = [PROJECT["build-system"]["requires"], PROJECT["project"]["dependencies"]]
     lines = [line for group in [*groups, *extras.values()] for line in group]
     found = [Requirement(line) for line in lines]
-    return [requirement for requirement in found if requirement.name != "mamba-ssm"]
+    return [each for each in found if each.name not in ("mamba-ssm", "eamamba")]
 
 
 def test_lock_pins_exact_versions() -> None:
@@ -92,9 +94,43 @@ def test_lock_satisfies_pyproject(python: str, platform: str) -> None:
         assert version in requirement.specifier, f"{requirement}, but the lock has {version}"
 
 
+def test_hashes_are_those_of_the_lock() -> None:
+    text = (ROOT / "requirements.hashes").read_text(encoding="utf-8")
+    entries = [line for line in text.splitlines() if line and line[0] not in " #"]
+    pinned = sorted(entry.removesuffix("\\").strip() for entry in entries)
+    assert pinned == sorted(line for line in LOCK_LINES if not line.startswith("torch=="))
+    assert all(entry.endswith("\\") for entry in entries), "a pin without hashes"
+    hashes = [line.strip(" \\") for line in text.splitlines() if line.startswith(" ")]
+    assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", line) for line in hashes)
+
+
+def test_restoring_needs_no_extra() -> None:
+    """Loading, restoring, scoring and describing work with the dependencies alone."""
+    code = (
+        "import sys; from importlib.metadata import packages_distributions as d; "
+        "import eamamba.cli.program, eamamba.cli.batch, eamamba.cli.doctor, eamamba.cli.models, "
+        "eamamba.cli.scoring, eamamba.checkpoint, eamamba.restore, eamamba.evaluation; "
+        "names = d(); print(*{p for m in sys.modules for p in names.get(m.split('.')[0], [])})"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    extras = PROJECT["project"]["optional-dependencies"]
+    lines = [*extras["experiments"], *extras["hub"], *extras["pipeline"]]
+    needless = {Requirement(line).name for line in lines} - {"eamamba"}
+    assert not needless & {canonicalize_name(name) for name in loaded.stdout.decode().split()}
+
+
 def test_lock_leaves_cuda_to_torch() -> None:
     cuda = [name for name in pins("3.12.0") if name.startswith(("cuda-", "nvidia-"))]
     assert not cuda, "CUDA packages belong to a CUDA build of torch"
+
+
+def test_the_image_gets_what_it_copies() -> None:
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    lines = [line.split()[1:-1] for line in text.splitlines() if line.startswith("COPY ")]
+    copied = {name for line in lines for name in line if not line[0].startswith("--from")}
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert copied == {line[1:] for line in ignored if line.startswith("!")}
+    assert all((ROOT / name).exists() for name in copied)
 
 
 def third_party_imports() -> set[str]:
@@ -111,7 +147,8 @@ def third_party_imports() -> set[str]:
 
 def test_imports_are_declared() -> None:
     project = PROJECT["project"]
-    lines = [*project["dependencies"], *project["optional-dependencies"]["gpu"]]
+    extras = project["optional-dependencies"]
+    lines = [*project["dependencies"], *extras["gpu"], *extras["experiments"], *extras["hub"]]
     names = {canonicalize_name(Requirement(line).name) for line in lines}
     # mamba-ssm's extension is on no CPU machine that could say where it comes from
     providers = {"selective_scan_cuda": ["mamba-ssm"], **packages_distributions()}

@@ -16,8 +16,8 @@ LAYERS = [
     {"degradations", "images"},
     {"selective_scan"},
     {"network"},
-    {"datasets", "checkpoint", "restore"},
-    {"training", "evaluation", "profiling", "degradation_steps"},
+    {"cards", "datasets", "checkpoint", "restore"},
+    {"training", "evaluation", "profiling", "degradation_steps", "hub"},
     {"report", "cli"},
 ]
 ROW = {module: row for row, modules in enumerate(LAYERS) for module in modules}

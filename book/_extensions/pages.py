@@ -20,6 +20,7 @@ from ablations import (
 )
 from speed_tables import processor, speed_tables
 
+from eamamba.cards import card_markdown, cards_table, shipped_cards
 from eamamba.config import EAMambaError, EAMambaSettings, Settings, TaskSettings, load_settings
 from eamamba.report.charts import gains
 from eamamba.report.drawing import save
@@ -107,6 +108,7 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
         figures |= {
             f"{task}_{name}": value for name, value in _write_task(root, target, chosen).items()
         }
+    _write_models(target / "models.md")
     steps = pd.read_csv(target / "scan_orders" / "neighbour_steps.csv")
     _write_table(target / "scan_orders" / "neighbour_steps.md", neighbour_table(steps))
     rounded = pd.read_csv(target / "protocols" / "differences.csv")
@@ -242,6 +244,13 @@ def _write_ablations(root: Path, folder: Path, settings: Settings) -> None:
     save(difference_by_cost(compared, costs, titles), folder / "difference_by_cost.png")
     gate = settings.studies.get("gate", ())
     save(difference_by_size(compared, titles, gate, base), folder / "difference_by_size.png")
+
+
+def _write_models(path: Path) -> None:
+    """Write the cards of the weights in the package."""
+    cards = shipped_cards().values()
+    text = "\n\n".join([cards_table(cards), *(card_markdown(card) for card in cards)])
+    path.write_text(text, encoding="utf-8")
 
 
 def _write_real_pairs(root: Path, target: Path, settings: Settings) -> None:

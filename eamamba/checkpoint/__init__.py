@@ -7,7 +7,14 @@ is read without running anything in it (`unpickling`) and translated (`released`
 from __future__ import annotations
 
 from eamamba.checkpoint.errors import CheckpointError, CheckpointWarning
-from eamamba.checkpoint.weights import FORMAT, find_weights, load_model, read_header, save_model
+from eamamba.checkpoint.weights import (
+    FORMAT,
+    find_weights,
+    load_model,
+    named_weights,
+    read_header,
+    save_model,
+)
 
 __all__ = [
     "FORMAT",
@@ -15,6 +22,7 @@ __all__ = [
     "CheckpointWarning",
     "find_weights",
     "load_model",
+    "named_weights",
     "read_header",
     "save_model",
 ]

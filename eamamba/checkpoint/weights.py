@@ -98,10 +98,10 @@ def load_model(
     ----------
     path_or_name : str or path
         A weights file (ours, a released ``.pth``, or one of another training
-        program that holds such a network), a task with weights in the
-        package (``denoise_gaussian``), or ``<profile>/<task>`` for the weights that
-        the pipeline trained (``laptop/denoise_gaussian``,
-        ``laptop/ablations/zigzag``).
+        program that holds such a network), a folder with a ``model.safetensors``,
+        the name of weights in the package (``denoise_gaussian``) or in another of
+        `paths.weights_folders`, or ``<profile>/<task>`` for the weights that the
+        pipeline trained (``laptop/denoise_gaussian``, ``laptop/ablations/zigzag``).
     device : str or torch.device
         Where the network goes.
     weights : {"ema", "raw"}
@@ -144,9 +144,11 @@ def find_weights(path_or_name: str | Path) -> Path:
     path = Path(path_or_name)
     if path.is_file():
         return path
-    shipped = paths.PRETRAINED / f"{name}.safetensors"
-    if "/" not in name and shipped.is_file():
-        return shipped
+    if (path / "model.safetensors").is_file():  # a training's folder, or a repository of the Hub
+        return path / "model.safetensors"
+    named = named_weights()
+    if name in named:
+        return named[name]
     profile, _, task = name.partition("/")
     variant = task.removeprefix("ablations/")
     if variant and "/" not in variant and not path.suffix:
@@ -160,11 +162,19 @@ def find_weights(path_or_name: str | Path) -> Path:
         )
     if path.is_dir():
         raise CheckpointError(f"{path}: is a folder; expected a weights file")
-    tasks = sorted(p.stem for p in paths.PRETRAINED.glob("*.safetensors"))
     raise CheckpointError(
-        f"no weights file {name!r}, and no weights for a task of that name"
-        f"{did_you_mean(name, tasks) if tasks else '; the package holds none'}"
+        f"no weights file {name!r}, and no weights of that name"
+        f"{did_you_mean(name, named) if named else '; the package holds none'}"
     )
+
+
+def named_weights() -> dict[str, Path]:
+    """Return the weights that can be loaded by name: those of `paths.weights_folders`, sorted.
+
+    Of several files with one name, the first folder's counts.
+    """
+    found = [path for folder in paths.weights_folders() for path in folder.glob("*.safetensors")]
+    return dict(sorted({path.stem: path for path in reversed(found)}.items()))
 
 
 def _build_from_state(settings: ModelSettings, state: dict[str, Tensor], source: str) -> Network:

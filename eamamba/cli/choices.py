@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eamamba import paths
-from eamamba.config import EAMambaError, Settings, SettingsError, load_settings
+from eamamba.config import EAMambaError, ProtocolSettings, Settings, SettingsError, load_settings
 from eamamba.config.errors import did_you_mean
 
 if TYPE_CHECKING:
@@ -31,6 +31,12 @@ DeviceOption = Annotated[
 ]
 
 
+def complete_weights(incomplete: str) -> list[str]:
+    """Return the names of weights that begin like this, for the shell."""
+    files = (file for folder in paths.weights_folders() for file in folder.glob("*.safetensors"))
+    return sorted({file.stem for file in files if file.stem.startswith(incomplete)})
+
+
 class CommandError(EAMambaError):
     """The command line asks for something impossible."""
 
@@ -38,6 +44,11 @@ class CommandError(EAMambaError):
 def project_settings(profile: str | None, path: Path | None = None) -> Settings:
     """Return one profile from the project's settings, or from another file."""
     return load_settings(path or paths.project_root() / "params.yaml", profile)
+
+
+def protocol_of(task: str) -> ProtocolSettings:
+    """Return how a task is scored: by the project's settings or, away from any, the package's."""
+    return load_settings(paths.settings_file()).task(task).evaluation.protocol
 
 
 def choose_device(name: str) -> torch.device:
@@ -77,15 +88,16 @@ def name_other_task(weights: Path, task: str) -> None:
 def choose_weights(task: str | None, weights: str | None, profile: str | None) -> Path:
     """Return the weights file selected by the options.
 
-    ``--weights`` names it. Otherwise ``--task`` selects the weights in the package, or those that
-    the pipeline trained if a profile is given or the package has none for the task.
+    ``--weights`` names it. Otherwise ``--task`` selects the weights of that name, in the package
+    or another of `paths.weights_folders`, or those that the pipeline trained if a profile is given
+    or there are none of that name.
 
     Raises
     ------
     EAMambaError
         If neither is given, the task does not exist, or it has no weights yet.
     """
-    from eamamba.checkpoint import find_weights
+    from eamamba.checkpoint import find_weights, named_weights
 
     if weights is not None:
         file = find_weights(weights)
@@ -94,7 +106,7 @@ def choose_weights(task: str | None, weights: str | None, profile: str | None) -
         return file
     if task is None:
         raise CommandError("say what to restore: --task NAME, or --weights FILE")
-    shipped = {path.stem for path in paths.PRETRAINED.glob("*.safetensors")}
+    shipped = named_weights().keys()
     if profile is None and task in shipped:
         return find_weights(task)
     try:

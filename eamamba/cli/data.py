@@ -26,6 +26,8 @@ def check(
     Folders ``data/NAME`` are looked for in the folder that the variable EAMAMBA_DATA names,
     or in the project's. Every image is opened once; those that were whole are not opened again
     until they change. Nothing is downloaded.
+
+    Example: `eamamba data check derain --profile paper`
     """
     from eamamba.datasets import check as check_sets
 

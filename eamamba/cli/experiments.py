@@ -58,7 +58,10 @@ def train(
     fresh: FreshOption = False,
     time_limit: TimeLimitOption = None,
 ) -> None:
-    """Train one task; an interrupted training resumes from its last checkpoint."""
+    """Train one task; an interrupted training resumes from its last checkpoint.
+
+    Example: `eamamba train derain --profile laptop --time-limit 30m`
+    """
     from eamamba import training
 
     limit_s = None if time_limit is None else _seconds(time_limit)
@@ -121,7 +124,10 @@ def evaluate(
         typer.Option("--export", help="Folder for restored images (SIDD: Idenoised.mat)."),
     ] = None,
 ) -> None:
-    """Score one task on its benchmarks; writes per_image.csv and metrics.json."""
+    """Score one task on its benchmarks; writes per_image.csv and metrics.json.
+
+    Example: `eamamba evaluate derain --weights derain --output scores/`
+    """
     from eamamba import evaluation, report
 
     chosen = project_settings(profile, settings).task(task)
@@ -153,7 +159,10 @@ def complexity(
     size: Annotated[int, typer.Option(min=1, help="Height and width in pixels.")] = 256,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Count the parameters and FLOPs of a network (one multiply-add = 1 FLOP)."""
+    """Count the parameters and FLOPs of a network (one multiply-add = 1 FLOP).
+
+    Example: `eamamba complexity --task derain --size 512`
+    """
     from eamamba import profiling
     from eamamba.network import EAMamba
 
@@ -183,7 +192,10 @@ def receptive_field(
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Draw the effective receptive field of a network on its test images."""
+    """Draw the effective receptive field of a network on its test images.
+
+    Example: `eamamba receptive-field derain --output field.png`
+    """
     from eamamba import report
     from eamamba.evaluation.receptive_field import effective_receptive_field, network_inputs
 

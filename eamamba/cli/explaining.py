@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eamamba.cli.extras import extra_with
 from eamamba.config import EAMambaError
 from eamamba.config.errors import ran_out_of_memory
 
@@ -16,6 +17,8 @@ def explained(error: Exception) -> str | None:
     elif ran_out_of_memory(error):
         own = isinstance(error, MemoryError) and "not enough memory" in str(error)
         reason = str(error) if own else "not enough memory; end other programs or raise its limit"
+    elif isinstance(error, ModuleNotFoundError) and (extra := extra_with(error.name or "")):
+        reason = f'this needs {error.name}: pip install "eamamba[{extra}]"'
     elif isinstance(error, OSError):
         reason = f"{error.filename or 'system'}: {error.strerror or error}"
     else:

@@ -13,18 +13,21 @@ import typer
 
 from eamamba import __version__
 from eamamba.cli.data import data
+from eamamba.cli.doctor import doctor
 from eamamba.cli.experiments import complexity, evaluate, receptive_field, train
 from eamamba.cli.explaining import explained
+from eamamba.cli.models import models
 from eamamba.cli.real_pairs import real_pairs
 from eamamba.cli.restoring import restore
+from eamamba.cli.scoring import score
 from eamamba.cli.settings import settings
 from eamamba.openmp import share_cores
 
 app = typer.Typer(
     help="EAMamba: an efficient all-around vision state space model for image restoration.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # which joins the lines of a paragraph
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -40,7 +43,11 @@ def _under_old_name(old: str, new: str, command: Callable[..., None]) -> Callabl
     return renamed
 
 
-for command in (restore, train, evaluate, real_pairs, complexity, receptive_field, settings):
+COMMANDS = (
+    *(restore, models, score, doctor),
+    *(train, evaluate, real_pairs, complexity, receptive_field, settings),
+)
+for command in COMMANDS:
     app.command()(command)
 for old, new, command in (
     ("profile", "complexity", complexity),

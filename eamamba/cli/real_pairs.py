@@ -40,6 +40,8 @@ def real_pairs(
     """Score weights on the published sets and real pairs in a folder.
 
     With --profile those that the pipeline trained, else those in the package.
+
+    Example: `eamamba real-pairs data/benchmarks --task derain`
     """
     from eamamba import report
     from eamamba.checkpoint import find_weights

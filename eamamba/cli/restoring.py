@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-import mimetypes
-import os
-import sys
-import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from eamamba.cli.batch import Method, restore_all
 from eamamba.cli.choices import (
     CommandError,
     DeviceOption,
@@ -23,229 +16,159 @@ from eamamba.cli.choices import (
     WeightsOption,
     choose_device,
     choose_weights,
+    complete_weights,
+    protocol_of,
 )
-from eamamba.cli.explaining import explained
-from eamamba.config import EAMambaError
+from eamamba.cli.jobs import plan_jobs, with_truths
+from eamamba.config import ProtocolSettings, SettingsError
 
 if TYPE_CHECKING:
-    from eamamba.images import Photo
-    from eamamba.restore import Progress, Restorer, Tile
+    from eamamba.network import Network
+    from eamamba.restore import InBfloat16, SelfEnsemble
 
-# Kinds of pictures that are not written, and that Python has no name for.
-_OTHER_IMAGES = (".dng", ".exr", ".hdr", ".heic", ".heif", ".jp2", ".jxl", ".psd", ".raw", ".tga")
+ENSEMBLES: dict[str | None, SelfEnsemble] = {None: 0, "4": 4, "8": 8}
+
+StrengthOption = Annotated[
+    float,
+    typer.Option(
+        min=0, max=1, help="How much of the restoration to keep: 0 is the photo, 1 all of it."
+    ),
+]
+PrecisionOption = Annotated[
+    Literal["auto", "float32", "bfloat16"],
+    typer.Option(
+        help="float32: the same pixels on every machine. bfloat16: faster on some, slightly less "
+        "exact. auto: the faster one here, timed once."
+    ),
+]
+EnsembleOption = Annotated[
+    Literal["4", "8"] | None,
+    typer.Option("--self-ensemble", help="Average over 4 or 8 turned copies: better, slower."),
+]
+TileOption = Annotated[
+    int | None,
+    typer.Option(min=16, help="Tile size in pixels. Default: as large as memory allows."),
+]
+CompareOption = Annotated[
+    bool,
+    typer.Option("--compare", help="Also draw before and after with details, in a folder compare."),
+]
+TruthOption = Annotated[
+    Path | None,
+    typer.Option(help="Ground truth, a file or folder, for PSNR and SSIM by the task's protocol."),
+]
 
 
-@dataclass(frozen=True)
-class Job:
-    """One photograph: where to read it and where to write the restored version."""
-
-    source: Path
-    target: Path
+PhotosArgument = Annotated[
+    list[str], typer.Argument(metavar="PHOTO", help="Image files or folders of images.")
+]
+OutputOption = Annotated[
+    str, typer.Option("--output", "-o", metavar="OUT", help="A file for one photo, or a folder.")
+]
+TaskOption = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        "-t",
+        help="What to restore, such as denoise_gaussian.",
+        autocompletion=complete_weights,
+    ),
+]
+RecursiveOption = Annotated[
+    bool, typer.Option("--recursive", "-r", help="Restore subfolders too, and keep them.")
+]
+SkipOption = Annotated[
+    bool, typer.Option("--skip-existing", help="Leave out what an earlier run has written.")
+]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Allow replacing the input files.")
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print a line of JSON for each photo and a last one.")
+]
 
 
 def restore(
-    photos: Annotated[
-        list[str], typer.Argument(metavar="PHOTO", help="Image files or folders of images.")
-    ],
-    output: Annotated[
-        str,
-        typer.Option("--output", "-o", metavar="OUT", help="A file for one photo, or a folder."),
-    ],
-    task: Annotated[
-        str | None, typer.Option("--task", "-t", help="What to restore, such as denoise_gaussian.")
-    ] = None,
+    photos: PhotosArgument,
+    output: OutputOption,
+    task: TaskOption = None,
     weights: WeightsOption = None,
     profile: ProfileOption = None,
-    self_ensemble: Annotated[
-        bool, typer.Option("--self-ensemble", help="Average over 4 flips: better, 4 times slower.")
-    ] = False,
-    tile: Annotated[
-        int | None,
-        typer.Option(min=16, help="Tile size in pixels. Default: as large as memory allows."),
-    ] = None,
+    strength: StrengthOption = 1.0,
+    precision: PrecisionOption = "float32",
+    self_ensemble: EnsembleOption = None,
+    tile: TileOption = None,
     device: DeviceOption = "auto",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Allow replacing the input files.")
-    ] = False,
+    compare: CompareOption = False,
+    truth: TruthOption = None,
+    recursive: RecursiveOption = False,
+    skip_existing: SkipOption = False,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Restore photographs.
 
     Bit depth, grayscale, transparency and colour profile are kept. A file that cannot be read does
-    not stop the others.
+    not stop the others. The denoisers estimate the noise themselves: where they take away too much
+    or too little, say so with --strength.
+
+    Example: `eamamba restore holiday/ -t denoise_real -o restored/ --recursive --compare`
     """
-    _choose_warnings()
-    jobs, failures = plan_jobs(photos, output, overwrite)
-    for failure in failures:
-        typer.echo(f"error: {failure}", err=True)
-    if jobs:
-        from eamamba.checkpoint import load_model
-
-        file = choose_weights(task, weights, profile)
-        model = load_model(file, choose_device(device))
-        typer.echo(f"weights: {file}")
-        succeeded = [_restore_or_explain(model, job, self_ensemble, tile or "auto") for job in jobs]
-        if all(succeeded) and not failures:
-            return
-    raise typer.Exit(2)
-
-
-def _choose_warnings() -> None:
-    # Pillow warns of odd metadata and large sizes; neither hinders reading the pixels.
-    warnings.filterwarnings("ignore", module=r"PIL\.")
-    warnings.filterwarnings("always", module=r"eamamba\.")  # said of every photo
-
-
-def plan_jobs(
-    photos: list[str], output: str, overwrite: bool
-) -> tuple[list[Job], list[EAMambaError]]:
-    """Return what to read and where to write it, plus an error for each folder without images.
-
-    Parameters
-    ----------
-    photos : list of str
-        Files and folders.
-    output : str
-        The file to write for a single photo; otherwise a folder, for files with the same names.
-    overwrite : bool
-        Whether an output may replace an input.
-
-    Raises
-    ------
-    CommandError
-        If outputs would replace inputs or each other, or ``output`` is unsuitable.
-    """
-    from eamamba.images import ImageError, check_place, list_images
-
-    target, failures = Path(output), []
-    sources: list[Path] = []
-    for photo in photos:
-        try:
-            sources += list_images(photo) if os.path.isdir(photo) else [Path(photo)]
-        except ImageError as error:
-            failures.append(error)
-    is_single = len(photos) == 1 and not os.path.isdir(photos[0])
-    if _names_file(output):
-        if not is_single:
-            raise CommandError(f"{target}: several photos need a folder to be written to")
-        _check_suffix(target)
-        check_place(target)
-        jobs = [Job(sources[0], target)]
-    else:
-        unique = dict.fromkeys(sources)
-        jobs = [Job(source, target / _output_name(source)) for source in unique]
-    _check_targets(jobs, overwrite)
-    return jobs, list(failures)
+    if overwrite and skip_existing:
+        raise CommandError("--overwrite and --skip-existing contradict each other; choose one")
+    jobs, failures = plan_jobs(photos, output, overwrite=overwrite, recursive=recursive)
+    jobs = jobs if truth is None else with_truths(jobs, truth, Path(output))
+    typer.echo("".join(f"error: {failure}\n" for failure in failures), err=True, nl=False)
+    if not jobs:
+        raise typer.Exit(2)
+    file = choose_weights(task, weights, profile)
+    method = Method(
+        _prepare(file, device, precision),
+        self_ensemble=ENSEMBLES[self_ensemble],
+        tile=tile or "auto",
+        strength=strength,
+        compare=compare,
+        protocol=_protocol(file, task),
+        skip_existing=skip_existing,
+    )
+    _introduce(file, method, as_json)
+    outcomes = restore_all(method, jobs, as_json=as_json)
+    if failures or any(outcome.status == "failed" for outcome in outcomes):
+        raise typer.Exit(2)
 
 
-def _names_file(output: str) -> bool:
-    """Tell whether OUT is meant as a file: it ends as files of a known kind do, or nearly."""
-    from eamamba.images import READABLE_SUFFIXES, WRITABLE_SUFFIXES
+def _prepare(
+    file: Path, device: str, precision: Literal["auto", "float32", "bfloat16"]
+) -> Network | InBfloat16:
+    from eamamba.checkpoint import load_model
+    from eamamba.restore import with_precision
 
-    target = Path(output)
-    if target.is_dir() or output.endswith(("/", os.sep)):
-        return False
-    suffix = target.suffix.lower()
-    # without the tables of the machine, which differ
-    known = {*READABLE_SUFFIXES, *_OTHER_IMAGES, *mimetypes.MimeTypes().types_map[True]}
-    typo = bool(difflib.get_close_matches(suffix, WRITABLE_SUFFIXES, n=1))
-    return target.is_file() or suffix in known or typo
+    return with_precision(load_model(file, choose_device(device)), precision)
 
 
-def _check_suffix(target: Path) -> None:
-    from eamamba.images import WRITABLE_SUFFIXES
+def _introduce(file: Path, method: Method, as_json: bool) -> None:
+    """Say which weights are used and how, before the first photo."""
+    from eamamba.restore import InBfloat16
 
-    if target.suffix.lower() not in WRITABLE_SUFFIXES:
-        raise CommandError(
-            f"{target}: cannot write files ending in {target.suffix!r}; use "
-            f"{', '.join(WRITABLE_SUFFIXES)}, or name a folder (with a / at its end)"
-        )
-
-
-def _output_name(source: Path) -> str:
-    from eamamba.images import WRITABLE_SUFFIXES
-
-    if source.suffix.lower() in WRITABLE_SUFFIXES:
-        return source.name
-    return f"{source.stem}.png"  # a format that can be read but not written
-
-
-def _check_targets(jobs: list[Job], overwrite: bool) -> None:
-    # os.path, unlike pathlib, answers no about a path that cannot even be looked up
-    sources = {_file_identity(job.source): job.source for job in jobs if os.path.exists(job.source)}
-    first: dict[Path, Path] = {}
-    for job in jobs:
-        other = first.setdefault(job.target, job.source)
-        if other != job.source:
-            raise CommandError(
-                f"{other} and {job.source} would both be written to {job.target}; "
-                "restore them into different folders"
-            )
-        if not overwrite and os.path.exists(job.target) and _file_identity(job.target) in sources:
-            raise CommandError(
-                f"{job.target}: would replace an input photo; choose another output, "
-                "or allow it with --overwrite"
-            )
-
-
-def _file_identity(path: Path) -> tuple[int, int]:
-    """Return the same value for two names of one file."""
-    status = path.stat()
-    return status.st_dev, status.st_ino
-
-
-def _restore_or_explain(model: Restorer, job: Job, self_ensemble: bool, tile: Tile) -> bool:
-    """Restore one photograph and report the outcome in one line."""
-    try:
-        typer.echo(_restore_one(model, job, self_ensemble, tile))
-    except Exception as error:
-        if (reason := explained(error)) is None:
-            raise
-        if str(job.source) not in reason:
-            reason = f"{job.source}: {reason}"
-        typer.echo(f"error: {reason}", err=True)
-    else:
-        return True
-    return False
-
-
-def _restore_one(model: Restorer, job: Job, self_ensemble: bool, tile: Tile) -> str:
-    from eamamba.images import check_target, read_photo, write_photo
-    from eamamba.restore import restore_photo
-
-    start = time.perf_counter()
-    photo = read_photo(job.source)
-    _check_replacement(job, photo)
-    job.target.parent.mkdir(parents=True, exist_ok=True)
-    check_target(job.target, photo, upscale=model.upscale)
-    with _progress_bar(job.source.name) as progress:
-        restored = restore_photo(
-            model, photo, self_ensemble=self_ensemble, tile=tile, progress=progress
-        )
-    write_photo(job.target, restored)
-    height, width = restored.rgb.shape[-2:]
-    seconds = time.perf_counter() - start
-    notes = f" ({', '.join(photo.notes)})" if photo.notes else ""
-    return f"{job.source}: {width}×{height} pixels, {seconds:.1f} s, written to {job.target}{notes}"
-
-
-def _check_replacement(job: Job, photo: Photo) -> None:
-    replaces = job.target.exists() and _file_identity(job.target) == _file_identity(job.source)
-    if photo.pictures > 1 and replaces:
-        raise CommandError(
-            f"{job.target}: would replace {photo.pictures} pictures in one file by the first; "
-            "choose another output"
-        )
-
-
-@contextmanager
-def _progress_bar(name: str) -> Iterator[Progress | None]:
-    """Show progress in calls of the network, only on a terminal."""
-    if sys.stderr is None or not sys.stderr.isatty():  # None where it is closed
-        yield None
+    rounded = isinstance(method.model, InBfloat16)
+    if not as_json:
+        typer.echo(f"weights: {file}{', computing in bfloat16' if rounded else ''}")
         return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
+    how = {
+        "weights": str(file),
+        "precision": "bfloat16" if rounded else "float32",
+        "strength": method.strength,
+        "self_ensemble": method.self_ensemble,
+    }
+    typer.echo(json.dumps(how))
 
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        row = bar.add_task(name, total=None)
-        yield lambda done, total: bar.update(row, completed=done, total=total)
+
+def _protocol(file: Path, task: str | None) -> ProtocolSettings:
+    """Return the protocol of the task that the weights are for, or plain RGB scores."""
+    from eamamba.checkpoint import read_header
+
+    trained_for = read_header(file)["task"] if file.suffix.lower() == ".safetensors" else None
+    try:
+        return protocol_of(trained_for or task or "")
+    except SettingsError:
+        return ProtocolSettings()

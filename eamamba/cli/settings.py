@@ -20,7 +20,10 @@ def settings(
         Path | None, typer.Option("--output", "-o", help="File to write instead of showing it.")
     ] = None,
 ) -> None:
-    """Show everything that is set for one task, each setting once: params.yaml and defaults."""
+    """Show everything that is set for one task, each setting once: params.yaml and defaults.
+
+    Example: `eamamba settings derain --profile paper`
+    """
     project = project_settings(profile, settings)
     chosen = project.ablation(task) if task in project.ablations else project.task(task)
     text = resolved(chosen)

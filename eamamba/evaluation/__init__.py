@@ -24,6 +24,7 @@ from eamamba.evaluation.run import (
     evaluate,
     evaluate_sizes,
     examples,
+    score_before_and_after,
 )
 
 __all__ = [
@@ -38,5 +39,6 @@ __all__ = [
     "evaluate_sizes",
     "examples",
     "score",
+    "score_before_and_after",
     "without_network",
 ]

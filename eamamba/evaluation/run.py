@@ -282,13 +282,14 @@ def _restore_and_score(model: Restorer, settings: TaskSettings, case: Case) -> E
     restored = restored[..., :height, :width]
     if not torch.isfinite(restored).all():
         raise EvaluationError(f"{case.image}: the network gave NaN or infinite colours")
-    scores = _score_input_and_output(settings.evaluation.protocol, case.clean, degraded, restored)
+    scores = score_before_and_after(settings.evaluation.protocol, case.clean, degraded, restored)
     return Example(case.image, case.clean, degraded, restored, scores)
 
 
-def _score_input_and_output(
+def score_before_and_after(
     protocol: ProtocolSettings, clean: Tensor, degraded: Tensor, restored: Tensor
 ) -> Scores:
+    """Return the scores of both images, such as ``psnr_input_db`` and ``psnr_db``."""
     before, after = score(degraded, clean, protocol), score(restored, clean, protocol)
     scores: Scores = {}
     for name, value in after.items():

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from eamamba.restore.precision import InBfloat16, Precision, with_precision
 from eamamba.restore.run import (
     Progress,
     RestoreError,
@@ -14,15 +15,20 @@ from eamamba.restore.run import (
     restore,
     restore_photo,
 )
+from eamamba.restore.strength import blend
 from eamamba.restore.tiles import pad_to_multiple
 
 __all__ = [
+    "InBfloat16",
+    "Precision",
     "Progress",
     "RestoreError",
     "Restorer",
     "SelfEnsemble",
     "Tile",
+    "blend",
     "pad_to_multiple",
     "restore",
     "restore_photo",
+    "with_precision",
 ]

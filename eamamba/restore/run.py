@@ -18,12 +18,13 @@ from eamamba.config.errors import ran_out_of_memory
 from eamamba.heap import return_free_blocks
 from eamamba.images import Photo
 from eamamba.restore.memory import SMALLEST_TILE, fitting_tile, lacking_bytes
-from eamamba.restore.tiles import blend_tiles, pad_to_multiple, tile_starts
+from eamamba.restore.tiles import blend_tiles, pad_to_multiple, tile_starts, with_border
 
 Progress = Callable[[int, int], None]
 Tile = int | Literal["auto"] | None
 SelfEnsemble = bool | Literal[0, 4, 8]
 OVERLAP = 32
+BORDER = 8  # as wide as the edge effect of the networks in the package
 # How images in another range or order are recognised: noise takes no pixel this far above 1, and
 # no ordinary image has this many channels.
 _BRIGHTEST, _MOST_CHANNELS = 4.0, 16
@@ -169,7 +170,8 @@ def restore_photo(
 ) -> Photo:
     """Return the restored photograph, with the bit depth, profile and EXIF data of its file.
 
-    A grayscale photograph is restored as three equal channels, whose mean is written.
+    A grayscale photograph is restored as three equal channels, whose mean is written. The network
+    sees a border of reflected pixels, which is cut off again: `with_border` says why.
     Transparency is kept; super-resolution enlarges it with the bicubic kernel.
     The parameters are those of `restore`.
 
@@ -184,8 +186,16 @@ def restore_photo(
             f"this network takes {channels} channels (two views side by side); a photograph has 3"
         )
     rgb = restore(
-        model, photo.rgb, self_ensemble=self_ensemble, tile=tile, overlap=overlap, progress=progress
+        model,
+        with_border(photo.rgb, BORDER),
+        self_ensemble=self_ensemble,
+        tile=tile,
+        overlap=overlap,
+        progress=progress,
     )
+    height, width = (side * model.upscale for side in photo.rgb.shape[-2:])
+    cut = BORDER * model.upscale
+    rgb = rgb[:, cut : cut + height, cut : cut + width].contiguous()
     alpha = photo.alpha
     if alpha is not None and model.upscale > 1:
         alpha = F.interpolate(alpha[None], scale_factor=model.upscale, mode="bicubic")[0]

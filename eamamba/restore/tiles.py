@@ -33,10 +33,31 @@ def pad_to_multiple(
     return image
 
 
-def _reflected_positions(size: int, target: int, device: torch.device) -> Int[Tensor, " target"]:
-    """Return the first ``target`` terms of 0 … size-1 … 0 … size-1 …."""
+def with_border(image: Float[Tensor, "*batch h w"], pixels: int) -> Float[Tensor, "*batch h2 w2"]:
+    """Continue an image by reflection on all four sides; see `pad_to_multiple`.
+
+    Networks take black to lie beyond an image (zero padding) and draw it into the outermost pixels,
+    by up to a tenth of the range on saturated colours. Behind such a border they do not.
+
+    Parameters
+    ----------
+    image : Tensor (…, H, W)
+    pixels : int
+        Width of the border.
+    """
+    for dim in (-2, -1):
+        target = image.shape[dim] + 2 * pixels
+        positions = _reflected_positions(image.shape[dim], target, image.device, -pixels)
+        image = image.index_select(dim, positions)
+    return image
+
+
+def _reflected_positions(
+    size: int, target: int, device: torch.device, first: int = 0
+) -> Int[Tensor, " target"]:
+    """Return ``target`` terms of … 0 … size-1 … 0 … from the given one, 0 being the first pixel."""
     period = max(2 * size - 2, 1)
-    position = torch.arange(target, device=device) % period
+    position = torch.arange(first, first + target, device=device) % period
     return torch.minimum(position, (period - position) % period if size > 1 else position)
 
 

@@ -7,6 +7,12 @@ a backend is first used.
 
 from __future__ import annotations
 
-from eamamba.selective_scan.operator import BACKENDS, Backend, BackendError, selective_scan
+from eamamba.selective_scan.operator import (
+    BACKENDS,
+    Backend,
+    BackendError,
+    backend_problem,
+    selective_scan,
+)
 
-__all__ = ["BACKENDS", "Backend", "BackendError", "selective_scan"]
+__all__ = ["BACKENDS", "Backend", "BackendError", "backend_problem", "selective_scan"]

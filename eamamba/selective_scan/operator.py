@@ -102,6 +102,11 @@ def _backend_module(backend: str, device: torch.device) -> ModuleType:
     return module
 
 
+def backend_problem(backend: str) -> str | None:
+    """Return why a backend cannot run on this machine and how to get it, or None if it can."""
+    return _import_backend(backend).available()
+
+
 def _import_backend(backend: str) -> ModuleType:
     return import_module(f"eamamba.selective_scan.{backend}")
 

@@ -70,7 +70,7 @@ def test_gray_stays_gray_when_the_network_changes_it(run: Run, project: Path) ->
 
 
 @pytest.mark.usefixtures("weights")
-@pytest.mark.parametrize("options", [["--tile", 16], ["--self-ensemble"], ["--device", "cpu"]])
+@pytest.mark.parametrize("options", [["--tile", 16], ["--self-ensemble", 8], ["--device", "cpu"]])
 def test_options_reach_the_network(run: Run, project: Path, options: list) -> None:
     source = picture(project / "large.png", 40, 33)
     arguments = ["-t", "denoise_gaussian", "-p", "smoke", "-o", "out.png", *options]
@@ -126,7 +126,7 @@ def test_a_folder_keeps_the_names(run: Run, project: Path, out: str) -> None:
     status, output, _ = run("restore", "in", single, "-t", "denoise_gaussian", "-o", out)
     assert status == 0
     assert files(project / out) == ["a.png", "b.jpg", "c.png"]
-    assert len(output.splitlines()) == 1 + 3
+    assert len(output.splitlines()) == 1 + 3 + 1
     assert run("restore", single, "-t", "denoise_gaussian", "-o", out)[0] == 0
 
 

@@ -1,4 +1,6 @@
-"""The command line: ``eamamba restore | train | evaluate | complexity | receptive-field | data``.
+"""The command line.
+
+``eamamba restore | train | evaluate | complexity | receptive-field | export | data``
 
 Commands import what they need when they run, which keeps ``eamamba --help`` fast. An error that the
 user can fix is reported as one line on standard error, with exit status 2.

@@ -1,0 +1,92 @@
+"""``eamamba export``: a network for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eamamba import paths
+from eamamba.cli.choices import CommandError
+
+if TYPE_CHECKING:
+    from eamamba.export import Format
+    from eamamba.network import Network
+
+LICENSE = "Apache-2.0"
+"""That of the weights in the package; whose other weights are, we do not know."""
+
+
+def export(
+    weights: Annotated[
+        str,
+        typer.Argument(
+            metavar="TASK|WEIGHTS", help="Task with weights, PROFILE/TASK, or a weights file."
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="File to write: .onnx or .pt2.")
+    ],
+    file_format: Annotated[
+        str | None,
+        typer.Option("--format", help="onnx or pt2 (torch.export). Default: as FILE ends."),
+    ] = None,
+    half: Annotated[
+        bool, typer.Option("--half", help="Store the weights of an ONNX model in half precision.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Run the file and compare it with PyTorch, three sizes.")
+    ] = False,
+) -> None:
+    """Write a network as an ONNX model, or as a program of torch.export.
+
+    Either takes images of any size in multiples of the network's (8; super-resolution: 1), and any
+    number at once. ONNX needs the extra "export" of this package.
+    """
+    from eamamba.checkpoint import find_weights, load_model, read_header
+    from eamamba.export import check_installed, round_to_half
+    from eamamba.export import export as write
+    from eamamba.images import check_place
+
+    chosen = _format(output, file_format)
+    check_installed(chosen, run=check)
+    file = find_weights(weights)
+    model = load_model(file)
+    check_place(output)
+    if half:
+        model = round_to_half(model)
+    task = read_header(file)["task"] if file.suffix.lower() == ".safetensors" else None
+    ours = file.parent == paths.PRETRAINED
+    write(model, output, chosen, half=half, task=task, license=LICENSE if ours else None)
+    typer.echo(f"{file}: written to {output}, {output.stat().st_size / 1e6:.1f} MB")
+    if check:
+        _compare(model, output, chosen)
+
+
+def _format(output: Path, asked: str | None) -> Format:
+    from eamamba.export import FORMATS
+
+    name = asked or output.suffix.lower().removeprefix(".")
+    for known in FORMATS:
+        if name == known:
+            return known
+    if asked is not None:
+        raise CommandError(f"--format: no format {asked!r}; expected {' or '.join(FORMATS)}")
+    raise CommandError(
+        f"{output}: expected a file ending in {' or '.join(f'.{name}' for name in FORMATS)}, or "
+        "--format to say what it is"
+    )
+
+
+def _compare(model: Network, file: Path, file_format: Format) -> None:
+    from eamamba.export import CHECKED, TOLERANCE, ExportError, largest_difference
+
+    worst = 0.0
+    for shape in CHECKED:
+        difference = largest_difference(model, file, file_format, shape)
+        typer.echo(f"{'×'.join(map(str, shape))}: largest difference {difference:.1e}")
+        worst = max(worst, difference)
+    typer.echo(f"largest difference to PyTorch: {worst:.1e} (1 is the range of the image)")
+    if not worst <= TOLERANCE:
+        raise ExportError(f"{file}: computes something else than the network; please report this")

@@ -111,7 +111,8 @@ def third_party_imports() -> set[str]:
 
 def test_imports_are_declared() -> None:
     project = PROJECT["project"]
-    lines = [*project["dependencies"], *project["optional-dependencies"]["gpu"]]
+    extras = project["optional-dependencies"]
+    lines = [*project["dependencies"], *extras["gpu"], *extras["export"]]
     names = {canonicalize_name(Requirement(line).name) for line in lines}
     # mamba-ssm's extension is on no CPU machine that could say where it comes from
     providers = {"selective_scan_cuda": ["mamba-ssm"], **packages_distributions()}

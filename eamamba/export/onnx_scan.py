@@ -117,14 +117,7 @@ def _lanes_of_pixels(order: Any, K: int, batch: Any, P: Any, T: Any) -> Any:
 
 
 @script(_DOMAIN, default_opset=op)
-def ScanChunks(
-    d: FLOAT,
-    x: FLOAT,
-    b: FLOAT,
-    c: FLOAT,
-    A: FLOAT,
-    batch_and_chunks: INT64,
-) -> FLOAT:
+def ScanChunks(d: FLOAT, x: FLOAT, b: FLOAT, c: FLOAT, A: FLOAT, batch_and_chunks: INT64) -> FLOAT:
     """Scan all lanes: d = Δ and x = Δ u (T, K, channels, 1, M), b and c (T, K, 1, N, M)."""
     first_axis = op.Constant(value_ints=[0])
     A4 = op.Unsqueeze(A, op.Constant(value_ints=[3]))

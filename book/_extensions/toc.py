@@ -42,7 +42,7 @@ def toc(settings: Settings) -> str:
             _page("cost", _run("profiling/profiling", "Parameters and FLOPs")),
             _page("speed"),
         ],
-        "Use it": [_page("reproduce"), _page("restore")],
+        "Use it": [_page("reproduce"), _page("restore"), _page("elsewhere")],
         "Sources": [_page("credits"), _page("references")],
     }
     table = {

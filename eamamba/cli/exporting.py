@@ -52,8 +52,10 @@ def export(
     chosen = _format(output, file_format)
     check_installed(chosen, run=check)
     file = find_weights(weights)
-    model = load_model(file)
     check_place(output)
+    if output.exists() and output.samefile(file):
+        raise CommandError(f"{output}: would replace the weights; choose another name")
+    model = load_model(file)
     if half:
         model = round_to_half(model)
     task = read_header(file)["task"] if file.suffix.lower() == ".safetensors" else None
@@ -65,18 +67,20 @@ def export(
 
 
 def _format(output: Path, asked: str | None) -> Format:
+    """Return the format asked for, or that of the file's name; they must not disagree."""
     from eamamba.export import FORMATS
 
-    name = asked or output.suffix.lower().removeprefix(".")
-    for known in FORMATS:
-        if name == known:
-            return known
-    if asked is not None:
+    known: dict[str, Format] = {name: name for name in FORMATS}
+    named = known.get(output.suffix.lower().removeprefix("."))
+    if asked is None and named is None:
+        endings = " or ".join(f".{name}" for name in FORMATS)
+        raise CommandError(f"{output}: expected a file ending in {endings}, or --format")
+    chosen = named if asked is None else known.get(asked)
+    if chosen is None:
         raise CommandError(f"--format: no format {asked!r}; expected {' or '.join(FORMATS)}")
-    raise CommandError(
-        f"{output}: expected a file ending in {' or '.join(f'.{name}' for name in FORMATS)}, or "
-        "--format to say what it is"
-    )
+    if named not in (None, chosen):
+        raise CommandError(f"{output}: ends as {named} files do; --format says {chosen}")
+    return chosen
 
 
 def _compare(model: Network, file: Path, file_format: Format) -> None:

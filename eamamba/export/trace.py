@@ -7,7 +7,7 @@ import copy
 import torch
 from torch.export import Dim, ExportedProgram
 
-from eamamba.network import Network
+from eamamba.network import Network, set_backend
 
 LARGEST_SIDE = 2**16
 
@@ -28,9 +28,10 @@ def trace(model: Network) -> ExportedProgram:
         From images (batch, c, H, W) to images, H and W multiples of ``model.size_multiple``.
     """
     network = copy.deepcopy(model).cpu().eval().requires_grad_(False)
+    set_backend(network, "auto")  # whatever the machine has that runs the graph
     multiple = model.size_multiple
     sides = [multiple * Dim(name, max=LARGEST_SIDE // multiple) for name in ("rows", "columns")]
-    image = torch.rand(2, model.settings.inp_channels, 8 * multiple, 10 * multiple)
+    image = torch.zeros(2, model.settings.inp_channels, 8 * multiple, 10 * multiple)
     return torch.export.export(
         network, (image,), dynamic_shapes=({0: Dim("batch"), 2: sides[0], 3: sides[1]},)
     )

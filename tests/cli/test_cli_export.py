@@ -88,6 +88,7 @@ def test_difference_is_an_error(
     [
         (["-o", "model.onx"], "model.onx: expected a file ending in .onnx or .pt2"),
         (["-o", "model", "--format", "tflite"], "--format: no format 'tflite'"),
+        (["-o", "model.pt2", "--format", "onnx"], "model.pt2: ends as pt2 files do"),
         (["-o", "nowhere/model.pt2"], "nowhere/model.pt2: no folder nowhere"),
         (["-o", "model.pt2", "--half"], "model.pt2: half precision is for ONNX"),
     ],
@@ -98,6 +99,14 @@ def test_impossible_exports(run: Run, weights: Path, arguments: list[str], reaso
     assert errors.startswith(f"error: {reason}")
     assert errors.count("\n") == 1
     assert sorted(path.name for path in Path.cwd().iterdir()) == ["params.yaml"]
+
+
+def test_weights_are_not_replaced(run: Run, weights: Path) -> None:
+    before = weights.read_bytes()
+    status, _, errors = run("export", weights, "-o", weights, "--format", "pt2")
+    assert status == 2
+    assert "would replace the weights" in errors
+    assert weights.read_bytes() == before
 
 
 def test_missing_extra_is_named(run: Run, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:

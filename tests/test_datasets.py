@@ -171,6 +171,22 @@ def test_settings_choose_the_training_patches(tmp_path: Path) -> None:
         training_patches(DataSettings(training_set=str(tmp_path / "missing")), 24, 5, 1)
 
 
+def test_a_share_of_the_patches_stays_clear() -> None:
+    data = DataSettings(degradation="rain", clear_share=0.25)
+    patches = training_patches(data, 16, 200, seed=0)
+    clear = [bool(torch.equal(*patches[number])) for number in range(200)]
+    assert 30 <= sum(clear) <= 70
+    assert clear == [bool(torch.equal(*patches[number])) for number in range(200)]
+    without = training_patches(data.model_copy(update={"clear_share": 0}), 16, 200, seed=0)
+    assert not any(torch.equal(*without[number]) for number in range(20))
+
+
+@pytest.mark.parametrize("degradation", ["bicubic_x2", "dual_pixel_defocus"])
+def test_patches_of_another_shape_cannot_stay_clear(degradation: str) -> None:
+    with pytest.raises(ValueError, match="clear_share"):
+        DataSettings(degradation=degradation, clear_share=0.1)
+
+
 def test_a_folder_of_photographs_is_read_on_demand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
@@ -10,10 +11,11 @@ import torch
 from accelerate.state import AcceleratorState
 from torch import Tensor
 
-from eamamba.config import EAMambaSettings, Stage, TrainingSettings
+from eamamba.config import EAMambaSettings, Stage, TrainingSettings, load_settings
 from eamamba.network import EAMamba, set_backend
 from eamamba.network.scan_order import scan_order
 from eamamba.selective_scan import Backend, mamba_ssm, reference, selective_scan, triton
+from eamamba.training import train
 from eamamba.training.trainer import Trainer, accelerator_for
 
 pytestmark = pytest.mark.gpu
@@ -174,3 +176,15 @@ def test_captured_training_steps_are_the_eager_ones(
     monkeypatch.setattr(Trainer, "_network_or_graph", lambda self, _: self.network)
     assert captured == pytest.approx(losses(), rel=1e-4)
     assert captured[2] != captured[0]
+
+
+@needs_triton
+def test_training_with_loader_workers_captures_and_learns(tmp_path: Path) -> None:
+    AcceleratorState._reset_state(reset_partial_state=True)
+    smoke = load_settings("params.yaml", "smoke").task("denoise_gaussian")
+    data = smoke.data.model_copy(update={"workers": 2})
+    weights = train(
+        smoke.model_copy(update={"data": data}), tmp_path, device="cuda", progress=False
+    )
+    assert weights is not None
+    assert weights.is_file()

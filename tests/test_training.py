@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,20 @@ import torch
 from safetensors.torch import load_file
 
 from eamamba.checkpoint import load_model, read_header
-from eamamba.config import EAMambaSettings, SettingsError, TaskSettings, load_settings, validate
+from eamamba.config import (
+    EAMambaSettings,
+    SettingsError,
+    TaskSettings,
+    TrainingSettings,
+    load_settings,
+    validate,
+)
 from eamamba.datasets import bundled_photographs
 from eamamba.network import EAMamba
 from eamamba.profiling import complexity
 from eamamba.training import STATE_FILE, Trainer, learning_rate, missing, plan, train
 from eamamba.training.plan import kept_bytes
+from eamamba.training.trainer import ema_decay
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -56,6 +65,26 @@ def test_three_steps_equal_golden() -> None:
         for ours, truth in ((weight, "final"), (averaged[name], "ema")):
             expected = tensors[f"{truth}.{name}"]
             assert (ours - expected).norm() <= 1e-5 * expected.norm(), (truth, name)
+
+
+def test_a_warmed_up_average_forgets_the_initial_weights(smoke: TaskSettings) -> None:
+    recipe = smoke.training.model_copy(update={"ema_decay": 0.99})
+    warm = recipe.model_copy(update={"ema_warmup": True})
+
+    def initial_share(recipe: TrainingSettings, steps: int) -> float:
+        return math.prod(ema_decay(completed, recipe) for completed in range(steps))
+
+    assert initial_share(recipe, 250) == pytest.approx(0.99**250)  # 8 %
+    assert initial_share(warm, 250) < 1e-12
+    assert ema_decay(1000, warm) == 0.99
+    # the first step: a tenth of the initial weights stay
+    model = EAMamba(EAMambaSettings(dim=8, num_blocks=(1, 1, 1, 1), num_refinement_blocks=1))
+    initial = {name: weight.clone() for name, weight in model.state_dict().items()}
+    trainer = Trainer(model, warm)
+    trainer.step(*torch.rand(2, 1, 3, 16, 16))
+    for name, weight in model.state_dict().items():
+        average = trainer.averaged.state_dict()[name]
+        torch.testing.assert_close(average, 0.1 * initial[name] + 0.9 * weight)
 
 
 def _section(tensors: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:

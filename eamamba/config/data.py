@@ -19,6 +19,11 @@ class DegradationKind(NamedTuple):
     channels: int = 3  # of the degraded image
     added_by_test: bool = False  # at several known strengths, instead of once for each image
 
+    @property
+    def changes_shape(self) -> bool:
+        """Whether a degraded image has other sides or channels than the clean one."""
+        return (self.scale, self.channels) != (1, 3)
+
 
 DEGRADATION_KINDS = {
     "gaussian_noise": DegradationKind(added_by_test=True),
@@ -79,11 +84,13 @@ class DataSettings(Strict):
     ``training_set`` and ``benchmarks`` name folders, or ``bundled``, the photographs that come
     with scikit-image and scikit-learn. ``layout`` says how the folders are arranged:
     ``photographs`` are clean and get ``degradation``; all other layouts are pairs as their
-    authors published them.
+    authors published them. ``clear_share`` of the training patches stay as they are, so that the
+    network learns to leave alone what needs no restoring.
     """
 
     degradation: Annotated[str, AfterValidator(_known_degradation)] = "gaussian_noise"
     sigma_255: tuple[float, float] = (0.0, 50.0)
+    clear_share: float = Field(0, ge=0, le=1)
     layout: LayoutName = "photographs"
     training_set: Places = Field(default={"training": BUNDLED}, min_length=1)
     benchmarks: dict[str, str] = Field(default_factory=lambda: {"held-out photographs": BUNDLED})
@@ -101,4 +108,13 @@ class DataSettings(Strict):
         if self.layout != "photographs" and len(self.training_set) > 1:
             names = ", ".join(self.training_set)
             raise ValueError(f"training_set: layout {self.layout} takes one folder, got {names}")
+        return self
+
+    @model_validator(mode="after")
+    def _clear_patches_can_be_inputs(self) -> DataSettings:
+        if self.clear_share and (self.layout != "photographs" or self.kind.changes_shape):
+            raise ValueError(
+                "clear_share: needs layout photographs and a degradation that keeps the shape, "
+                f"got {self.layout} and {self.degradation}"
+            )
         return self

@@ -22,7 +22,8 @@ class Stage(Strict):
 class TrainingSettings(Strict):
     """The recipe: L1, AdamW, clipped gradients, cosine after a plateau, weight EMA.
 
-    With ``halved_at`` the learning rate is halved after so many iterations besides.
+    With ``halved_at`` the learning rate is halved after so many iterations besides; with
+    ``ema_warmup`` the decay of the EMA grows to ``ema_decay``, for short trainings.
     """
 
     stages: tuple[Stage, ...] = Field(min_length=1)
@@ -34,6 +35,7 @@ class TrainingSettings(Strict):
     weight_decay: float = Field(1e-4, ge=0)
     clip_gradient_norm: float = Field(0.01, gt=0)
     ema_decay: float = Field(0.999, ge=0, lt=1)
+    ema_warmup: bool = False
     precision: Literal["float32", "bf16"] = "float32"
     seed: int = Field(0, ge=0)
     log_every: int = Field(50, ge=1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from torch import Tensor
+import torch
+from torch import Generator, Tensor
 
 from eamamba import paths
 from eamamba.config import BUNDLED, DataSettings
@@ -67,6 +68,14 @@ def training_photographs(data: DataSettings) -> Sequence[Tensor]:
 
 
 def _training_degradation(data: DataSettings) -> Degradation:
+    degrade = DEGRADATIONS[data.degradation]
     if data.kind.added_by_test:
-        return partial(blind_gaussian_noise, sigmas_255=data.sigma_255)
-    return DEGRADATIONS[data.degradation]
+        degrade = partial(blind_gaussian_noise, sigmas_255=data.sigma_255)
+    return (
+        partial(_or_clear, degrade=degrade, share=data.clear_share) if data.clear_share else degrade
+    )
+
+
+def _or_clear(clean: Tensor, rng: Generator, degrade: Degradation, share: float) -> Tensor:
+    """Return the degraded image or, in `share` of the cases, the clean one."""
+    return clean if float(torch.rand((), generator=rng)) < share else degrade(clean, rng)

@@ -164,12 +164,11 @@ def _stage_loaders(
             continue
         seed = settings.training.seed + 1_000_003 * number
         patches = training_patches(settings.data, stage.patch, stage.batch * stage.iterations, seed)
-        loader = DataLoader(
+        loader = DataLoader(  # unpinned: a pinning thread would break a CUDA graph's capture
             patches,
             stage.batch,
             sampler=range(skipped * stage.batch, len(patches)),
             num_workers=settings.data.workers,
             worker_init_fn=leave_to_parent,
-            pin_memory=accelerator.device.type == "cuda",
         )
         yield stage, accelerator.prepare(loader)

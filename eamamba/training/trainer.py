@@ -34,6 +34,17 @@ def learning_rate(completed: int, settings: TrainingSettings) -> float:
     return (low + (high - low) * cosine) * 0.5**halvings
 
 
+def ema_decay(completed: int, settings: TrainingSettings) -> float:
+    """Return the decay of the EMA in the step after ``completed`` ones.
+
+    With ``settings.ema_warmup`` it grows with the steps, min(decay, (1 + t) / (10 + t)), so that
+    the average of a short training holds nothing of the initial weights.
+    """
+    if not settings.ema_warmup:
+        return settings.ema_decay
+    return min(settings.ema_decay, (1 + completed) / (10 + completed))
+
+
 @dataclass
 class Trainer:
     """A network with its optimiser, schedule and EMA: the state of one training run.
@@ -59,7 +70,7 @@ class Trainer:
     def __post_init__(self) -> None:
         recipe = self.settings
         self.model.to(self.accelerator.device).train()
-        self.ema = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay))
+        self.ema = AveragedModel(self.model, multi_avg_fn=self._average)
         self.ema.n_averaged.fill_(1)  # the average starts from the initial weights
         try:
             optimizer = torch.optim.AdamW(
@@ -119,6 +130,10 @@ class Trainer:
         self.ema.update_parameters(self.model)
         self.iteration += 1
         return measured
+
+    def _average(self, averages: Any, weights: Any, averaged: Tensor | int) -> None:
+        decay = ema_decay(self.iteration, self.settings)
+        get_ema_multi_avg_fn(decay)(averages, weights, averaged)
 
     def _update(self) -> None:
         try:

@@ -47,14 +47,11 @@ def export(
     from eamamba.checkpoint import find_weights, load_model, read_header
     from eamamba.export import check_installed, round_to_half
     from eamamba.export import export as write
-    from eamamba.images import check_place
 
     chosen = _format(output, file_format)
     check_installed(chosen, run=check)
     file = find_weights(weights)
-    check_place(output)
-    if output.exists() and output.samefile(file):
-        raise CommandError(f"{output}: would replace the weights; choose another name")
+    _check_output(output, file)
     model = load_model(file)
     if half:
         model = round_to_half(model)
@@ -64,6 +61,14 @@ def export(
     typer.echo(f"{file}: written to {output}, {output.stat().st_size / 1e6:.1f} MB")
     if check:
         _compare(model, output, chosen)
+
+
+def _check_output(output: Path, weights: Path) -> None:
+    from eamamba.images import check_place
+
+    check_place(output)
+    if output.exists() and output.samefile(weights):
+        raise CommandError(f"{output}: would replace the weights; choose another name")
 
 
 def _format(output: Path, asked: str | None) -> Format:

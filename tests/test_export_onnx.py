@@ -102,6 +102,7 @@ def graph_of(settings: object) -> onnx.ModelProto:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # the first of a network waits for its graph
 @pytest.mark.parametrize("name", NAMES)
 def test_weights_in_the_package(name: str) -> None:
     model = load_model(name).requires_grad_(False)

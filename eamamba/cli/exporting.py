@@ -45,20 +45,21 @@ def export(
     number at once. ONNX needs the extra "export" of this package.
     """
     from eamamba.checkpoint import find_weights, load_model, read_header
-    from eamamba.export import check_installed, round_to_half
+    from eamamba.export import check_possible, round_to_half
     from eamamba.export import export as write
 
     chosen = _format(output, file_format)
-    check_installed(chosen, run=check)
+    check_possible(chosen, half, run=check)
     file = find_weights(weights)
     _check_output(output, file)
     model = load_model(file)
+    typer.echo(f"weights: {file}")  # at once: tracing the network takes up to a minute
     if half:
         model = round_to_half(model)
     task = read_header(file)["task"] if file.suffix.lower() == ".safetensors" else None
     ours = file.parent == paths.PRETRAINED
     write(model, output, chosen, half=half, task=task, license=LICENSE if ours else None)
-    typer.echo(f"{file}: written to {output}, {output.stat().st_size / 1e6:.1f} MB")
+    typer.echo(f"written to {output}, {output.stat().st_size / 1e6:.1f} MB")
     if check:
         _compare(model, output, chosen)
 

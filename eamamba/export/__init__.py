@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from eamamba.export.check import CHECKED, TOLERANCE, largest_difference
 from eamamba.export.errors import ExportError
-from eamamba.export.files import FORMATS, Format, check_installed, export, round_to_half
+from eamamba.export.files import FORMATS, Format, check_possible, export, round_to_half
 
 __all__ = [
     "CHECKED",
@@ -16,7 +16,7 @@ __all__ = [
     "TOLERANCE",
     "ExportError",
     "Format",
-    "check_installed",
+    "check_possible",
     "export",
     "largest_difference",
     "round_to_half",

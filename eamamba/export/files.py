@@ -66,24 +66,24 @@ def export(
     Task, settings, licence and version go into the file: into ``metadata_props`` of an ONNX model,
     and as JSON into the extra file ``eamamba.json`` of a ``pt2``.
     """
-    check_installed(file_format)
-    if half and file_format != "onnx":
-        raise ExportError(f"{path}: half precision is for ONNX, not for {file_format}")
+    check_possible(file_format, half)
     facts = _facts(model, task, license)
     content = _onnx(model, facts, half) if file_format == "onnx" else _pt2(model, facts)
     write_atomically(Path(path), content)
 
 
-def check_installed(file_format: str, run: bool = False) -> None:
-    """Check that what writes a format, or also what runs it, is installed.
+def check_possible(file_format: str, half: bool = False, run: bool = False) -> None:
+    """Check that `export` could write a format here, and on request that the file would run.
 
     Raises
     ------
     ExportError
-        If a package is missing or the format is unknown.
+        If the format is unknown or has no half precision, or a package is missing.
     """
     if file_format not in FORMATS:
         raise ExportError(f"no export format {file_format!r}; expected {' or '.join(FORMATS)}")
+    if half and file_format != "onnx":
+        raise ExportError(f"half precision is for ONNX, not for {file_format}")
     needed = ("onnx", "onnx_ir", "onnxscript", *(("onnxruntime",) if run else ()))
     missing = [name for name in needed if find_spec(name) is None]
     if file_format == "onnx" and missing:

@@ -57,7 +57,7 @@ def export(
     if half:
         model = round_to_half(model)
     task = read_header(file)["task"] if file.suffix.lower() == ".safetensors" else None
-    ours = file.parent == paths.PRETRAINED
+    ours = file.resolve().parent == paths.PRETRAINED.resolve()
     write(model, output, chosen, half=half, task=task, license=LICENSE if ours else None)
     typer.echo(f"written to {output}, {output.stat().st_size / 1e6:.1f} MB")
     if check:

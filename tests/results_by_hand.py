@@ -15,7 +15,8 @@ PAPER = pd.read_csv(ROOT / "data" / "paper" / "paper_results.csv")
 def means(gain: float, images: int = 3) -> dict[str, float]:
     return {
         "psnr_input_db": 20.0, "psnr_db": 20.0 + gain, "ssim_input": 0.5, "ssim": 0.8,
-        "gain_db": gain, "images": images,
+        "gain_db": gain, "gain_sd_db": 1.0, "gain_low_db": gain - 1, "gain_high_db": gain + 1,
+        "images": images, "worse": 0,
     }  # fmt: skip
 
 

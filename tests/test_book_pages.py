@@ -48,12 +48,25 @@ def write_results(root: Path) -> None:
         own = {name: means(part["gain_db"] - number) for name, part in test.items()}
         (folder / "metrics.json").write_text(json.dumps({"held-out photographs": own}))
         (folder / "settings.yaml").write_text(resolved(chosen.ablation(variant)))
-    for name in ("profiling", "scan_orders", "photographs"):
+    write_results_of_no_task(results)
+    (results / "denoise_gaussian" / "model.safetensors").touch()
+
+
+def write_results_of_no_task(results: Path) -> None:
+    for name in ("protocols", "ablation_fields", "profiling", "scan_orders", "photographs"):
         (results / name).mkdir(parents=True)
     counted().to_csv(results / "profiling" / "complexity.csv", index=False)
     (results / "scan_orders" / "all_around.png").touch()
+    steps = {"pattern": ["raster"], "scan": ["eight heads"], "size": [16]}
+    distances = pd.DataFrame(steps | {"mean_steps": [7.77], "most_steps": [15]})
+    distances.to_csv(results / "scan_orders" / "neighbour_steps.csv", index=False)
+    change = {"psnr_change_db": [-0.01, -0.03], "ssim_change": [0, -0.001]}
+    rounded = pd.DataFrame({"scale": 2, "protocol": "Y, rounded"} | change)
+    rounded.to_csv(results / "protocols" / "differences.csv", index=False)
+    seen = {"network": ["EAMamba"], "state": ["trained"], "position": ["centre"]}
+    areas = pd.DataFrame(seen | {"share": [0.5], "area_ratio": [0.0625]})
+    areas.to_csv(results / "ablation_fields" / "areas.csv", index=False)
     (results / "photographs" / "training.jpg").touch()
-    (results / "denoise_gaussian" / "model.safetensors").touch()
 
 
 def test_pages_bring_tables_and_figures_for_the_text(tmp_path: Path) -> None:
@@ -72,6 +85,10 @@ def test_pages_bring_tables_and_figures_for_the_text(tmp_path: Path) -> None:
     assert text["paper_dim"] == "64"
     pages = tmp_path / "pages"
     assert not (pages / "denoise_gaussian" / "model.safetensors").exists()
+    steps = (pages / "scan_orders" / "neighbour_steps.md").read_text(encoding="utf-8")
+    assert "| raster | eight heads | 7.8 (15) |" in steps
+    rounded = (pages / "protocols" / "differences.md").read_text(encoding="utf-8")
+    assert "| ×2 | Y, rounded | −0.020 (−0.030 to −0.010) |" in rounded
     headline = (pages / "profiling" / "headline.md").read_text(encoding="utf-8")
     assert "| EAMamba | counted here | 25.3 | 100.0 |" in headline
     assert "CC0" in (pages / "photographs" / "credits.md").read_text(encoding="utf-8")
@@ -93,6 +110,18 @@ def test_every_task_gets_its_section_with_its_protocol(tmp_path: Path) -> None:
         assert printed == (task in set(PAPER["task"]))
 
 
+def test_real_pairs_show_what_was_scored_and_say_what_was_not(tmp_path: Path) -> None:
+    write_results(tmp_path)
+    folder = tmp_path / "results" / "pretrained" / "real_pairs"
+    folder.mkdir(parents=True)
+    row = {"task": "derain", "benchmark": "Rain100H", "condition": "all", "worse": 1}
+    pd.DataFrame([means(-0.25, 20) | row]).to_csv(folder / "summary.csv", index=False)
+    write_pages(tmp_path, tmp_path / "pages")
+    text = (tmp_path / "pages" / "real_pairs.md").read_text(encoding="utf-8")
+    assert "`eamamba real-pairs --profile laptop` needs a folder" in text
+    assert "| rain | Rain100H | 20 | 20.00 | 19.75 | −0.25 | −1.25 to +0.75 | 1 |" in text
+
+
 def test_ablation_tables_compare_with_the_network_itself(tmp_path: Path) -> None:
     write_results(tmp_path)
     write_pages(tmp_path, tmp_path / "pages")
@@ -100,6 +129,7 @@ def test_ablation_tables_compare_with_the_network_itself(tmp_path: Path) -> None
     _, _, *rows = (folder / "module.md").read_text(encoding="utf-8").splitlines()
     assert "| 22.00 (−1.00) |" in rows[0]  # the baseline, second of the variants
     assert "| 23.00 |" in rows[2]
+    assert "| EAMamba | trained | centre | 6.25 |" in (folder / "areas.md").read_text()
     assert "33.00" in (folder / "module_reported.md").read_text(encoding="utf-8")
     assert not (folder / "gate_reported.md").exists()
     assert (folder / "psnr_by_cost.png").stat().st_size > 1000

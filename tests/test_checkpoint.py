@@ -275,7 +275,8 @@ def test_names_mean_files(model: EAMamba, tmp_path: Path, monkeypatch: pytest.Mo
     assert load_model("derain").settings == load_model("smoke/dehaze").settings == TINY
     for name, message in [
         ("derian", "did you mean 'derain'"),
-        ("smoke/derain", r"train them first: .*derain"),
+        ("smoke/derain", r"train them first: dvc repro train@derain \(profile smoke\)"),
+        ("smoke/ablations/ffn", r"train them first: dvc repro ablation@ffn \(profile smoke\)"),
         ("weights/none.safetensors", "no weights file"),
         (str(tmp_path), "is a folder"),
     ]:

@@ -131,6 +131,10 @@ def test_metrics_are_means_over_the_images_of_each_benchmark(folder: Path, tmp_p
             assert means[name] == pytest.approx(rows[name].mean(), rel=1e-5)
         gain = means["psnr_db"] - means["psnr_input_db"]
         assert means["gain_db"] == pytest.approx(gain, abs=2e-4)
+        gains = rows["psnr_db"] - rows["psnr_input_db"]
+        assert means["gain_sd_db"] == pytest.approx(gains.std(), rel=1e-3)
+        assert means["gain_low_db"] <= means["gain_db"] <= means["gain_high_db"]
+        assert means["worse"] == (gains < 0).sum()
     assert len(table) == 3 * (2 + len(bundled_photographs("held_out")))
 
 

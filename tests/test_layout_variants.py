@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from eamamba.datasets import (
+    LAYOUTS,
     DatasetError,
     PairedFolder,
     PairedImages,
@@ -195,6 +196,20 @@ def test_names_of_small_images(large: str, small: str, tmp_path: Path) -> None:
     write_image(tmp_path / "LR_bicubic/x3/0001.bmp", picture(0, 8, 12))
     with pytest.raises(DatasetError, match=r"both (0001.bmp|belong to)"):
         bicubic_pairs(tmp_path, 3)
+
+
+def test_both_focal_lengths_of_city100_are_read(tmp_path: Path) -> None:
+    for name in ("001L.PNG", "001H.PNG", "009L.PNG", "009H.PNG"):
+        write(tmp_path / name, picture(0, 12, 18))
+    (tmp_path / "009H.PNG").rename(tmp_path / "009h.png")
+    write(tmp_path / "scene.png", picture(0, 12, 18))
+    pairs = LAYOUTS["city100"].test(tmp_path)
+    names = [(pair.name, pair.degraded[0].name, pair.clean.name) for pair in pairs]
+    assert names == [("001", "001L.PNG", "001H.PNG"), ("009", "009L.PNG", "009h.png")]
+    assert pairs.notes == [f"{tmp_path}: skipped 1 image(s) of other names"]
+    (tmp_path / "001L.PNG").unlink()
+    with pytest.raises(DatasetError, match=r"001H\.PNG has no partner"):
+        LAYOUTS["city100"].test(tmp_path)
 
 
 def test_self_exemplar_folders_are_read(tmp_path: Path) -> None:

@@ -15,18 +15,21 @@ from papermill.exceptions import PapermillExecutionError
 from eamamba.checkpoint import save_model
 from eamamba.config import load_settings
 from eamamba.network import build
+from eamamba.paths import trained_model
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 TASK = "denoise_gaussian"
 WRITES = {
     "ablation": ("ablations/all_around", {"complexity.csv", "model.safetensors", "training.csv"}),
+    "ablation_fields": ("ablation_fields", {"areas.csv", "fields.png"}),
     "data": (TASK, {"training_images.csv", "test_images.csv", "degradation.jpg"}),
     "evaluate": (TASK, {"metrics.json", "scores.md", "summary.jpg", "training_curve.png"}),
     "photographs": ("photographs", {"held_out.jpg", "training.jpg"}),
     "profiling": ("profiling", {"complexity.csv", "complexity_by_kind.png"}),
+    "protocols": ("protocols", {"differences.csv"}),
     "receptive_field": (TASK, {"receptive_field.png"}),
-    "scan_orders": ("scan_orders", {"all_around.png", "patterns.png"}),
+    "scan_orders": ("scan_orders", {"all_around.png", "neighbour_steps.csv", "patterns.png"}),
     "train": (TASK, {"model.safetensors", "training.csv"}),
 }
 """Stage notebook -> its folder, and some of the files that it writes there."""
@@ -48,8 +51,10 @@ def give_weights(project: Path) -> set[Path]:
     folder = project / "results" / "smoke" / TASK
     settings = load_settings(project / "params.yaml", "smoke").task(TASK)
     save_model(build(settings.model), folder / "model.safetensors", task=TASK)
+    for variant in ("baseline_2dssm", "multi_head", "all_around"):
+        save_model(build(settings.model), trained_model("smoke", f"ablations/{variant}"), task=TASK)
     shutil.copy(ROOT / "results" / "laptop" / TASK / "training.csv", folder)
-    return set(folder.iterdir())
+    return {path for path in project.joinpath("results").rglob("*") if path.is_file()}
 
 
 def run_alone(name: str, **parameters: str) -> nbformat.NotebookNode:
@@ -118,5 +123,11 @@ def test_the_pipeline_writes_beside_the_executed_notebook(project: Path) -> None
     command = [sys.executable, str(ROOT / "pipeline" / "run.py"), notebook, relative]
     subprocess.run([*command, "-p", "profile", "laptop"], cwd=project, check=True)
     written = {path for path in (project / "results").rglob("*") if path.is_file()}
-    names = ("all_around.png", "patterns.png", "scan_orders.ipynb")
+    names = (
+        "all_around.png",
+        "neighbour_steps.csv",
+        "neighbour_steps.png",
+        "patterns.png",
+        "scan_orders.ipynb",
+    )
     assert written == {executed.with_name(name) for name in names}

@@ -97,7 +97,12 @@ def test_dependencies_exist_or_are_made(stage: str) -> None:
     made = set(chain.from_iterable(paths_of(s, "outs", "metrics", "plots") for s in STAGES))
     for path in paths_of(stage, "deps"):
         whole_folder = any(out.startswith(f"{path}/") for out in made)
-        assert path in made or whole_folder or (ROOT / path).exists(), f"{stage}: {path}"
+        of_another_key = path in {
+            out.replace("all_around", key) for out in made for key in VARIANTS
+        }
+        assert path in made or of_another_key or whole_folder or (ROOT / path).exists(), (
+            f"{stage}: {path}"
+        )
 
 
 @pytest.mark.parametrize("stage", BY_NOTEBOOK)
@@ -167,7 +172,7 @@ def modules_behind(notebook: Path, *more: str) -> set[str]:
 
 @pytest.mark.parametrize("stage", BY_NOTEBOOK)
 def test_stage_depends_on_the_modules_of_its_notebook(stage: str) -> None:
-    computes = stage in {"train", "evaluate", "receptive_field", "ablation"}
+    computes = stage in {"train", "evaluate", "receptive_field", "ablation", "ablation_fields"}
     needed = modules_behind(notebook_of(stage), *([BACKEND] if computes else []))
     listed = [path for path in paths_of(stage, "deps") if path.startswith("eamamba/")]
 

@@ -10,7 +10,7 @@ import torch
 from published_tasks import Enlarge, paper
 
 from eamamba.config import TaskSettings
-from eamamba.datasets import PairedFolder, check
+from eamamba.datasets import check
 from eamamba.evaluation import evaluate
 from eamamba.images import read_image, write_image
 
@@ -54,6 +54,7 @@ def test_bicubic_baseline_of_set5_is_the_published_one(
         ("derain", "Rain100H", "pairs", 20),
         ("deblur_motion", "GoPro_sample", "pairs", 2),
         ("denoise_real", "CC15", "pairs", 15),
+        ("sr_real_x3", "City100_iPhoneX", "city100", 13),
     ],
 )
 def test_published_pairs_are_measured(
@@ -105,17 +106,3 @@ def test_sots_indoor_scores_the_same_with_its_original_border(
         for folder in (source, tmp_path)
     ]
     assert scores[0] == scores[1]
-
-
-def test_real_super_resolution_pairs_are_read(benchmarks: Path, tmp_path: Path) -> None:
-    source = benchmarks / "City100_iPhoneX"
-    if not source.is_dir():
-        pytest.skip("EAMAMBA_BENCHMARKS holds no City100_iPhoneX")
-    for file in source.glob("*L.PNG"):
-        number = file.stem[:-1]
-        for folder, letter in (("input", "L"), ("target", "H")):
-            (tmp_path / folder).mkdir(exist_ok=True)
-            (tmp_path / folder / f"{number}.png").symlink_to(source / f"{number}{letter}.PNG")
-    for pair in PairedFolder(tmp_path)[:2]:
-        degraded, clean = pair.read()
-        assert degraded.shape == clean.shape

@@ -12,6 +12,7 @@ from eamamba.evaluation.receptive_field import (
     ReceptiveFieldError,
     effective_receptive_field,
     for_display,
+    high_contribution_area,
     network_inputs,
 )
 from eamamba.network import EAMamba, set_backend
@@ -93,6 +94,40 @@ def test_display_is_the_fourth_root_normalised() -> None:
     field = torch.tensor([[0.0, 1.0], [16.0, 81.0]])
     torch.testing.assert_close(for_display(field), torch.tensor([[0, 1 / 3], [2 / 3, 1]]))
     assert torch.equal(for_display(torch.zeros(2, 2)), torch.zeros(2, 2))
+
+
+@every_position
+def test_one_pixel_is_the_smallest_area(position: str) -> None:
+    field = torch.zeros(16, 24)
+    field[PIXELS[position]] = 3
+    assert high_contribution_area(field, 0.99, position) == 1 / (16 * 24)
+
+
+def test_an_even_field_takes_as_much_area_as_its_share() -> None:
+    field = torch.full((101, 101), 0.5)
+    for share in (0.2, 0.3, 0.5, 0.99):
+        square = next(side for side in range(1, 102, 2) if side**2 >= share * 101**2)
+        assert high_contribution_area(field, share) == pytest.approx((square / 101) ** 2)
+        corner = high_contribution_area(field, share, "bottom right")
+        assert corner == pytest.approx(share, abs=0.02)
+
+
+def test_a_contribution_counts_by_the_logarithm_of_one_plus_its_value() -> None:
+    field = torch.zeros(5, 5)
+    field[2, 2], field[0, 2] = 99, 9  # log10(1 + value): 2 and 1
+    assert high_contribution_area(field, 0.6) == pytest.approx(1 / 25)
+    assert high_contribution_area(field, 0.7) == pytest.approx(1)
+
+
+def test_a_field_of_zeros_has_no_area() -> None:
+    assert high_contribution_area(torch.zeros(4, 4), 0.5) == 0
+
+
+def test_an_area_needs_a_share_and_a_known_position() -> None:
+    with pytest.raises(ReceptiveFieldError, match="share of 1; expected more than 0 and less"):
+        high_contribution_area(torch.ones(4, 4), 1)
+    with pytest.raises(ReceptiveFieldError, match=r"'middle'; use one of centre"):
+        high_contribution_area(torch.ones(4, 4), 0.5, "middle")
 
 
 def task(images: int, size: int) -> TaskSettings:

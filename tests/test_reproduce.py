@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("profile", ["smoke", "laptop"])
-def test_every_stage_but_the_book_is_in_one_job(profile: str) -> None:
+def test_every_stage_but_those_that_join_others_is_in_one_job(profile: str) -> None:
     pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     keys = {"${tasks}": params["tasks"], "${ablations.variants}": params["ablations"]["variants"]}
@@ -29,7 +29,9 @@ def test_every_stage_but_the_book_is_in_one_job(profile: str) -> None:
     }
     jobs = reproduce.jobs(load_settings(ROOT / "params.yaml", profile))
     stages = [stage for job in jobs for stage in job.stages]
-    assert set(stages) == expected - {"book"}
+    assert set(stages) == expected - {"ablation_fields", "book"}, (
+        "the last `dvc repro` runs these two"
+    )
     assert len(stages) == len(set(stages))
     assert jobs[0].name == "profiling"
     assert [job.work for job in jobs[1:]] == sorted((job.work for job in jobs[1:]), reverse=True)

@@ -66,7 +66,11 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
     ),
     ("profiles.laptop.ablations.training.learning_rate", 1e-3, VARIANTS),
     ("ablations.variants.zigzag.training.seed", 5, {"ablation@zigzag"}),
-    ("ablations.variants.all_around.model.dim", 24, {"ablation@all_around", "profiling"}),
+    (
+        "ablations.variants.all_around.model.dim",
+        24,
+        {"ablation@all_around", "ablation_fields", "profiling"},
+    ),
     ("ablations.variants.zigzag.title", "zig and zag", set()),
     ("profiles.paper.model.dim", 32, VARIANTS),
 ]

@@ -14,6 +14,7 @@ from speed_tables import processor, speed_tables
 from eamamba.config import EAMambaError, EAMambaSettings, Settings, TaskSettings, load_settings
 from eamamba.report.charts import gains
 from eamamba.report.drawing import save
+from eamamba.report.scans import area_table, neighbour_table
 from eamamba.report.scores import (
     MEASURED,
     REPORTED,
@@ -33,6 +34,8 @@ from eamamba.report.tables import (
     headline_table,
     markdown,
     photograph_table,
+    protocol_table,
+    real_pairs_table,
 )
 
 PACKAGE_PROFILE = "pretrained"
@@ -70,7 +73,9 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     profile = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))["profile"]
     settings = load_settings(root / "params.yaml", profile)
     source = root / "results" / profile
-    stages = ["profiling/complexity.csv", "scan_orders/all_around.png", "photographs/training.jpg"]
+    stages = ["profiling/complexity.csv", "photographs/training.jpg", "ablation_fields/areas.csv"]
+    stages += ["protocols/differences.csv"]
+    stages += [f"scan_orders/{file}" for file in ("all_around.png", "neighbour_steps.csv")]
     folders = [*settings.tasks, *(f"ablations/{variant}" for variant in settings.ablations)]
     stages += [f"{name}/{file}" for name in folders for file in ("settings.yaml", "metrics.json")]
     missing = [stage for stage in stages if not (source / stage).is_file()]
@@ -93,8 +98,13 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
         figures |= {
             f"{task}_{name}": value for name, value in _write_task(root, target, chosen).items()
         }
+    steps = pd.read_csv(target / "scan_orders" / "neighbour_steps.csv")
+    _write_table(target / "scan_orders" / "neighbour_steps.md", neighbour_table(steps))
+    rounded = pd.read_csv(target / "protocols" / "differences.csv")
+    _write_table(target / "protocols" / "differences.md", protocol_table(rounded))
     _write_glance(root, target, settings)
     _write_ablations(root, target / "ablations", settings)
+    _write_real_pairs(root, target, settings)
     return figures | _paper_network()
 
 
@@ -216,8 +226,29 @@ def _write_ablations(root: Path, folder: Path, settings: Settings) -> None:
         reported = reported_table(paper, study, {name: titles[name] for name in names})
         if reported is not None:
             _write_table(folder / f"{study}_reported.md", reported)
+    areas = pd.read_csv(folder.parent / "ablation_fields" / "areas.csv")
+    _write_table(folder / "areas.md", area_table(areas))
     conditions = scores(_read_metrics(folder / base))["condition"].tolist()
     save(psnr_by_cost(rows, middle(conditions)), folder / "psnr_by_cost.png")
+
+
+def _write_real_pairs(root: Path, target: Path, settings: Settings) -> None:
+    """Write the scores on real pairs of all weights that were scored, and say which were not."""
+    titles = {name: task.title for name, task in settings.tasks.items()}
+    weights = {
+        settings.profile: (f"Weights of the {settings.profile} profile", "eamamba real-pairs "
+                           f"--profile {settings.profile}"),
+        PACKAGE_PROFILE: ("Weights in the package", "eamamba real-pairs"),
+    }  # fmt: skip
+    parts = []
+    for profile, (label, command) in weights.items():
+        file = root / "results" / profile / "real_pairs" / "summary.csv"
+        parts.append(f"**{label}**\n")
+        if file.is_file():
+            parts.append(markdown(real_pairs_table(pd.read_csv(file), titles)))
+        else:
+            parts.append(f"*Not scored: `{command}` needs a folder of pairs.*\n")
+    (target / "real_pairs.md").write_text("\n".join(parts), encoding="utf-8")
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:

@@ -32,12 +32,15 @@ def toc(settings: Settings) -> str:
         "The results": [
             _page("glance", _run("photographs/photographs", "Photographs")),
             *_chapters(settings),
+            _page("real_pairs"),
+            _page("protocols", _run("protocols/protocols", "Rounding and scores")),
             _page(
                 "ablations",
                 *(
                     _run(f"ablations/{name}/ablation", f"Ablation · {variant.title}")
                     for name, variant in settings.ablations.items()
                 ),
+                _run("ablation_fields/ablation_fields", "Ablation · receptive fields"),
             ),
             _page("cost", _run("profiling/profiling", "Parameters and FLOPs")),
             _page("speed"),

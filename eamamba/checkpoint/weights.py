@@ -100,7 +100,8 @@ def load_model(
         A weights file (ours, a released ``.pth``, or one of another training
         program that holds such a network), a task with weights in the
         package (``denoise_gaussian``), or ``<profile>/<task>`` for the weights that
-        the pipeline trained (``laptop/denoise_gaussian``).
+        the pipeline trained (``laptop/denoise_gaussian``,
+        ``laptop/ablations/zigzag``).
     device : str or torch.device
         Where the network goes.
     weights : {"ema", "raw"}
@@ -147,13 +148,15 @@ def find_weights(path_or_name: str | Path) -> Path:
     if "/" not in name and shipped.is_file():
         return shipped
     profile, _, task = name.partition("/")
-    if task and "/" not in task and not path.suffix:
+    variant = task.removeprefix("ablations/")
+    if variant and "/" not in variant and not path.suffix:
         trained = paths.trained_model(profile, task)
         if trained.is_file():
             return trained
+        stage = f"train@{task}" if variant == task else f"ablation@{variant}"
         raise CheckpointError(
             f"no weights for {task!r} in {trained.parent}; train them first: "
-            f"dvc repro train@{task} (profile {profile})"
+            f"dvc repro {stage} (profile {profile})"
         )
     if path.is_dir():
         raise CheckpointError(f"{path}: is a folder; expected a weights file")

@@ -15,6 +15,7 @@ from eamamba import __version__
 from eamamba.cli.data import data
 from eamamba.cli.experiments import complexity, evaluate, receptive_field, train
 from eamamba.cli.exporting import export
+from eamamba.cli.real_pairs import real_pairs
 from eamamba.cli.restoring import restore
 from eamamba.cli.settings import settings
 from eamamba.config import EAMambaError
@@ -39,7 +40,16 @@ def _under_old_name(old: str, new: str, command: Callable[..., None]) -> Callabl
     return renamed
 
 
-for command in (restore, train, evaluate, complexity, receptive_field, settings, export):
+for command in (
+    restore,
+    train,
+    evaluate,
+    real_pairs,
+    complexity,
+    receptive_field,
+    settings,
+    export,
+):
     app.command()(command)
 for old, new, command in (
     ("profile", "complexity", complexity),

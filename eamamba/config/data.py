@@ -52,6 +52,7 @@ LayoutName = Literal[
     "realsr_x2",
     "realsr_x3",
     "realsr_x4",
+    "city100",
     "bicubic_x2",
     "bicubic_x3",
     "bicubic_x4",

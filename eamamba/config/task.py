@@ -51,12 +51,13 @@ class TrainingSettings(Strict):
 class ProtocolSettings(Strict):
     """How a restored image is compared with the clean one.
 
-    ``colour`` is all channels or luminance alone; ``ssim`` the mean over the channels, or of the
-    image as a volume; ``eight_bit`` rounds the output first; ``border`` pixels are cut from every
-    side; images larger than ``tile`` are restored in tiles.
+    ``colour`` is all channels, luminance, or luminance rounded to 8 bits (``y8``: MATLAB's
+    ``rgb2ycbcr`` of an 8-bit image); ``ssim`` the mean over the channels, or of the image as a
+    volume; ``eight_bit`` rounds the output first; ``border`` pixels are cut from every side; images
+    larger than ``tile`` are restored in tiles.
     """
 
-    colour: Literal["rgb", "y"] = "rgb"
+    colour: Literal["rgb", "y", "y8"] = "rgb"
     ssim: Literal["channel", "volume"] = "channel"
     eight_bit: bool = False
     border: int = Field(0, ge=0)

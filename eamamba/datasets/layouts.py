@@ -188,6 +188,20 @@ def realsr(
     return PairedImages(root, pairs, problems, notes=notes, strict=strict)
 
 
+def city100(path: AnyPath, *, strict: bool = True) -> PairedImages:
+    """Read City100: ``001L.PNG``, already enlarged, with ``001H.PNG`` of the longer lens."""
+    root = Path(path)
+    problems: list[str] = []
+    notes: list[str] = []
+    files = by_name(found_in(root, problems, notes), problems)
+    found = _by_kind(files, r"[0-9]+(?P<kind>L|H)", root, notes)
+    pairs = [Pair(n, (both["L"],), both["H"]) for n, both in found.items() if len(both) == 2]
+    for both in found.values():
+        if len(both) == 1:
+            problems.append(f"{next(iter(both.values())).name} has no partner")
+    return PairedImages(root, pairs, problems, notes=notes, strict=strict)
+
+
 @dataclass(frozen=True)
 class Layout:
     """How a published data set is read.
@@ -222,6 +236,7 @@ LAYOUTS: dict[str, Layout] = {
         partial(dpdd, split="train", dual_pixel=True), partial(dpdd, split="test", dual_pixel=True)
     ),
     "reside": _layout(reside),
+    "city100": _layout(city100),
 }
 LAYOUTS |= {
     f"realsr_x{scale}": _layout(

@@ -3,7 +3,8 @@
 `cases` yields the test images as the network sees them, `score` scores its output by the
 ``evaluation.protocol`` of the settings, and `evaluate` does both for a whole test. Scores are
 averaged over images, never over pixels of different images. `receptive_field` measures which
-input pixels an output pixel depends on.
+input pixels an output pixel depends on, and `real_pairs` scores weights on a folder of published
+sets.
 """
 
 from __future__ import annotations

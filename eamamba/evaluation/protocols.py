@@ -36,8 +36,10 @@ def score(image: Tensor, clean: Tensor, protocol: ProtocolSettings) -> Scores:
     pair: list[Image] = [image, clean]
     if protocol.eight_bit:
         pair = [round_to_8_bits(one) for one in pair]
-    if protocol.colour == "y":
+    if protocol.colour != "rgb":
         pair = [luminance(one) for one in pair]
+    if protocol.colour == "y8":
+        pair = [round_to_8_bits(one) for one in pair]
     first, second = (cut_border(one, protocol.border) for one in pair)
     scores = {"psnr_db": psnr(first, second)}
     channel = ssim(first, second, crop=PAPER_CROP)

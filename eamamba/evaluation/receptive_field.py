@@ -58,8 +58,7 @@ def effective_receptive_field(
     Luo, Li, Urtasun, Zemel, "Understanding the effective receptive field in deep
     convolutional neural networks", NeurIPS 2016.
     """
-    if position not in POSITIONS:
-        raise ReceptiveFieldError(f"no position {position!r}; use one of {', '.join(POSITIONS)}")
+    _pixel(position, 1, 1)  # before any network runs
     fields = [_input_gradient(model, image, position) for image in images]
     if not fields or len({field.shape for field in fields}) > 1:
         sizes = sorted({"×".join(map(str, field.shape)) for field in fields})
@@ -73,12 +72,62 @@ def _input_gradient(model: nn.Module, image: Tensor, position: str) -> Tensor:
     first = next(model.parameters(), image)
     seen = image[None].detach().to(first).requires_grad_()
     output = model(seen)
-    row, column = (
-        min(int(share * size), size - 1)
-        for share, size in zip(POSITIONS[position], output.shape[-2:], strict=True)
-    )
+    row, column = _pixel(position, *output.shape[-2:])
     (gradient,) = torch.autograd.grad(output[0, :, row, column].sum(), seen)
     return gradient[0].abs().sum(0).float().cpu()
+
+
+def _pixel(position: str, height: int, width: int) -> tuple[int, int]:
+    if position not in POSITIONS:
+        raise ReceptiveFieldError(f"no position {position!r}; use one of {', '.join(POSITIONS)}")
+    down, right = POSITIONS[position]
+    return min(int(down * height), height - 1), min(int(right * width), width - 1)
+
+
+def high_contribution_area(
+    field: Float[Tensor, "h w"], share: float, position: str = "centre"
+) -> float:
+    """Return how large an area makes most of the contribution to an output pixel.
+
+    Parameters
+    ----------
+    field : Tensor (H, W), non-negative
+        What `effective_receptive_field` returns for the position.
+    share : float
+        The part of all contributions to gather, between 0 and 1. The contribution of an input
+        pixel is log10(1 + value).
+    position : str
+        The output pixel, one of `POSITIONS`.
+
+    Returns
+    -------
+    float
+        The area of the smallest square around the output pixel that holds the share, cut where it
+        leaves the image, as a part of the image's area. 0 if nothing contributes.
+
+    Raises
+    ------
+    ReceptiveFieldError
+        If the position is unknown, or the share is not between 0 and 1.
+
+    References
+    ----------
+    Ding, Zhang, Han, Ding, "Scaling up your kernels to 31x31: revisiting large kernel design in
+    CNNs", CVPR 2022, section 4.3. They add up the gradients of all images; a mean does not depend
+    on how many there are.
+    """
+    if not 0 < share < 1:
+        raise ReceptiveFieldError(f"a share of {share:g}; expected more than 0 and less than 1")
+    height, width = field.shape
+    row, column = _pixel(position, height, width)
+    rows, columns = (torch.arange(height) - row).abs(), (torch.arange(width) - column).abs()
+    distance = torch.maximum(rows[:, None], columns)  # half the side of the square with the pixel
+    contribution = torch.log10(1 + field.double())
+    within = torch.bincount(distance.ravel(), contribution.ravel()).cumsum(0)
+    if within[-1] == 0:
+        return 0.0
+    enough = torch.searchsorted(within, share * within[-1])
+    return (distance <= enough).double().mean().item()
 
 
 def for_display(field: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from eamamba.config import EAMambaError, ProtocolSettings, TaskSettings
 from eamamba.evaluation.cases import Case, cases, without_network
 from eamamba.evaluation.exports import Export
 from eamamba.evaluation.protocols import Scores, score
+from eamamba.evaluation.statistics import paired_interval
 from eamamba.files import write_atomically
 from eamamba.heap import reuse_large_blocks
 from eamamba.restore import Restorer, restore
@@ -98,9 +100,11 @@ def evaluate(
     -------
     dict
         benchmark -> condition (such as ``sigma25``; ``all``) -> means over the images:
-        ``psnr_input_db``, ``psnr_db``, ``gain_db``, ``ssim_input``, ``ssim``, ``images``.
-        The input is the degraded image: for super-resolution enlarged with the bicubic kernel,
-        for dual-pixel views their mean.
+        ``psnr_input_db``, ``psnr_db``, ``gain_db``, ``ssim_input``, ``ssim``; of the gain also the
+        standard deviation over the images, ``gain_sd_db``, and its `paired_interval`,
+        ``gain_low_db`` and ``gain_high_db``, all three None for a single image; how many
+        ``images``, and how many of them got ``worse``. The input is the degraded image: for
+        super-resolution enlarged with the bicubic kernel, for dual-pixel views their mean.
 
     Raises
     ------
@@ -267,6 +271,9 @@ def _input_score_name(name: str) -> str:
 def _mean_scores(scores: list[Scores]) -> dict[str, float | int | None]:
     """Average over images; an infinite mean is None, because JSON has no infinity."""
     means = {name: math.fsum(s[name] for s in scores) / len(scores) for name in scores[0]}
+    gains = [s["psnr_db"] - s["psnr_input_db"] for s in scores]
     means["gain_db"] = means["psnr_db"] - means["psnr_input_db"]
+    means["gain_sd_db"] = statistics.stdev(gains) if len(gains) > 1 else math.nan
+    means["gain_low_db"], means["gain_high_db"] = paired_interval(gains)
     rounded = {n: float(_NUMBER_FORMAT % v) if math.isfinite(v) else None for n, v in means.items()}
-    return rounded | {"images": len(scores)}
+    return rounded | {"images": len(scores), "worse": sum(gain < 0 for gain in gains)}

@@ -1,7 +1,7 @@
 """Turn results into tables and figures, without torch.
 
 `scores` and `tables` turn measurements into tables for readers; `photographs` and `charts` draw
-figures in one style (``style.mplstyle``).
+figures in one style (``style.mplstyle``); `scans` does both for scan orders and receptive fields.
 """
 
 from __future__ import annotations
@@ -23,6 +23,12 @@ from eamamba.report.photographs import (
     scan_paths,
     summary,
 )
+from eamamba.report.scans import (
+    area_table,
+    neighbour_maps,
+    neighbour_table,
+    receptive_fields,
+)
 from eamamba.report.scores import (
     glance,
     glance_table,
@@ -40,10 +46,13 @@ from eamamba.report.tables import (
     headline_table,
     markdown,
     photograph_table,
+    protocol_table,
+    real_pairs_table,
 )
 
 __all__ = [
     "HEADLINE",
+    "area_table",
     "before_after",
     "comparison",
     "complexity_by_kind",
@@ -58,12 +67,17 @@ __all__ = [
     "headline_table",
     "markdown",
     "middle",
+    "neighbour_maps",
+    "neighbour_table",
     "paper_table",
     "photograph_table",
     "pick",
     "protocol_label",
+    "protocol_table",
     "psnr_by_condition",
+    "real_pairs_table",
     "receptive_field",
+    "receptive_fields",
     "save",
     "scan_paths",
     "scan_slider",

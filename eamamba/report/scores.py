@@ -14,6 +14,9 @@ WHOLE = "all"
 """The condition of a test that has only one."""
 _SCORE_COLUMNS = ["condition", "psnr_db", "ssim"]
 
+SPREAD = ["gain_sd_db", "gain_low_db", "gain_high_db"]
+"""What `scores` holds of the spread over the images; empty for a single one."""
+
 Metrics = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """``metrics.json``: benchmark -> condition -> means over the images."""
 
@@ -31,7 +34,8 @@ def protocol_label(protocol: ProtocolSettings) -> str:
     volume = "volume " if protocol.ssim == "volume" else ""
     rounded = " on 8-bit images" if protocol.eight_bit else ""
     cut = f", {protocol.border}-pixel border cut" if protocol.border else ""
-    return f"{protocol.colour.upper()} PSNR and {volume}SSIM{rounded}{cut}"
+    colour = {"rgb": "RGB", "y": "Y", "y8": "8-bit Y"}[protocol.colour]
+    return f"{colour} PSNR and {volume}SSIM{rounded}{cut}"
 
 
 def middle(conditions: list[str]) -> str:
@@ -48,8 +52,8 @@ def scores(metrics: Metrics) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        benchmark, condition, images, psnr_input_db, psnr_db, gain_db, ssim_input, ssim (and any
-        other score), in the order of the file.
+        benchmark, condition, and what `eamamba.evaluation.evaluate` returns for each, in the order
+        of the file.
 
     Raises
     ------
@@ -62,7 +66,7 @@ def scores(metrics: Metrics) -> pd.DataFrame:
         for condition, means in conditions.items()
     ]
     table = pd.DataFrame(rows)
-    if table.empty or table.isna().any(axis=None):
+    if table.empty or table.drop(columns=SPREAD, errors="ignore").isna().any(axis=None):
         raise ValueError("metrics.json has no scores, or infinite ones; run the evaluation again")
     return table
 
@@ -152,10 +156,14 @@ def glance(measured: Mapping[str, Metrics], titles: Mapping[str, str]) -> pd.Dat
     return joined[[*names, *(name for name in joined if name not in names)]]
 
 
+def after_comma(condition: str) -> str:
+    """Return what follows the name of a test: its condition, if it has several."""
+    return "" if condition == WHOLE else f", {condition_label(condition)}"
+
+
 def degradation_labels(rows: pd.DataFrame) -> pd.Series:
     """Return labels for the rows of `glance`: the task, and its condition if it has several."""
-    condition = ["" if c == WHOLE else f", {condition_label(c)}" for c in rows["condition"]]
-    return rows["title"] + condition
+    return rows["title"] + rows["condition"].map(after_comma)
 
 
 def glance_table(rows: pd.DataFrame, protocols: Mapping[str, str]) -> pd.DataFrame:
@@ -166,6 +174,8 @@ def glance_table(rows: pd.DataFrame, protocols: Mapping[str, str]) -> pd.DataFra
             "Input, dB": rows["psnr_input_db"].map("{:.2f}".format),
             "Restored, dB": rows["psnr_db"].map("{:.2f}".format),
             "Gain, dB": rows["gain_db"].map(format_with_sign),
+            "95 % interval": gain_interval(rows),
+            "Got worse": rows["worse"].astype(str) + " of " + rows["images"].astype(str),
             "SSIM of the input": rows["ssim_input"].map("{:.3f}".format),
             "SSIM restored": rows["ssim"].map("{:.3f}".format),
             "Protocol": rows["task"].map(protocols),
@@ -188,6 +198,12 @@ def paper_table(
             "Protocol": named["task"].map(protocols),
         }
     )
+
+
+def gain_interval(rows: pd.DataFrame) -> pd.Series:
+    """Format the interval of the mean gain in rows of `scores`; a dash for a single image."""
+    low, high = (rows[name].map(format_with_sign) for name in ("gain_low_db", "gain_high_db"))
+    return (low + " to " + high).where(rows["gain_low_db"].notna(), "–")
 
 
 def format_with_sign(value_db: float) -> str:

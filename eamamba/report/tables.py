@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
-from eamamba.report.scores import REPORTED
+from eamamba.report.scores import REPORTED, after_comma, format_with_sign, gain_interval
 
 HEADLINE = {"eamamba": "EAMamba", "baseline_2dssm": "baseline 2DSSM"}
 """Id of each network whose cost the paper prints -> its name in figures."""
@@ -83,6 +85,54 @@ def photograph_table(manifest: pd.DataFrame) -> pd.DataFrame:
             "Used for": manifest["split"],
             "Pixels": size,
             "By, licence": credit,
+        }
+    )
+
+
+def protocol_table(differences: pd.DataFrame) -> pd.DataFrame:
+    """Format what other protocols change, as mean and, in brackets, the range over the images.
+
+    Parameters
+    ----------
+    differences : DataFrame
+        scale, protocol, psnr_change_db, ssim_change; one row per image.
+    """
+    rows = []
+    for (scale, protocol), part in differences.groupby(["scale", "protocol"], sort=False):
+        row = {"Enlarged": f"×{scale}", "Scored as": protocol}
+        for name, heading, form in (
+            ("psnr_change_db", "Change of PSNR, dB", "{:+.3f}"),
+            ("ssim_change", "Change of SSIM", "{:+.4f}"),
+        ):
+            mean, low, high = (
+                form.format(value).replace("-", "−")
+                for value in (part[name].mean(), part[name].min(), part[name].max())
+            )
+            row[heading] = f"{mean} ({low} to {high})"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def real_pairs_table(summary: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
+    """Format the scores on real pairs for readers.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        What `eamamba.evaluation.real_pairs.summarise` returns.
+    titles : mapping
+        Task and what readers call it.
+    """
+    return pd.DataFrame(
+        {
+            "Degradation": summary["task"].map(titles),
+            "Set": summary["benchmark"] + summary["condition"].map(after_comma),
+            "Images": summary["images"],
+            "Input, dB": summary["psnr_input_db"].map("{:.2f}".format),
+            "Restored, dB": summary["psnr_db"].map("{:.2f}".format),
+            "Gain, dB": summary["gain_db"].map(format_with_sign),
+            "95 % interval": gain_interval(summary),
+            "Worse": summary["worse"],
         }
     )
 

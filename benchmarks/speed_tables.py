@@ -38,6 +38,8 @@ def speed_tables(folder: Path) -> dict[str, pd.DataFrame]:
         "operators_cpu": ("operators_cpu", _operators),
         "large_photo": ("large_image_cpu", _large_photo),
         "large_image_cpu": ("large_image_cpu", _large_image),
+        "onnx_files": ("onnx_cpu", _onnx_files),
+        "onnx_cpu": ("onnx_cpu", _onnx),
         "scan_gpu": ("scan_gpu", _scan_gpu),
         "network_gpu": ("network_gpu", _network_gpu),
     }
@@ -142,6 +144,33 @@ def _large_image(table: pd.DataFrame) -> pd.DataFrame:
         "change_db": ("change, dB", "+.3f"),
         "mean_difference_255": ("mean difference, 8-bit units", ".3f"),
         "largest_difference_255": ("largest difference, 8-bit units", ".1f"),
+    }
+    return format_columns(kept, columns)
+
+
+def _onnx_files(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each weights file, with the largest difference at any size."""
+    kept = table.assign(millions=table["parameters"] / 1e6)
+    rows = kept.groupby("weights", as_index=False, sort=False).max()
+    columns = {
+        "weights": ("weights", ""),
+        "millions": ("parameters, M", ".2f"),
+        "onnx_mb": ("ONNX, MB", ".1f"),
+        "half_mb": ("in half precision, MB", ".1f"),
+        "largest_difference": ("difference", ".1e"),
+    }
+    return format_columns(rows, columns)
+
+
+def _onnx(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the times of one weights file for each network: they hang on nothing else."""
+    kept = table.drop_duplicates(["parameters", "side"])
+    columns = {
+        "weights": ("weights", ""),
+        "side": ("image side", ".0f"),
+        "ours_s": ("ours, s", ".3f"),
+        "onnx_s": ("onnxruntime, s", ".3f"),
+        "onnx_over_ours": ("onnxruntime / ours", ".1f"),
     }
     return format_columns(kept, columns)
 

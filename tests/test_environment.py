@@ -148,7 +148,8 @@ def third_party_imports() -> set[str]:
 def test_imports_are_declared() -> None:
     project = PROJECT["project"]
     extras = project["optional-dependencies"]
-    lines = [*project["dependencies"], *extras["gpu"], *extras["experiments"], *extras["hub"]]
+    used = ("gpu", "experiments", "export", "hub")
+    lines = [*project["dependencies"], *(line for extra in used for line in extras[extra])]
     names = {canonicalize_name(Requirement(line).name) for line in lines}
     # mamba-ssm's extension is on no CPU machine that could say where it comes from
     providers = {"selective_scan_cuda": ["mamba-ssm"], **packages_distributions()}

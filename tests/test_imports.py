@@ -17,7 +17,7 @@ LAYERS = [
     {"selective_scan"},
     {"network"},
     {"cards", "datasets", "checkpoint", "restore"},
-    {"training", "evaluation", "profiling", "degradation_steps", "hub"},
+    {"training", "evaluation", "profiling", "export", "degradation_steps", "hub"},
     {"report", "cli"},
 ]
 ROW = {module: row for row, modules in enumerate(LAYERS) for module in modules}

@@ -116,3 +116,28 @@ def test_tiles_are_compared_with_the_whole(tmp_path: Path) -> None:
     assert tables["large_photo"]["photograph"].tolist() == ["4000×3000"]
     assert tables["large_image_cpu"]["change, dB"].tolist() == ["+0.000", "-0.100"]
     assert tables["large_image_cpu"]["time / first"].tolist() == ["1.00", "1.50"]
+
+
+def test_onnx_files_are_told_apart_and_networks_timed_once(tmp_path: Path) -> None:
+    rows = [
+        {"weights": name, "parameters": count, "onnx_mb": 5.1, "half_mb": 2.6, "side": side}
+        | {"ours_s": ours, "onnx_s": 3 * ours, "onnx_over_ours": 3.0}
+        | {"largest_difference": difference}
+        for name, count, side, ours, difference in (
+            ("derain", 1_240_000, 64, 0.025, 2e-7),
+            ("derain", 1_240_000, 128, 0.1, 8e-7),
+            ("denoise_gaussian", 4_270_000, 64, 0.06, 1e-7),
+            ("dehaze_indoor", 1_240_000, 64, 0.025, 3e-7),
+        )
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "onnx_cpu.csv", index=False)
+    tables = speed_tables(tmp_path)
+    files = tables["onnx_files"].set_index("weights")["difference"]
+    assert files.to_dict() == {
+        "derain": "8.0e-07",
+        "denoise_gaussian": "1.0e-07",
+        "dehaze_indoor": "3.0e-07",
+    }
+    times = tables["onnx_cpu"]
+    assert times["weights"].tolist() == ["derain", "derain", "denoise_gaussian"]
+    assert times["onnxruntime, s"].tolist() == ["0.075", "0.300", "0.180"]

@@ -1,4 +1,4 @@
-"""The command line: ``eamamba restore | models | score | doctor | train | evaluate | …``.
+"""The command line: ``eamamba restore | models | score | export | train | evaluate | …``.
 
 Commands import what they need when they run, which keeps ``eamamba --help`` fast. An error that the
 user can fix is reported as one line on standard error, with exit status 2.

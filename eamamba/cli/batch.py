@@ -84,6 +84,7 @@ def restore_all(method: Method, jobs: list[Job], *, as_json: bool) -> list[Outco
     """Restore every photograph, report each as soon as it is done, and sum up in one line."""
     # Pillow warns of odd metadata and large sizes; neither hinders reading the pixels.
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    warnings.filterwarnings("always", module=r"eamamba\.")  # said of every photo
     start, outcomes = time.perf_counter(), []
     with _total_progress(len(jobs)) as bar_of:
         for job in jobs:

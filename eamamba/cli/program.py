@@ -16,6 +16,7 @@ from eamamba.cli.data import data
 from eamamba.cli.doctor import doctor
 from eamamba.cli.experiments import complexity, evaluate, receptive_field, train
 from eamamba.cli.explaining import explained
+from eamamba.cli.exporting import export
 from eamamba.cli.models import models
 from eamamba.cli.real_pairs import real_pairs
 from eamamba.cli.restoring import restore
@@ -44,7 +45,7 @@ def _under_old_name(old: str, new: str, command: Callable[..., None]) -> Callabl
 
 
 COMMANDS = (
-    *(restore, models, score, doctor),
+    *(restore, models, score, export, doctor),
     *(train, evaluate, real_pairs, complexity, receptive_field, settings),
 )
 for command in COMMANDS:

@@ -28,8 +28,10 @@ def apply_in_pieces(function: Callable[..., Map], *maps: Map) -> Map:
     channels), so that its intermediate results stay in the cache.
     """
     first = maps[0]
-    whole = first.numel() <= PIECE or first.device.type != "cpu"
-    if whole or torch.is_grad_enabled() or torch.compiler.is_compiling():
+    # asked first, so that a graph for any size of image depends on no size
+    if torch.compiler.is_compiling() or torch.is_grad_enabled():
+        return function(*maps)
+    if first.numel() <= PIECE or first.device.type != "cpu":
         return function(*maps)
     pixels, piece_pixels = first.shape[:-1].numel(), max(PIECE // first.shape[-1], 1)
     pieces = zip(*(x.flatten(0, -2).split(piece_pixels) for x in maps), strict=True)

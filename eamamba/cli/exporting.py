@@ -1,0 +1,102 @@
+"""``eamamba export``: a network for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eamamba import paths
+from eamamba.cli.choices import CommandError
+
+if TYPE_CHECKING:
+    from eamamba.export import Format
+    from eamamba.network import Network
+
+LICENSE = "Apache-2.0"
+"""That of the weights in the package; whose other weights are, we do not know."""
+
+
+def export(
+    weights: Annotated[
+        str,
+        typer.Argument(
+            metavar="TASK|WEIGHTS", help="Task with weights, PROFILE/TASK, or a weights file."
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="File to write: .onnx or .pt2.")
+    ],
+    file_format: Annotated[
+        str | None,
+        typer.Option("--format", help="onnx or pt2 (torch.export). Default: as FILE ends."),
+    ] = None,
+    half: Annotated[
+        bool, typer.Option("--half", help="Store the weights of an ONNX model in half precision.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Run the file and compare it with PyTorch, three sizes.")
+    ] = False,
+) -> None:
+    """Write a network as an ONNX model, or as a program of torch.export.
+
+    Either takes images of any size in multiples of the network's (8; super-resolution: 1), and any
+    number at once. ONNX needs the extra "export" of this package.
+    """
+    from eamamba.checkpoint import find_weights, load_model, read_header
+    from eamamba.export import check_possible, round_to_half
+    from eamamba.export import export as write
+
+    chosen = _format(output, file_format)
+    check_possible(chosen, half, run=check)
+    file = find_weights(weights)
+    _check_output(output, file)
+    model = load_model(file)
+    typer.echo(f"weights: {file}")  # at once: tracing the network takes up to a minute
+    if half:
+        model = round_to_half(model)
+    task = read_header(file)["task"] if file.suffix.lower() == ".safetensors" else None
+    ours = file.resolve().parent == paths.PRETRAINED.resolve()
+    write(model, output, chosen, half=half, task=task, license=LICENSE if ours else None)
+    typer.echo(f"written to {output}, {output.stat().st_size / 1e6:.1f} MB")
+    if check:
+        _compare(model, output, chosen)
+
+
+def _check_output(output: Path, weights: Path) -> None:
+    from eamamba.images import check_place
+
+    check_place(output)
+    if output.exists() and output.samefile(weights):
+        raise CommandError(f"{output}: would replace the weights; choose another name")
+
+
+def _format(output: Path, asked: str | None) -> Format:
+    """Return the format asked for, or that of the file's name; they must not disagree."""
+    from eamamba.export import FORMATS
+
+    known: dict[str, Format] = {name: name for name in FORMATS}
+    named = known.get(output.suffix.lower().removeprefix("."))
+    if asked is None and named is None:
+        endings = " or ".join(f".{name}" for name in FORMATS)
+        raise CommandError(f"{output}: expected a file ending in {endings}, or --format")
+    chosen = named if asked is None else known.get(asked)
+    if chosen is None:
+        raise CommandError(f"--format: no format {asked!r}; expected {' or '.join(FORMATS)}")
+    if named not in (None, chosen):
+        raise CommandError(f"{output}: ends as {named} files do; --format says {chosen}")
+    return chosen
+
+
+def _compare(model: Network, file: Path, file_format: Format) -> None:
+    from eamamba.export import CHECKED, TOLERANCE, ExportError, largest_difference
+
+    differences = []
+    for shape in CHECKED:
+        differences.append(largest_difference(model, file, file_format, shape))
+        typer.echo(f"{'×'.join(map(str, shape))}: largest difference {differences[-1]:.1e}")
+    if not all(difference <= TOLERANCE for difference in differences):  # NaN is none of these
+        raise ExportError(f"{file}: computes something else than the network; please report this")
+    worst = max(differences)
+    typer.echo(f"largest difference to PyTorch: {worst:.1e} (1 is the range of the image)")

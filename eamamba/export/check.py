@@ -1,0 +1,57 @@
+"""Run what was exported beside the network that it comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from eamamba.export.files import Format
+from eamamba.network import Network
+
+CHECKED = ((1, 64, 64), (2, 136, 96), (1, 200, 72))
+"""Batch, height and width of the images to compare, in multiples that suit both networks."""
+TOLERANCE = 1e-4
+"""Difference that rounding may make, in units of the image's range; with the weights in the package
+it makes a hundredth of that."""
+
+
+def largest_difference(
+    model: Network, path: str | Path, file_format: Format, shape: tuple[int, int, int]
+) -> float:
+    """Return the largest absolute difference in the output for random images.
+
+    Parameters
+    ----------
+    model : EAMamba or EAMambaSR
+        On a CPU.
+    path : path
+        What `eamamba.export.export` wrote from it.
+    file_format : {'onnx', 'pt2'}
+    shape : (int, int, int)
+        Batch, height and width.
+
+    Returns
+    -------
+    float
+        In units of the image's range, [0, 1].
+    """
+    batch, height, width = shape
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(batch, model.settings.inp_channels, height, width, generator=generator)
+    run = _run_onnx if file_format == "onnx" else _run_pt2
+    with torch.no_grad():
+        return float((run(Path(path), image) - model(image)).abs().max())
+
+
+def _run_onnx(path: Path, image: Tensor) -> Tensor:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (restored,) = session.run(None, {"image": image.numpy()})
+    return torch.from_numpy(restored)
+
+
+def _run_pt2(path: Path, image: Tensor) -> Tensor:
+    return torch.export.load(path).module()(image)

@@ -1,0 +1,141 @@
+"""Write a network as a file of another format."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+
+from eamamba import __version__
+from eamamba.export.errors import ExportError
+from eamamba.export.trace import trace
+from eamamba.files import write_atomically
+from eamamba.network import Network
+
+Format = Literal["onnx", "pt2"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+def export(
+    model: Network,
+    path: str | Path,
+    file_format: Format = "onnx",
+    *,
+    half: bool = False,
+    task: str | None = None,
+    license: str | None = None,
+) -> None:
+    """Write a network for images of any batch, height and width, atomically.
+
+    Input and output are those of the network: (batch, c, H, W) float32 in [0, 1], H and W in
+    multiples of ``model.size_multiple``, to (batch, c', H·s, W·s) with s = ``model.upscale``. The
+    output may exceed [0, 1] a little.
+
+    Parameters
+    ----------
+    model : EAMamba or EAMambaSR
+        On any device; the file is for all.
+    path : path
+        Its folder is created.
+    file_format : {'onnx', 'pt2'}
+        ``onnx``: opset 18, operators of the standard alone, input ``image``, output ``restored``.
+        ``pt2``: what `torch.export.save` writes; to run it takes this package, which defines the
+        operator of the scan, and sides of at least twice ``model.size_multiple``.
+    half : bool
+        Store the weights of an ONNX model in half precision, in half the space. It computes in
+        float32 with the rounded weights, those of `round_to_half`.
+    task : str, optional
+        What the weights were trained for.
+    license : str, optional
+        That of the weights, as an SPDX expression.
+
+    Raises
+    ------
+    ExportError
+        If a package is missing, the format is unknown, or ``half`` is asked of another than ONNX.
+    OSError
+        If the file cannot be written; one that is there stays as it is.
+
+    Notes
+    -----
+    Task, settings, licence and version go into the file: into ``metadata_props`` of an ONNX model,
+    and as JSON into the extra file ``eamamba.json`` of a ``pt2``.
+    """
+    check_possible(file_format, half)
+    facts = _facts(model, task, license)
+    content = _onnx(model, facts, half) if file_format == "onnx" else _pt2(model, facts)
+    write_atomically(Path(path), content)
+
+
+def check_possible(file_format: str, half: bool = False, run: bool = False) -> None:
+    """Check that `export` could write a format here, and on request that the file would run.
+
+    Raises
+    ------
+    ExportError
+        If the format is unknown or has no half precision, or a package is missing.
+    """
+    if file_format not in FORMATS:
+        raise ExportError(f"no export format {file_format!r}; expected {' or '.join(FORMATS)}")
+    if half and file_format != "onnx":
+        raise ExportError(f"half precision is for ONNX, not for {file_format}")
+    needed = ("onnx", "onnx_ir", "onnxscript", *(("onnxruntime",) if run else ()))
+    missing = [name for name in needed if find_spec(name) is None]
+    if file_format == "onnx" and missing:
+        raise ExportError(
+            f"ONNX needs {', '.join(missing)}, not installed here: pip install {' '.join(missing)}"
+        )
+
+
+def round_to_half(model: Network) -> Network:
+    """Return a copy whose weights are those of ``model`` in half precision, kept in float32.
+
+    Raises
+    ------
+    ExportError
+        If a weight is too large for half precision.
+    """
+    rounded = copy.deepcopy(model)
+    with torch.no_grad():
+        for name, weight in rounded.named_parameters():
+            weight.copy_(weight.half())
+            if not weight.isfinite().all():
+                raise ExportError(f"{name}: too large for half precision; export it in float32")
+    return rounded
+
+
+def _facts(model: Network, task: str | None, license: str | None) -> dict[str, str]:
+    facts = {
+        "task": task,
+        "settings": json.dumps(model.settings.model_dump(mode="json"), sort_keys=True),
+        "license": license,
+        "eamamba_version": __version__,
+        "size_multiple": str(model.size_multiple),
+        "upscale": str(model.upscale),
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _onnx(model: Network, facts: dict[str, str], half: bool) -> bytes:
+    from onnx import checker, helper
+
+    from eamamba.export.onnx_graph import onnx_model, store_in_half
+
+    proto = onnx_model(round_to_half(model) if half else model)
+    if half:
+        store_in_half(proto)
+    proto.producer_name, proto.producer_version = "eamamba", __version__
+    helper.set_model_props(proto, facts)
+    checker.check_model(proto)
+    return proto.SerializeToString(deterministic=True)
+
+
+def _pt2(model: Network, facts: dict[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    torch.export.save(trace(model), buffer, extra_files={"eamamba.json": json.dumps(facts)})
+    return buffer.getvalue()

@@ -22,10 +22,10 @@ from eamamba.evaluation.run import (
     EvaluationError,
     Example,
     evaluate,
-    evaluate_sizes,
     examples,
     score_before_and_after,
 )
+from eamamba.evaluation.sizes import evaluate_sizes
 
 __all__ = [
     "PAPER_MULTIPLE",

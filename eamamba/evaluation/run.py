@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import sys
-import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,30 +149,6 @@ def evaluate(
     if table.failures:
         raise EvaluationError(table.summary(output / "per_image.csv"), metrics)
     return metrics
-
-
-def evaluate_sizes(model: Restorer, settings: TaskSettings) -> dict[int, dict[str, Any]]:
-    """Test a network on square middles of the test images: from a training patch to four times it.
-
-    Parameters
-    ----------
-    model, settings : as for `evaluate`
-        Of several benchmarks and conditions, the first is used.
-
-    Returns
-    -------
-    dict
-        Side in pixels -> means as `evaluate` returns them.
-    """
-    patch = settings.training.stages[-1].patch
-    found = {}
-    for side in (patch, 2 * patch, 4 * patch):
-        data = settings.data.model_copy(update={"held_out_size": side})
-        with tempfile.TemporaryDirectory() as scratch:
-            tested = settings.model_copy(update={"data": data})
-            metrics = evaluate(model, tested, Path(scratch), progress=False)
-        found[side] = next(iter(next(iter(metrics.values())).values()))
-    return found
 
 
 class _Table:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import yaml
 from eamamba import paths
 from eamamba.cards import Card, DataSet, Harm, Score, card_markdown, cards_table, facts_of
 from eamamba.cards.card import CARDS
-from eamamba.config import EAMambaError, TaskSettings, load_settings
+from eamamba.config import EAMambaError, load_settings
 from eamamba.files import write_atomically
 from eamamba.report import protocol_label
 from eamamba.report.scores import condition_label
@@ -56,10 +57,10 @@ def _card(facts: Card, root: Path) -> Card:
         "title": settings.title,
         "removes": about["removes"],
         "settings": f"params.yaml, profile {settings.profile}, task {task}",
-        "started_from": _start(facts.name, settings.training.initial_weights),
+        "started_from": _start(facts.name, facts.started_from or settings.training.initial_weights),
         "curve": _curve(root, facts.name),
         "protocol": protocol_label(settings.evaluation.protocol),
-        "data": _data(settings, notes["data_sets"]),
+        "data": _data(facts.learnt_from or settings.data.training_set, notes["data_sets"]),
         "scores": tuple(_scores(root, facts.name)),
         "harm": tuple(_harm(root, facts.name)),
         "limits": (*about["limits"], *own.get("limits", ()), *notes["common_limits"]),
@@ -82,9 +83,8 @@ def _start(name: str, initial: str | None) -> str | None:
     return "its earlier weights" if initial == name else initial
 
 
-def _data(settings: TaskSettings, notes: dict[str, Any]) -> tuple[DataSet, ...]:
-    names = settings.data.training_set
-    return tuple(DataSet(name=name, **_note(notes, name)) for name in names or ())
+def _data(names: Iterable[str], notes: dict[str, Any]) -> tuple[DataSet, ...]:
+    return tuple(DataSet(name=name, **_note(notes, name)) for name in names)
 
 
 def _scores(root: Path, name: str) -> list[Score]:

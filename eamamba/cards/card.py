@@ -83,6 +83,7 @@ class Card(Strict):
     sha256: str
     settings: str | None = None
     started_from: str | None = None
+    learnt_from: tuple[str, ...] = ()
     iterations: int | None = None
     seconds: float | None = None
     device: str | None = None
@@ -111,6 +112,8 @@ def facts_of(path: Path) -> Card:
     except (SafetensorError, OSError, ValueError, KeyError, TypeError):
         raise CardError(f"{path}: not a weights file written by eamamba") from None
     recorded = {key: extra.get(key) for key in ("iterations", "seconds", "device")}
+    recorded["started_from"] = extra.get("recipe", {}).get("initial_weights")
+    recorded["learnt_from"] = tuple(extra.get("data", {}).get("training_set", ()))
     return Card(
         name=path.stem,
         task=header.get("task"),

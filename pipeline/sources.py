@@ -15,6 +15,7 @@ from pathlib import Path
 
 import nbformat
 import yaml
+from IPython.core.inputtransformer2 import TransformerManager
 
 from eamamba import paths
 from eamamba.files import write_atomically
@@ -22,6 +23,7 @@ from eamamba.files import write_atomically
 RUNNER = "pipeline/run.py"
 OPERATOR, BACKEND = "eamamba/selective_scan/operator.py", "eamamba.selective_scan.cpu"
 """The operator loads a backend by name; committed results come from this one."""
+plain = TransformerManager().transform_cell
 NO_DEPENDENCY = {"eamamba/__init__.py"}
 """A version string and names that load on first use: nothing that results depend on."""
 
@@ -47,7 +49,8 @@ def modules_behind(notebook: Path, root: Path) -> list[str]:
         The folder that holds the package.
     """
     cells = nbformat.read(notebook, as_version=4).cells
-    waiting = set().union(*(imports(c.source) for c in cells if c.cell_type == "code"))
+    code = [plain(cell.source) for cell in cells if cell.cell_type == "code"]  # no %magics
+    waiting = set().union(*map(imports, code))
     files: set[str] = set()
     while waiting:
         path = _file_of(waiting.pop(), root)

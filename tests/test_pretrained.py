@@ -80,7 +80,9 @@ def test_the_limits_can_be_exceeded() -> None:
             return brighter
 
     gray = flat_pictures()["middle gray"]
-    network = Mosaic(EAMambaSettings(dim=8, num_blocks=(1, 1, 1, 1), num_refinement_blocks=1)).eval()
+    network = Mosaic(
+        EAMambaSettings(dim=8, num_blocks=(1, 1, 1, 1), num_refinement_blocks=1)
+    ).eval()
     row = harm.harm_to(network, "middle gray", gray, is_denoiser=False)
     assert row["exceeds"] == "colour shift; structure"
     assert row["colour_shift_255"] == pytest.approx(2.25, abs=0.01)

@@ -28,8 +28,15 @@ def write_results(root: Path) -> None:
         (root / name).symlink_to(ROOT / name)
     results = root / "results" / "laptop"
     chosen = load_settings(ROOT / "params.yaml", "laptop")
-    table = {"split": ["training"], "image": ["a"], "height": [1], "width": [1], "sha256": [""]}
-    manifest = pd.DataFrame(table | {"credit": ["B"], "licence": ["CC0"], "source": ["https://c"]})
+    table = {
+        "split": "training",
+        "image": ["a", "cid22_1001682.webp"],
+        "height": 1,
+        "width": 1,
+        "sha256": "x",
+    }
+    credit = {"credit": ["B", None], "licence": ["CC0", None], "source": ["https://c", None]}
+    manifest = pd.DataFrame(table | credit)
     test = {"sigma15": means(1), "sigma25": means(3), "sigma50": means(8)}
     for task in chosen.tasks:
         (results / task).mkdir(parents=True)
@@ -95,7 +102,9 @@ def test_pages_bring_tables_and_figures_for_the_text(tmp_path: Path) -> None:
     assert "| ×2 | Y, rounded | −0.020 (−0.030 to −0.010) |" in rounded
     headline = (pages / "profiling" / "headline.md").read_text(encoding="utf-8")
     assert "| EAMamba | counted here | 25.3 | 100.0 |" in headline
-    assert "CC0" in (pages / "photographs" / "credits.md").read_text(encoding="utf-8")
+    credited = (pages / "photographs" / "credits.md").read_text(encoding="utf-8")
+    assert "[B](https://c), CC0" in credited
+    assert "1001682.png](https://cloudinary.com/labs/cid22), CC BY-SA 4.0" in credited
     scores = (pages / "denoise_gaussian" / "all_scores.md").read_text(encoding="utf-8")
     assert "| CBSD68 | EAMamba, weights in the package | measured here |" in scores
     assert scores.count("| held-out photographs |") == 2, "other crops of the same stay out"

@@ -103,7 +103,8 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     photographs = pd.concat(
         pd.read_csv(first / f"{use}_images.csv") for use in ("training", "test")
     )
-    _write_table(target / "photographs" / "credits.md", photograph_table(photographs))
+    credited = _with_credits(photographs, root / "data" / "photographs" / "CREDITS.csv")
+    _write_table(target / "photographs" / "credits.md", photograph_table(credited))
     for task, chosen in settings.tasks.items():
         figures |= {
             f"{task}_{name}": value for name, value in _write_task(root, target, chosen).items()
@@ -221,6 +222,14 @@ def _write_glance(root: Path, target: Path, settings: Settings) -> None:
     order = {task: place for place, task in enumerate(settings.tasks)}
     paper = paper.sort_values("task", key=lambda names: names.map(order), kind="stable")
     _write_table(target / "paper.md", paper_table(paper, titles, protocols))
+
+
+def _with_credits(photographs: pd.DataFrame, file: Path) -> pd.DataFrame:
+    """Fill in the credits of the photographs in the repository, which have a table of their own."""
+    known = pd.read_csv(file)
+    known["image"] = known["file"].str.rpartition("/")[2]
+    known["credit"] = known["collection"] + ", " + known["original"]
+    return photographs.set_index("image").fillna(known.set_index("image")).reset_index()
 
 
 def _write_ablations(root: Path, folder: Path, settings: Settings) -> None:

@@ -66,7 +66,7 @@ class Job:
         """Start the job; its progress bars go to the log."""
         self.started = time.time()
         with self.log.open("wb") as log:
-            command = [*DVC, "repro", *self.stages]
+            command = [*DVC, "repro", "--single-item", *self.stages]
             self.process = subprocess.Popen(
                 command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
             )

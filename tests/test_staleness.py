@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from eamamba.cli.settings import as_file
 from eamamba.config import load_settings
-from eamamba.config import resolved as as_yaml
 
 ROOT = Path(__file__).parents[1]
 PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -100,7 +100,7 @@ def read_by_stages(tree: dict[str, Any], folder: Path) -> dict[str, list[Any]]:
     file.write_text(yaml.safe_dump(tree), encoding="utf-8")
     settings = load_settings(file, "laptop")
     written = {
-        f"results/laptop/{name}/settings.yaml": yaml.safe_load(as_yaml(one))
+        f"results/laptop/{name}/settings.yaml": yaml.safe_load(as_file(one))
         for name, one in [
             *settings.tasks.items(),
             *((f"ablations/{name}", one) for name, one in settings.ablations.items()),

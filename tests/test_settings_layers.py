@@ -23,7 +23,6 @@ from eamamba.config import (
     resolved,
 )
 
-
 ROOT = Path(__file__).parents[1]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 from ablations import (
+    answer,
     difference_by_cost,
     difference_by_size,
     differences,
@@ -49,6 +50,8 @@ from eamamba.report.tables import (
 )
 
 PACKAGE_PROFILE = "pretrained"
+RASTER_ONLY = "multi_head"
+"""The variant of the ablation study without diagonal paths, all else equal."""
 SECTION = Path("book") / "_templates" / "task.md"
 """The section on one task; TASK, TITLE, PROFILE and others are placeholders."""
 # Large or specific to the machine, and not shown on any page.
@@ -248,6 +251,8 @@ def _write_ablations(root: Path, folder: Path, settings: Settings) -> None:
         reported = reported_table(paper, study, {name: titles[name] for name in names})
         if reported is not None:
             _write_table(folder / f"{study}_reported.md", reported)
+    text = answer(compared, RASTER_ONLY) + "\n"
+    (folder / "all_around_answer.md").write_text(text, encoding="utf-8")
     areas = pd.read_csv(folder.parent / "ablation_fields" / "areas.csv")
     _write_table(folder / "areas.md", area_table(areas))
     save(difference_by_cost(compared, costs, titles), folder / "difference_by_cost.png")

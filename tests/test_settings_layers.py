@@ -170,3 +170,15 @@ def test_the_written_settings_tell_the_weights_to_start_from(tmp_path: Path) -> 
     recipe = packaged.training.model_copy(update={"initial_weights": None})
     values = yaml.safe_load(as_file(packaged.model_copy(update={"training": recipe})))
     assert values["initial_weights_sha256"] is None
+
+
+def test_profiles_share_a_network_by_its_name(tmp_path: Path) -> None:
+    tree = copy.deepcopy(MINIMAL)
+    tree["networks"] = {"small": {"dim": 8, "num_blocks": [1, 1, 1, 1]}}
+    tree["profiles"]["smoke"]["model"] = "small"
+    named = load(tmp_path, tree)
+    tree["profiles"]["smoke"]["model"] = tree["networks"]["small"]
+    assert named == load(tmp_path, tree)
+    tree["profiles"]["smoke"]["model"] = "smal"
+    with pytest.raises(SettingsError, match=r"profiles\.smoke\.model: no network 'smal'.*'small'"):
+        load(tmp_path, tree)

@@ -56,6 +56,15 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
     ("tasks.derain.published.training.seed", 3, set()),
     ("families.dehaze.published.data.layout", "pairs", set()),
     ("profiles.paper.training.learning_rate", 7e-4, set()),
+    (
+        "networks.compact.dim",
+        32,
+        {
+            name
+            for name in every("train", "evaluate", "receptive_field")
+            if not name.split("@")[1].startswith("sr_light")  # has a network of its own
+        },
+    ),
     ("profiles.laptop.data.workers", 2, set()),
     ("profiles.laptop.training.checkpoint_every", 10, set()),
     ("profiles.laptop.training.weight_decay", 0.1, every("train") | VARIANTS),

@@ -19,6 +19,7 @@ from ablations import (
     variant_costs,
     variant_scores,
 )
+from claims import Files, claims_table, evidence, read_claims
 from speed_tables import processor, speed_tables
 
 from eamamba.cards import card_markdown, cards_table, shipped_cards
@@ -120,6 +121,8 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     _write_glance(root, target, settings)
     _write_ablations(root, target / "ablations", settings)
     _write_real_pairs(root, target, settings)
+    found = evidence(Files(root / "data" / "paper", target, _of_variants(target, settings)))
+    _write_table(target / "claims.md", claims_table(read_claims(root), found))
     return figures | _paper_network()
 
 
@@ -227,6 +230,11 @@ def _write_glance(root: Path, target: Path, settings: Settings) -> None:
     _write_table(target / "paper.md", paper_table(paper, titles, protocols))
 
 
+def _of_variants(target: Path, settings: Settings) -> dict[str, Metrics]:
+    """Return ``metrics.json`` of every variant of the ablation study."""
+    return {name: _read_metrics(target / "ablations" / name) for name in settings.ablations}
+
+
 def _with_credits(photographs: pd.DataFrame, file: Path) -> pd.DataFrame:
     """Fill in the credits of the photographs in the repository, which have a table of their own."""
     known = pd.read_csv(file)
@@ -239,10 +247,8 @@ def _write_ablations(root: Path, folder: Path, settings: Settings) -> None:
     """Write every study's finding and tables, ours and the paper's, and the figures."""
     paper = pd.read_csv(root / "data" / "paper" / "ablations.csv")
     titles = {name: variant.title for name, variant in settings.ablations.items()}
-    compared = differences(
-        variant_scores({name: _read_metrics(folder / name) for name in titles}),
-        base := next(iter(titles)),
-    )
+    base = next(iter(titles))
+    compared = differences(variant_scores(_of_variants(folder.parent, settings)), base)
     costs = variant_costs({name: pd.read_csv(folder / name / "complexity.csv") for name in titles})
     for study, names in settings.studies.items():
         text = finding(compared, titles, names, base) + "\n"

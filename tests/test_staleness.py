@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,7 +63,7 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
         {
             name
             for name in every("train", "evaluate", "receptive_field")
-            if not name.split("@")[1].startswith("sr_light")  # has a network of its own
+            if not re.search("sr_light|gaussian", name)  # these have networks of their own
         },
     ),
     ("profiles.laptop.data.workers", 2, set()),
@@ -106,7 +107,7 @@ def look_up(tree: Any, path: str) -> Any:
 def read_by_stages(tree: dict[str, Any], folder: Path) -> dict[str, list[Any]]:
     """Every stage's listed settings, in the laptop profile."""
     file = folder / "params.yaml"
-    file.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    file.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
     settings = load_settings(file, "laptop")
     written = {
         f"results/laptop/{name}/settings.yaml": yaml.safe_load(as_file(one))

@@ -87,7 +87,7 @@ def test_a_termination_signal_stops_the_jobs(
     sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
     for name, value in {"DVC": sleeping, "LOGS": tmp_path}.items():
         monkeypatch.setattr(reproduce, name, value)
-    monkeypatch.setattr(reproduce, "outdated", lambda settings: {"x"})
+    monkeypatch.setattr(reproduce, "outdated", lambda _: {"x"})
     monkeypatch.setattr(reproduce, "jobs", lambda _: [job])
     monkeypatch.setattr(sys, "argv", ["reproduce.py"])
     monkeypatch.setenv("PATH", os.environ["PATH"])  # main puts its Python first

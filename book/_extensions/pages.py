@@ -103,12 +103,7 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     figures |= processor(measured)
     for name, table in speed_tables(measured).items():
         _write_table(target / "benchmarks" / f"{name}.md", table)
-    first = target / next(iter(settings.tasks))  # all tasks have the same photographs
-    photographs = pd.concat(
-        pd.read_csv(first / f"{use}_images.csv") for use in ("training", "test")
-    )
-    credited = _with_credits(photographs, root / "data" / "photographs" / "CREDITS.csv")
-    _write_table(target / "photographs" / "credits.md", photograph_table(credited))
+    _write_credits(root, target, next(iter(settings.tasks)))  # all tasks have the same photographs
     for task, chosen in settings.tasks.items():
         figures |= {
             f"{task}_{name}": value for name, value in _write_task(root, target, chosen).items()
@@ -235,12 +230,15 @@ def _of_variants(target: Path, settings: Settings) -> dict[str, Metrics]:
     return {name: _read_metrics(target / "ablations" / name) for name in settings.ablations}
 
 
-def _with_credits(photographs: pd.DataFrame, file: Path) -> pd.DataFrame:
-    """Fill in the credits of the photographs in the repository, which have a table of their own."""
-    known = pd.read_csv(file)
+def _write_credits(root: Path, target: Path, task: str) -> None:
+    """Credit a task's photographs; those in the repository have a table of their own."""
+    files = [target / task / f"{use}_images.csv" for use in ("training", "test")]
+    photographs = pd.concat(pd.read_csv(file) for file in files)
+    known = pd.read_csv(root / "data" / "photographs" / "CREDITS.csv")
     known["image"] = known["file"].str.rpartition("/")[2]
     known["credit"] = known["collection"] + ", " + known["original"]
-    return photographs.set_index("image").fillna(known.set_index("image")).reset_index()
+    credited = photographs.set_index("image").fillna(known.set_index("image")).reset_index()
+    _write_table(target / "photographs" / "credits.md", photograph_table(credited))
 
 
 def _write_ablations(root: Path, folder: Path, settings: Settings) -> None:

@@ -21,6 +21,7 @@ from eamamba.images import ImageError, read_photo, reading, write_image
 from eamamba.network import EAMamba
 from eamamba.restore import RestoreError, memory, restore
 from eamamba.restore.limits import address_space, available_memory, cgroup_bytes
+from eamamba.restore.run import BORDER
 from eamamba.training import TrainingError, train
 
 MIB = 2**20
@@ -58,7 +59,7 @@ def test_a_limited_address_space_takes_smaller_tiles(tmp_path: Path) -> None:
 @linux
 @pytest.mark.parametrize("limit", ["-v 1800000", "-d 1000000"])
 def test_tiles_too_large_end_one_photo_in_one_line(tmp_path: Path, limit: str) -> None:
-    write_photo(tmp_path / "large.png", 1024)
+    write_photo(tmp_path / "large.png", 1024 - 2 * BORDER)
     write_photo(tmp_path / "small.png", 40)
     photos = "restore large.png small.png -o out/ -t denoise_gaussian --tile 1024"
     done = limited(photos, limit, folder=tmp_path)
@@ -145,7 +146,7 @@ def test_every_photo_says_that_its_tiles_were_halved(
     del network
     exhaust(monkeypatch, 64, MemoryError())
     for name in ("a", "b"):
-        write_photo(tmp_path / f"{name}.png", 128)
+        write_photo(tmp_path / f"{name}.png", 128 - 2 * BORDER)
     photos = [str(tmp_path / f"{name}.png") for name in ("a", "b")]
     assert main(["restore", *photos, "-o", str(tmp_path / "out"), "-t", "denoise_gaussian"]) == 0
     assert capsys.readouterr().err.count("note: not enough memory for 128×128 pixels") == 2

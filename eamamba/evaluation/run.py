@@ -282,7 +282,8 @@ def _mean_scores(scores: list[Scores]) -> dict[str, float | int | None]:
     means = {name: math.fsum(s[name] for s in scores) / len(scores) for name in scores[0]}
     gains = [s["psnr_db"] - s["psnr_input_db"] for s in scores]
     means["gain_db"] = means["psnr_db"] - means["psnr_input_db"]
-    means["gain_sd_db"] = float(np.std(gains, ddof=1)) if len(gains) > 1 else math.nan
+    spread = len(gains) > 1 and all(map(math.isfinite, gains))
+    means["gain_sd_db"] = float(np.std(gains, ddof=1)) if spread else math.nan
     means["gain_low_db"], means["gain_high_db"] = paired_interval(gains)
     rounded = {n: float(_NUMBER_FORMAT % v) if math.isfinite(v) else None for n, v in means.items()}
     return rounded | {"images": len(scores), "worse": sum(gain < 0 for gain in gains)}

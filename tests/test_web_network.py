@@ -44,7 +44,7 @@ def run_node(
 
 @cache
 def node_options() -> list[str]:
-    """What Node.js 20 needs for relaxed SIMD, which later versions and browsers have switched on."""
+    """What Node.js 20 needs for relaxed SIMD; later versions have it switched on."""
     option = "--experimental-wasm-relaxed-simd"
     known = subprocess.run([str(NODE), option, "--eval", "0"], capture_output=True, check=False)
     return [option] if known.returncode == 0 else []

@@ -2,6 +2,7 @@
 
 const OVERLAP = 32;
 const BORDER = 8;
+const TILE_STEP = 8; // what the sides of a network's input must be multiples of, at most
 
 /** Term `position` of ... 0 ... size-1 ... 0 ..., 0 being the first pixel. */
 function reflected(position, size) {
@@ -28,6 +29,25 @@ export function tileStarts(length, tile, overlap, multiple) {
   const starts = Array.from({ length: count - 1 }, (_, i) => Math.floor(i * gap) * multiple);
   return [...starts, length - tile];
 }
+
+/**
+ * The side of square tiles with which the fewest pixels are computed, overlaps counted as often as
+ * they are: at most `largest`, at least half of it, a multiple of 8 like `largest`.
+ */
+export function bestTile({ height, width }, largest) {
+  const lengths = [height, width].map((size) => paddedPositions(size, TILE_STEP).length);
+  let best = { pixels: Infinity };
+  for (let side = largest; side >= largest / 2; side -= TILE_STEP) {
+    const covered = lengths.map(
+      (length) => tileStarts(length, side, overlapOf(side), TILE_STEP).length * Math.min(side, length),
+    );
+    const pixels = covered[0] * covered[1];
+    if (pixels < best.pixels) best = { pixels, side };
+  }
+  return best.side;
+}
+
+const overlapOf = (tile) => Math.min(OVERLAP, Math.floor(tile / 4));
 
 /**
  * Write `part` (rows, columns, 3) into `canvas` (the same rows, canvasColumns, 3) from the given
@@ -74,11 +94,10 @@ function fadeInRows(band, strip, shared) {
  */
 export async function restorePhoto(photo, network, write, { tile, progress = () => {} }) {
   const { sizeMultiple, upscale: s } = network;
-  const overlap = Math.min(OVERLAP, Math.floor(tile / 4));
   const rows = paddedPositions(photo.height, sizeMultiple);
   const columns = paddedPositions(photo.width, sizeMultiple);
   const [tops, lefts] = [rows, columns].map(({ length }) =>
-    tileStarts(length, tile, overlap, sizeMultiple),
+    tileStarts(length, tile, overlapOf(tile), sizeMultiple),
   );
   const [height, width] = [Math.min(tile, rows.length), Math.min(tile, columns.length)];
   const places = tops.flatMap((top) => lefts.map((left) => [top, left]));
@@ -133,9 +152,11 @@ export class Workers {
    * @param {number} count
    */
   static async start(source, wasm, weights, count) {
-    const blob = new Blob([source, '\nserve(self);'], { type: 'text/javascript' });
-    const url = URL.createObjectURL(blob);
-    const workers = Array.from({ length: count }, () => new Worker(url, { type: 'module' }));
+    // A page opened as a file may start no module in a worker, but may start a script, which the
+    // source is but for its exports.
+    const script = [source.replace(/^export /gm, ''), '\nserve(self);'];
+    const url = URL.createObjectURL(new Blob(script, { type: 'text/javascript' }));
+    const workers = Array.from({ length: count }, () => new Worker(url));
     const pool = new Workers(workers);
     try {
       const [facts] = await Promise.all(workers.map(() => pool.ask({ wasm, weights })));

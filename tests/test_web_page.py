@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import http.server
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -18,8 +17,8 @@ import numpy as np
 import pytest
 import torch
 from browser_page import write_browser_page
-from PIL import Image
 from pictures import seeded
+from PIL import Image
 
 from eamamba import load_model
 from eamamba.images import Photo, read_image, write_image
@@ -32,9 +31,7 @@ MOST_BYTES = 4_000_000
 
 NODE = shutil.which("node")
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-PLAYWRIGHT = Path(
-    os.environ.get("EAMAMBA_PLAYWRIGHT", ROOT / ".venv" / "node_modules" / "playwright-core")
-)
+PLAYWRIGHT = ROOT / ".venv" / "node_modules" / "playwright-core"
 MISSING = [
     name
     for name, found in {

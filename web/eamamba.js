@@ -14,7 +14,7 @@ const roundUp = (n, multiple) => Math.ceil(n / multiple) * multiple;
  * @returns {{task: ?string, settings: object, has: function(string): boolean,
  *   read: function(string): {shape: number[], values: Float32Array}}}
  */
-export function readWeights(bytes) {
+function readWeights(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const length = bytes.length < 8 ? Infinity : Number(view.getBigUint64(0, true));
   if (8 + length > bytes.length) {
@@ -24,7 +24,7 @@ export function readWeights(bytes) {
     new TextDecoder().decode(bytes.subarray(8, 8 + length)),
   );
   if (!metadata?.[FORMAT]) {
-    throw new Error('these weights do not state their network; expected a file of eamamba.save_model');
+    throw new Error('these weights do not state their network; expected a file of save_model');
   }
   const { task, settings } = JSON.parse(metadata[FORMAT]);
   const read = (name) => {
@@ -77,7 +77,7 @@ function checkSettings(settings) {
  * Raster positions in visiting order, all heads one after another, as
  * eamamba/network/scan_order.py has them.
  */
-export function scanOrder(pattern, heads, height, width) {
+function scanOrder(pattern, heads, height, width) {
   const length = height * width;
   const fill = (position) => Int32Array.from({ length }, (_, t) => position(t));
   const mirror = (order) => order.map((p) => p + width - 1 - 2 * (p % width));
@@ -253,7 +253,8 @@ class Layers {
   block(name) {
     const channels = this.weights.read(`${name}.norm1.body.weight`).values.length;
     const mixer = this.mixer(`${name}.ffn`);
-    this.scratch = Math.max(this.scratch, CHUNK * (channels + Math.max(channels, 2 * mixer.hidden)));
+    const beside = Math.max(channels, 2 * mixer.hidden);
+    this.scratch = Math.max(this.scratch, CHUNK * (channels + beside));
     return {
       channels,
       mixer,
@@ -501,7 +502,7 @@ class SuperResolution extends Network {
   }
 }
 
-/** Whether kernels_relaxed.wasm runs here: asked with the smallest module that multiplies and adds. */
+/** Whether kernels_relaxed.wasm runs here: asked with the smallest module of its kind. */
 export function hasRelaxedSimd() {
   const vector = [0x41, 0, 0xfd, 0x0f]; // i32.const 0, i8x16.splat
   const body = [0, ...vector, ...vector, ...vector, 0xfd, 0x85, 0x02, 0x0b]; // f32x4.relaxed_madd

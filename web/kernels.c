@@ -278,7 +278,8 @@ EXPORT(accumulate)(float *x, const float *y, int n) {
 }
 
 EXPORT(leaky_relu)(float *x, float slope, int n) {
-  for (int i = 0; i < n; i += 4) store(x + i, wasm_f32x4_max(load(x + i), mul(load(x + i), splat(slope))));
+  for (int i = 0; i < n; i += 4)
+    store(x + i, wasm_f32x4_max(load(x + i), mul(load(x + i), splat(slope))));
 }
 
 // ---- The selective scan ----

@@ -38,10 +38,11 @@ export function bestTile({ height, width }, largest) {
   const lengths = [height, width].map((size) => paddedPositions(size, TILE_STEP).length);
   let best = { pixels: Infinity };
   for (let side = largest; side >= largest / 2; side -= TILE_STEP) {
-    const covered = lengths.map(
-      (length) => tileStarts(length, side, overlapOf(side), TILE_STEP).length * Math.min(side, length),
-    );
-    const pixels = covered[0] * covered[1];
+    const [rows, columns] = lengths.map((length) => {
+      const { length: count } = tileStarts(length, side, overlapOf(side), TILE_STEP);
+      return count * Math.min(side, length);
+    });
+    const pixels = rows * columns;
     if (pixels < best.pixels) best = { pixels, side };
   }
   return best.side;
@@ -66,9 +67,11 @@ function fadeInColumns(canvas, canvasColumns, part, rows, columns, start, done) 
   }
 }
 
+const newStrip = (height, width) => ({ width, values: new Float32Array(3 * height * width) });
+
 const rise = (position, length) => Math.sin((((position + 0.5) / length) * Math.PI) / 2) ** 2;
 
-/** Turn a strip of rows into the next band: blended with the last `shared` rows of the one before. */
+/** Blend the first `shared` rows of a strip with the last of the one before; return the strip. */
 function fadeInRows(band, strip, shared) {
   const row = 3 * strip.width;
   const before = band ? band.values.subarray(band.values.length - shared * row) : [];
@@ -117,7 +120,7 @@ export async function restorePhoto(photo, network, write, { tile, progress = () 
   let band;
   let finished = 0;
   for (const [row, top] of tops.entries()) {
-    const strip = { width: columns.length * s, values: new Float32Array(3 * height * s * columns.length * s) };
+    const strip = newStrip(height * s, columns.length * s);
     for (const [column, left] of lefts.entries()) {
       const { value: part } = await tiles.next();
       const done = column ? lefts[column - 1] + width : 0;

@@ -22,7 +22,8 @@ function read(rows, columns) {
 }
 
 try {
-  const network = await Network.create(readFileSync(kernels), new Uint8Array(readFileSync(weights)));
+  const bytes = new Uint8Array(readFileSync(weights));
+  const network = await Network.create(readFileSync(kernels), bytes);
   const s = network.upscale;
   let restored = new Float32Array(3 * h * w * s * s);
   if (tile === '0') restored = network.run(image, h, w);

@@ -24,7 +24,7 @@
     return import(url).finally(() => URL.revokeObjectURL(url));
   }
 
-  /** Load a script of data beside this one; scripts are all that a page opened as a file may load. */
+  /** Load a script of data beside this one; a page opened as a file may load nothing else. */
   function loadScript(name) {
     const script = document.createElement('script');
     return new Promise((resolve, reject) => {
@@ -102,7 +102,8 @@
     return (y, row) => {
       const pixels = transparency.getImageData(0, y, width, 1);
       for (let x = 0; x < width; x++) {
-        for (let i = 0; i < 3; i++) pixels.data[4 * x + i] = 255 * row[3 * x + i]; // rounds and clips
+        // assigning rounds and clips
+        for (let i = 0; i < 3; i++) pixels.data[4 * x + i] = 255 * row[3 * x + i];
       }
       to.putImageData(pixels, 0, y);
     };
@@ -192,7 +193,8 @@
   function showProgress(done, total, milliseconds) {
     Object.assign(element('progress'), { max: total, value: done });
     const left = (milliseconds / 1000 / done) * (total - done);
-    say(left > 90 ? `about ${Math.round(left / 60)} minutes left` : `about ${Math.ceil(left)} s left`);
+    const minutes = left > 90 ? `${Math.round(left / 60)} minutes` : `${Math.ceil(left)} s`;
+    say(`about ${minutes} left`);
   }
 
   function setBusy(busy) {

@@ -117,7 +117,12 @@ class Heap {
     const start = this.top;
     this.top = roundUp(start + 4 * count, 16);
     const lacking = this.top - this.memory.buffer.byteLength;
-    if (lacking > 0) this.memory.grow(Math.ceil(lacking / WASM_PAGE));
+    try {
+      if (lacking > 0) this.memory.grow(Math.ceil(lacking / WASM_PAGE));
+    } catch {
+      const megabytes = Math.ceil(this.top / 1e6);
+      throw new Error(`no ${megabytes} MB of memory for the network: choose smaller tiles`);
+    }
     return start;
   }
 

@@ -49,6 +49,13 @@
     return { canvas, context };
   }
 
+  function enlarged(picture, [width, height]) {
+    const { canvas, context } = canvasOf(width, height);
+    context.imageSmoothingQuality = 'high';
+    context.drawImage(picture, 0, 0, width, height);
+    return canvas;
+  }
+
   const megapixels = (width, height) => (width * height) / 1e6;
   const chosen = () => models.find(({ name }) => name === control('model').value);
 
@@ -99,8 +106,9 @@
   /** A function that writes a restored row into a picture; transparency comes from another one. */
   function rowWriter(to, transparency) {
     const { width } = to.canvas;
+    const alpha = transparency.getContext('2d');
     return (y, row) => {
-      const pixels = transparency.getImageData(0, y, width, 1);
+      const pixels = alpha.getImageData(0, y, width, 1);
       for (let x = 0; x < width; x++) {
         // assigning rounds and clips
         for (let i = 0; i < 3; i++) pixels.data[4 * x + i] = 255 * row[3 * x + i];
@@ -152,17 +160,15 @@
       const tile = tiling.bestTile(input, model.largestTile);
       const tiles = Math.ceil(input.width / tile) * Math.ceil(input.height / tile);
       await startWorkers(tiling, relaxed, model, tiles);
-      const { canvas: enlarged, context: old } = canvasOf(...size);
-      old.imageSmoothingQuality = 'high';
-      old.drawImage(input, 0, 0, ...size);
+      const unchanged = model.scale === 1 ? input : enlarged(input, size);
       const { canvas: restored, context } = canvasOf(...size);
       const start = performance.now();
       say('restoring …');
-      await tiling.restorePhoto(source(photo), job.workers, rowWriter(context, old), {
+      await tiling.restorePhoto(source(photo), job.workers, rowWriter(context, unchanged), {
         tile,
         progress: (done, total) => showProgress(done, total, performance.now() - start),
       });
-      show(enlarged, restored);
+      show(unchanged, restored);
       say(summary(model, input, tile, (performance.now() - start) / 1000, relaxed));
     } catch (error) {
       if (error.name === 'AbortError') say('cancelled');
@@ -198,7 +204,7 @@
   }
 
   function setBusy(busy) {
-    for (const name of ['start', 'model', 'example']) control(name).disabled = busy;
+    for (const name of ['start', 'model', 'example', 'file']) control(name).disabled = busy;
     control('cancel').hidden = element('progress').hidden = !busy;
     if (busy) element('progress').removeAttribute('value');
   }
@@ -300,7 +306,7 @@
     document.addEventListener('paste', ({ clipboardData }) => {
       if (clipboardData.files[0]) open(clipboardData.files[0]);
     });
-    element('input[type="file"]').addEventListener('change', ({ target }) => {
+    control('file').addEventListener('change', ({ target }) => {
       if (target.files[0]) open(target.files[0]);
       target.value = ''; // so that the same file can be chosen again
     });

@@ -163,7 +163,7 @@ def _onnx_files(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _onnx(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the times of one weights file for each network: they hang on nothing else."""
+    """Return the times of one weights file for each network: they depend on nothing else."""
     kept = table.drop_duplicates(["parameters", "side"])
     columns = {
         "weights": ("weights", ""),

@@ -66,7 +66,7 @@ class Job:
         """Start the job; its progress bars go to the log."""
         self.started = time.time()
         with self.log.open("wb") as log:
-            command = [*DVC, "repro", *self.stages]
+            command = [*DVC, "repro", "--single-item", *self.stages]
             self.process = subprocess.Popen(
                 command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
             )
@@ -109,9 +109,10 @@ def _training_job(stages: tuple[str, ...], name: str, settings: TaskSettings, fo
     return Job(name, items, training, folder / "training.csv", settings.training.iterations)
 
 
-def outdated() -> set[str]:
-    """Return the stages that are out of date, once it is written down what code each runs."""
-    subprocess.run([*DVC, "repro", "--quiet", "sources"], cwd=ROOT, check=True)
+def outdated(settings: Settings) -> set[str]:
+    """Return the stages that are out of date, once what several jobs read is there."""
+    shared = ["sources", f"variant_settings@{next(iter(settings.ablations))}"]
+    subprocess.run([*DVC, "repro", "--quiet", *shared], cwd=ROOT, check=True)
     return set(_ask_dvc("status", "--json"))
 
 
@@ -202,7 +203,7 @@ def main() -> None:
     settings = load_settings(ROOT / "params.yaml", profile)  # as DVC reads it
     try:
         with ThreadPoolExecutor() as pool:  # DVC works in its own process meanwhile
-            stale, planned = pool.submit(outdated), jobs(settings)
+            stale, planned = pool.submit(outdated, settings), jobs(settings)
         run([job for job in planned if stale.result().intersection(job.stages)], at_once)
         subprocess.run([*DVC, "repro"], cwd=ROOT, check=True)
         print(comparison(changes()))

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "book" / "_extensions"))
-from ablations import differences, finding
+from ablations import answer, differences, finding
 
 TITLES = {"own": "EAMamba", "other": "another", "worse": "a worse one"}
 
@@ -49,3 +49,16 @@ def test_a_single_seed_has_no_interval() -> None:
     assert np.isnan(compared["half_width_db"]).all()
     text = finding(compared, TITLES, ["own", "other"], "own")
     assert "as far as a single seed can tell: *another* (+1.00 dB)" in text
+
+
+@pytest.mark.parametrize(
+    ("other", "verdict"),
+    [
+        ([24.0, 24.1, 24.2], "**At this scale: yes.** The difference is +1.00 ± 0.23 dB"),
+        ([26.0, 26.1, 26.2], "**At this scale: no, it harms.** The difference is −1.00 ± 0.23 dB"),
+        ([25.0, 25.1, 25.3], "**At this scale: these trainings cannot tell.** The difference is"),
+    ],
+)
+def test_the_answer_follows_from_the_interval(other: list[float], verdict: str) -> None:
+    compared = differences(scores_of({"own": [25.0, 25.2, 25.1], "other": other}), "own")
+    assert verdict in answer(compared, "other")

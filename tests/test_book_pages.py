@@ -67,9 +67,11 @@ def write_results_of_no_task(results: Path) -> None:
     for name in ("protocols", "ablation_fields", "profiling", "scan_orders", "photographs"):
         (results / name).mkdir(parents=True)
     counted().to_csv(results / "profiling" / "complexity.csv", index=False)
+    by_size = pd.DataFrame({"model": "EAMamba", "size": [32, 64], "gflops": [1.0, 4.0]})
+    by_size.to_csv(results / "profiling" / "complexity_by_size.csv", index=False)
     (results / "scan_orders" / "all_around.png").touch()
-    steps = {"pattern": ["raster"], "scan": ["eight heads"], "size": [16]}
-    distances = pd.DataFrame(steps | {"mean_steps": [7.77], "most_steps": [15]})
+    steps = {"pattern": ["raster", "diagonal"], "scan": "eight heads", "size": 16}
+    distances = pd.DataFrame(steps | {"mean_steps": [7.77, 1], "most_steps": [15, 1]})
     distances.to_csv(results / "scan_orders" / "neighbour_steps.csv", index=False)
     change = {"psnr_change_db": [-0.01, -0.03], "ssim_change": [0, -0.001]}
     rounded = pd.DataFrame({"scale": 2, "protocol": "Y, rounded"} | change)

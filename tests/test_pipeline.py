@@ -30,7 +30,6 @@ OF: dict[str, list[str]] = {
     for name, what in PIPELINE["stages"].items()
 }
 BY_NOTEBOOK = [name for name, what in STAGES.items() if str(what["cmd"]).startswith("${run}")]
-WEIGHTS = "eamamba/pretrained"
 
 
 def resolved(stage: str, text: str) -> str:
@@ -143,9 +142,16 @@ def test_notebook_takes_what_the_stage_passes(stage: str) -> None:
 @pytest.mark.parametrize("stage", BY_NOTEBOOK)
 def test_a_stage_depends_on_the_sources_of_its_notebook(stage: str) -> None:
     assert f"results/laptop/sources/{notebook_of(stage).stem}.yaml" in paths_of(stage, "deps")
-    loaded = sources.modules_behind(notebook_of(stage), ROOT)
-    starts = "eamamba/training/run.py" in loaded or stage == "receptive_field"
-    assert not starts or WEIGHTS in paths_of(stage, "deps")  # params.yaml may start from them
+
+
+@pytest.mark.parametrize("stage", BY_NOTEBOOK)
+def test_a_stage_that_may_start_from_weights_depends_on_them(stage: str) -> None:
+    listed = [entry for entry in STAGES[stage].get("params", []) if isinstance(entry, dict)]
+    for names in chain.from_iterable(entry.values() for entry in listed):
+        starts = {"training", "training.initial_weights"} & set(names)
+        assert bool(starts) == ("initial_weights_sha256" in names)
+    trains = "eamamba/training/run.py" in sources.modules_behind(notebook_of(stage), ROOT)
+    assert not trains or "initial_weights_sha256" in str(listed)
 
 
 def test_sources_are_what_runs_and_nothing_else() -> None:

@@ -55,7 +55,7 @@ def test_a_failing_job_is_named_with_the_end_of_its_log(
     monkeypatch.setattr(reproduce, "LOGS", tmp_path)
     code = "import sys; print('no such', *sys.argv[1:]); sys.exit(3)"
     monkeypatch.setattr(reproduce, "DVC", [sys.executable, "-c", code])
-    with pytest.raises(SystemExit, match=r"(?s)no such repro train@x.*error: first failed"):
+    with pytest.raises(SystemExit, match=r"(?s)no such repro .*train@x.*error: first"):
         reproduce.run([reproduce.Job("first", ["train@x"]), reproduce.Job("second", ["y"])], 1)
     assert [log.name for log in tmp_path.iterdir()] == ["first.log"], "the second never started"
 
@@ -87,7 +87,7 @@ def test_a_termination_signal_stops_the_jobs(
     sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
     for name, value in {"DVC": sleeping, "LOGS": tmp_path}.items():
         monkeypatch.setattr(reproduce, name, value)
-    monkeypatch.setattr(reproduce, "outdated", lambda: {"x"})
+    monkeypatch.setattr(reproduce, "outdated", lambda _: {"x"})
     monkeypatch.setattr(reproduce, "jobs", lambda _: [job])
     monkeypatch.setattr(sys, "argv", ["reproduce.py"])
     monkeypatch.setenv("PATH", os.environ["PATH"])  # main puts its Python first

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from pathlib import Path
 
 import pytest
 import yaml
 from settings_files import MINIMAL, load
 
+from eamamba import paths
+from eamamba.cli.settings import as_file
 from eamamba.config import (
     EAMambaSettings,
     EAMambaSRSettings,
     MambaSettings,
     SettingsError,
     TaskSettings,
+    load_settings,
     merge,
     resolved,
 )
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -148,3 +154,31 @@ def test_merge_leaves_its_arguments_alone() -> None:
     base, changes = {"a": {"b": 1, "c": 2}}, {"a": {"b": 3}}
     assert merge(base, changes) == {"a": {"b": 3, "c": 2}}
     assert (base, changes) == ({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
+
+
+def test_the_written_settings_tell_the_weights_to_start_from(tmp_path: Path) -> None:
+    packaged = load_settings(ROOT / "params.yaml", "laptop").task("derain")
+    file = paths.PRETRAINED / f"{packaged.training.initial_weights}.safetensors"
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert yaml.safe_load(as_file(packaged))["initial_weights_sha256"] == digest
+    own = tmp_path / "mine.pth"
+    for content in (b"a", b"b"):
+        own.write_bytes(content)
+        recipe = packaged.training.model_copy(update={"initial_weights": str(own)})
+        values = yaml.safe_load(as_file(packaged.model_copy(update={"training": recipe})))
+        assert values["initial_weights_sha256"] == hashlib.sha256(content).hexdigest()
+    recipe = packaged.training.model_copy(update={"initial_weights": None})
+    values = yaml.safe_load(as_file(packaged.model_copy(update={"training": recipe})))
+    assert values["initial_weights_sha256"] is None
+
+
+def test_profiles_share_a_network_by_its_name(tmp_path: Path) -> None:
+    tree = copy.deepcopy(MINIMAL)
+    tree["networks"] = {"small": {"dim": 8, "num_blocks": [1, 1, 1, 1]}}
+    tree["profiles"]["smoke"]["model"] = "small"
+    named = load(tmp_path, tree)
+    tree["profiles"]["smoke"]["model"] = tree["networks"]["small"]
+    assert named == load(tmp_path, tree)
+    tree["profiles"]["smoke"]["model"] = "smal"
+    with pytest.raises(SettingsError, match=r"profiles\.smoke\.model: no network 'smal'.*'small'"):
+        load(tmp_path, tree)

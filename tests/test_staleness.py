@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from eamamba.cli.settings import as_file
 from eamamba.config import load_settings
-from eamamba.config import resolved as as_yaml
 
 ROOT = Path(__file__).parents[1]
 PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -56,6 +57,15 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
     ("tasks.derain.published.training.seed", 3, set()),
     ("families.dehaze.published.data.layout", "pairs", set()),
     ("profiles.paper.training.learning_rate", 7e-4, set()),
+    (
+        "networks.compact.dim",
+        32,
+        {
+            name
+            for name in every("train", "evaluate", "receptive_field")
+            if not re.search("sr_light|gaussian", name)  # these have networks of their own
+        },
+    ),
     ("profiles.laptop.data.workers", 2, set()),
     ("profiles.laptop.training.checkpoint_every", 10, set()),
     ("profiles.laptop.training.weight_decay", 0.1, every("train") | VARIANTS),
@@ -97,10 +107,10 @@ def look_up(tree: Any, path: str) -> Any:
 def read_by_stages(tree: dict[str, Any], folder: Path) -> dict[str, list[Any]]:
     """Every stage's listed settings, in the laptop profile."""
     file = folder / "params.yaml"
-    file.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    file.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
     settings = load_settings(file, "laptop")
     written = {
-        f"results/laptop/{name}/settings.yaml": yaml.safe_load(as_yaml(one))
+        f"results/laptop/{name}/settings.yaml": yaml.safe_load(as_file(one))
         for name, one in [
             *settings.tasks.items(),
             *((f"ablations/{name}", one) for name, one in settings.ablations.items()),

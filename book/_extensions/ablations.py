@@ -157,6 +157,38 @@ def finding(
     return f"**What this shows**, on images of {_squares(size)} pixels: {text}."
 
 
+def answer(compared: pd.DataFrame, other: str) -> str:
+    """Say whether a network is better than a variant of it, at the smallest and the largest size.
+
+    Parameters
+    ----------
+    compared : DataFrame
+        What `differences` returns, against the network.
+    other : str
+        The variant that it is to be better than.
+    """
+    sizes = [compared["size"].iloc[0], compared["size"].iloc[-1]]
+    rows = compared[compared["variant"] == other].set_index("size").loc[sizes]
+    verdicts = []
+    for row in rows.itertuples():
+        gain = -row.difference_db
+        clear = abs(gain) > row.half_width_db
+        verdicts.append(
+            ("yes" if gain > 0 else "no, it harms") if clear else "these trainings cannot tell"
+        )
+    gains = [
+        f"{format_with_sign(-row.difference_db)} ± {row.half_width_db:.2f} dB on images of "
+        f"{_squares(row.Index)} pixels"
+        for row in rows.itertuples()
+    ]  # fmt: skip
+    if verdicts[0] == verdicts[1]:
+        return f"**At this scale: {verdicts[0]}.** The difference is {' and '.join(gains)}."
+    return (
+        f"**At this scale: on small images {verdicts[0]}, on large ones {verdicts[1]}.** "
+        f"The difference is {' and '.join(gains)}."
+    )
+
+
 def _seeds(compared: pd.DataFrame) -> str:
     return "these seeds" if compared["half_width_db"].notna().all() else "a single seed"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 from ablations import (
+    answer,
     difference_by_cost,
     difference_by_size,
     differences,
@@ -18,6 +19,7 @@ from ablations import (
     variant_costs,
     variant_scores,
 )
+from claims import Files, claims_table, evidence, read_claims
 from speed_tables import processor, speed_tables
 
 from eamamba.cards import card_markdown, cards_table, shipped_cards
@@ -49,6 +51,8 @@ from eamamba.report.tables import (
 )
 
 PACKAGE_PROFILE = "pretrained"
+RASTER_ONLY = "multi_head"
+"""The variant of the ablation study without diagonal paths, all else equal."""
 SECTION = Path("book") / "_templates" / "task.md"
 """The section on one task; TASK, TITLE, PROFILE and others are placeholders."""
 # Large or specific to the machine, and not shown on any page.
@@ -117,6 +121,8 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     _write_glance(root, target, settings)
     _write_ablations(root, target / "ablations", settings)
     _write_real_pairs(root, target, settings)
+    found = evidence(Files(root / "data" / "paper", target, _of_variants(target, settings)))
+    _write_table(target / "claims.md", claims_table(read_claims(root), found))
     return figures | _paper_network()
 
 
@@ -224,6 +230,11 @@ def _write_glance(root: Path, target: Path, settings: Settings) -> None:
     _write_table(target / "paper.md", paper_table(paper, titles, protocols))
 
 
+def _of_variants(target: Path, settings: Settings) -> dict[str, Metrics]:
+    """Return ``metrics.json`` of every variant of the ablation study."""
+    return {name: _read_metrics(target / "ablations" / name) for name in settings.ablations}
+
+
 def _with_credits(photographs: pd.DataFrame, file: Path) -> pd.DataFrame:
     """Fill in the credits of the photographs in the repository, which have a table of their own."""
     known = pd.read_csv(file)
@@ -236,10 +247,8 @@ def _write_ablations(root: Path, folder: Path, settings: Settings) -> None:
     """Write every study's finding and tables, ours and the paper's, and the figures."""
     paper = pd.read_csv(root / "data" / "paper" / "ablations.csv")
     titles = {name: variant.title for name, variant in settings.ablations.items()}
-    compared = differences(
-        variant_scores({name: _read_metrics(folder / name) for name in titles}),
-        base := next(iter(titles)),
-    )
+    base = next(iter(titles))
+    compared = differences(variant_scores(_of_variants(folder.parent, settings)), base)
     costs = variant_costs({name: pd.read_csv(folder / name / "complexity.csv") for name in titles})
     for study, names in settings.studies.items():
         text = finding(compared, titles, names, base) + "\n"
@@ -248,6 +257,8 @@ def _write_ablations(root: Path, folder: Path, settings: Settings) -> None:
         reported = reported_table(paper, study, {name: titles[name] for name in names})
         if reported is not None:
             _write_table(folder / f"{study}_reported.md", reported)
+    text = answer(compared, RASTER_ONLY) + "\n"
+    (folder / "all_around_answer.md").write_text(text, encoding="utf-8")
     areas = pd.read_csv(folder.parent / "ablation_fields" / "areas.csv")
     _write_table(folder / "areas.md", area_table(areas))
     save(difference_by_cost(compared, costs, titles), folder / "difference_by_cost.png")

@@ -30,6 +30,7 @@ def toc(settings: Settings) -> str:
     parts = {
         "The method": [_page("method"), _run("scan_orders/scan_orders", "Scan orders")],
         "The results": [
+            _page("claims"),
             _page("glance", _run("photographs/photographs", "Photographs")),
             *_chapters(settings),
             _page("real_pairs"),

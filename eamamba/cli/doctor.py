@@ -64,7 +64,7 @@ def _processor() -> Iterator[Finding]:
 
     usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     vectors = torch.backends.cpu.get_cpu_capability()
-    yield Finding("processor", f"{usable} of {os.cpu_count()} cores usable, {vectors}")
+    yield Finding("CPU", f"{usable} of {os.cpu_count()} cores usable, {vectors}")
     threads = torch.get_num_threads()
     advice = f"set OMP_NUM_THREADS={usable} to use all cores" if threads < usable else ""
     if threads > usable:

@@ -15,7 +15,7 @@ from eamamba.config.task import Settings, TaskSettings
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
-TOP_LEVEL = ("profile", "families", "tasks", "ablations", "profiles")
+TOP_LEVEL = ("profile", "networks", "families", "tasks", "ablations", "profiles")
 # Groups whose keys are names: other sets take their place, they do not join them.
 _REPLACED = {"benchmarks", "training_set"}
 
@@ -109,15 +109,17 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 def load_settings(path: str | Path = "params.yaml", profile: str | None = None) -> Settings:
     """Read one profile of a settings file.
 
-    A task's settings are layered, each over the one before: the profile's own groups, the task's
-    family, the task; if the profile is ``published``, what family and task say under that key;
-    last, what the profile changes of the family and of the task. A variant of the ablation study
-    is the first task with what the profile changes of all variants, and its own differences.
+    A task's settings are layered, each over the one before: the profile's own groups (whose
+    ``model`` may be the name of one of the file's ``networks``), the task's family, the task; if
+    the profile is ``published``, what family and task say under that key; last, what the profile
+    changes of the family and of the task. A variant of the ablation study is the first task with
+    what the profile changes of all variants, and its own differences.
 
     Parameters
     ----------
     path : path
-        A YAML file with ``profile``, ``families``, ``tasks``, ``ablations`` and ``profiles``.
+        A YAML file with ``profile``, ``networks``, ``families``, ``tasks``, ``ablations`` and
+        ``profiles``.
     profile : str, optional
         Overrides the file's own choice (and the variable ``EAMAMBA_PROFILE``).
 
@@ -175,6 +177,14 @@ class _Layers:
         self.profile, self.source = profile, source
         self.groups = dict(groups)
         self.published = self.groups.pop("published", False)
+        networks = _named_groups(tree.get("networks"), f"{source}: networks")
+        if isinstance(name := self.groups.get("model"), str):
+            if name not in networks:
+                known = did_you_mean(name, networks)
+                raise SettingsError(
+                    f"{source}: profiles.{profile}.model: no network {name!r}{known}"
+                )
+            self.groups["model"] = networks[name]
         self.tasks = _named_groups(tree.get("tasks"), f"{source}: tasks")
         self.families = _named_groups(tree.get("families"), f"{source}: families")
         self.ablations = _group(tree.get("ablations"), f"{source}: ablations")

@@ -1,0 +1,162 @@
+"""The claims of the paper, and what the files here say of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import yaml
+from ablations import differences, variant_scores
+
+from eamamba.report.scores import Metrics, format_with_sign
+
+EXACTLY = "reproduced exactly"
+IN_KIND = "in kind, at reduced scale"
+ABSENT = "not here: needs the published data sets and a GPU for days"
+NOT_CONFIRMED = "not confirmed"
+
+
+class Evidence(NamedTuple):
+    """What the paper reports, what was found here, and what that makes of the claim."""
+
+    paper: str
+    ours: str
+    state: str
+
+
+class Files(NamedTuple):
+    """What the evidence is found in."""
+
+    paper: Path  # data/paper
+    results: Path  # results/<profile>
+    ablations: Mapping[str, Metrics]  # variant -> metrics.json
+
+    def reported(self, network: str) -> pd.Series:
+        """Return what the paper prints of a network's size."""
+        table = pd.read_csv(self.paper / "complexity.csv")
+        return table[(table["source"] == "reported")].set_index("network").loc[network]
+
+    def counted(self, network: str) -> pd.Series:
+        """Return what was counted here."""
+        table = pd.read_csv(self.results / "profiling" / "complexity.csv")
+        return table.set_index("network").loc[network]
+
+
+def claims_table(
+    claims: Mapping[str, Mapping[str, str]], found: Mapping[str, Evidence]
+) -> pd.DataFrame:
+    """Lay out every claim: what the paper says, what is here, the state, and how to get it.
+
+    Parameters
+    ----------
+    claims : mapping
+        ``book/claims.yaml``.
+    found : mapping
+        What `evidence` returns.
+    """
+    rows = [
+        {
+            "Claim": claim["claim"],
+            "Paper": found[name].paper,
+            "Here": f"[{found[name].ours}]({claim['page']}.md)",
+            "State": f"**{claim['state']}**",
+            "Command": f"`{claim['command']}`",
+        }
+        for name, claim in claims.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def read_claims(root: Path) -> dict[str, dict[str, str]]:
+    """Return ``book/claims.yaml``."""
+    return yaml.safe_load((root / "book" / "claims.yaml").read_text(encoding="utf-8"))
+
+
+def evidence(files: Files) -> dict[str, Evidence]:
+    """Return the evidence for every claim, by its name in ``book/claims.yaml``."""
+    return {find.__name__.removeprefix("_"): find(files) for find in FINDERS}
+
+
+def _size(files: Files) -> Evidence:
+    return _compare_sizes(files, "eamamba")
+
+
+def _baseline_cost(files: Files) -> Evidence:
+    return _compare_sizes(files, "baseline_2dssm")
+
+
+def _compare_sizes(files: Files, network: str) -> Evidence:
+    paper, ours = files.reported(network), files.counted(network)
+    parameters_m = ours["parameters"] / 1e6
+    same = round(parameters_m, 1) == paper["params_m"] and round(ours["gflops"]) == paper["gflops"]
+    return Evidence(
+        f"{paper['params_m']:.1f} M, {paper['gflops']:.0f} GFLOPs",
+        f"{parameters_m:.2f} M, {ours['gflops']:.1f} GFLOPs",
+        EXACTLY if same else NOT_CONFIRMED,
+    )
+
+
+def _rivals(files: Files) -> Evidence:
+    rival = files.reported("mambair")["gflops"]
+    theirs, ours = (
+        100 * (1 - one["gflops"] / rival)
+        for one in (files.reported("eamamba"), files.counted("eamamba"))
+    )
+    same = round(theirs) == round(ours)
+    state = EXACTLY if same else NOT_CONFIRMED
+    return Evidence(f"{theirs:.0f} % less", f"{ours:.0f} % less than the reported figure", state)
+
+
+def _linear_cost(files: Files) -> Evidence:
+    table = pd.read_csv(files.results / "profiling" / "complexity_by_size.csv")
+    part = table[table["model"] == table["model"].iloc[0]].set_index("size")["gflops"]
+    ratio = part.iloc[-1] / part.iloc[-2] / (part.index[-1] / part.index[-2]) ** 2
+    said = f"{ratio:.3f} times the cost per pixel at twice the side"
+    return Evidence("linear", said, EXACTLY if abs(ratio - 1) < 0.01 else NOT_CONFIRMED)
+
+
+def _pixel_forgetting(files: Files) -> Evidence:
+    steps = pd.read_csv(files.results / "scan_orders" / "neighbour_steps.csv")
+    largest = steps[(steps["size"] == steps["size"].max()) & (steps["scan"] == "eight heads")]
+    mean = largest.set_index("pattern")["mean_steps"]
+    said = f"{mean['diagonal']:.0f} step instead of {mean['raster']:.0f} on average"
+    near = mean["diagonal"] < 2 < mean["raster"]
+    return Evidence("mitigates local pixel forgetting", said, EXACTLY if near else NOT_CONFIRMED)
+
+
+def _multi_head(files: Files) -> Evidence:
+    return _compare_variants(files, "baseline_2dssm", "multi_head")
+
+
+def _all_around(files: Files) -> Evidence:
+    return _compare_variants(files, "multi_head", "all_around")
+
+
+def _compare_variants(files: Files, base: str, other: str) -> Evidence:
+    """Hold against the paper what its difference contradicts: beyond our interval, not its way."""
+    printed = pd.read_csv(files.paper / "ablations.csv")
+    module = printed[printed["study"] == "module"].set_index("variant")["psnr_db"]
+    theirs = module[other] - module[base]
+    compared = differences(variant_scores(files.ablations), base)
+    largest = compared[compared["size"] == compared["size"].iloc[-1]].set_index("variant")
+    row = largest.loc[other]
+    ours, half = row["difference_db"], row["half_width_db"]
+    agrees = abs(ours - theirs) <= half or (ours * theirs > 0 and abs(ours) > half)
+    return Evidence(
+        f"{format_with_sign(theirs)} dB (Urban100, σ = 25)",
+        f"{format_with_sign(ours)} ± {half:.2f} dB (held-out photographs, σ = 25)",
+        IN_KIND if agrees else NOT_CONFIRMED,
+    )
+
+
+def _scores(files: Files) -> Evidence:
+    count = len(pd.read_csv(files.paper / "paper_results.csv"))
+    return Evidence(f"{count} scores", "stand-ins on photographs", ABSENT)
+
+
+FINDERS: tuple[Callable[[Files], Evidence], ...] = (
+    *(_size, _baseline_cost, _rivals, _linear_cost, _pixel_forgetting),
+    *(_multi_head, _all_around, _scores),
+)

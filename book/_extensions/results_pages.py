@@ -14,6 +14,7 @@ ROOT = FOLDER.parents[1]
 # The book shows the results of this checkout, so it uses its code, too.
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(FOLDER)]
 
+from browser_page import write_browser_page  # noqa: E402
 from pages import write_pages  # noqa: E402
 
 REMOTE_SOURCE = re.compile(
@@ -24,6 +25,12 @@ REMOTE_SOURCE = re.compile(
 def fill_results(app: Any, config: Any) -> None:
     """Fill ``book/results`` and pass the numbers for the text to MyST."""
     config.myst_substitutions = write_pages(ROOT, Path(app.srcdir) / "results")
+
+
+def add_browser_page(app: Any, exception: Exception | None) -> None:
+    """Put what the page *Restore your photo here* loads beside the pages."""
+    if exception is None and app.builder.format == "html":
+        write_browser_page(ROOT, Path(app.outdir) / "_static" / "restore")
 
 
 def check_offline(app: Any, exception: Exception | None) -> None:
@@ -38,5 +45,6 @@ def check_offline(app: Any, exception: Exception | None) -> None:
 def setup(app: Any) -> dict[str, bool]:
     """Register the hooks; `fill_results` runs before the table of contents seeks files (900)."""
     app.connect("config-inited", fill_results, priority=100)
+    app.connect("build-finished", add_browser_page)
     app.connect("build-finished", check_offline)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

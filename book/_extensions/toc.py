@@ -46,7 +46,9 @@ def toc(settings: Settings) -> str:
             _page("cost", _run("profiling/profiling", "Parameters and FLOPs")),
             _page("speed"),
         ],
-        "Use it": [_page("reproduce"), _page("restore"), _page("models"), _page("elsewhere")],
+        "Use it": [
+            _page(name) for name in ("reproduce", "restore_here", "restore", "models", "elsewhere")
+        ],
         "Sources": [_page("credits"), _page("references")],
     }
     table = {

@@ -1,0 +1,96 @@
+"""What the page *Restore your photo here* loads: scripts, since pages opened as files load no more.
+
+`runtime.js` has the network's code, loaded with the page; weights and the example wait until they
+are asked for.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from safetensors import safe_open
+
+from eamamba.cards import Card, shipped_cards
+from eamamba.cards.card import FORMAT
+from eamamba.paths import PRETRAINED
+
+WEB_FILES = ("page.css", "page.js")
+EXAMPLE = Path("data") / "photographs" / "held_out" / "cid22_1147124.webp"
+EXAMPLE_SIGMA_255 = 25
+# Largest sides of tiles in pixels of the input, so that a worker needs about 100 MB.
+TILES = {"eamamba": 256, "eamambasr": 128}
+
+
+def write_browser_page(root: Path, target: Path) -> None:
+    """Write all that the page loads.
+
+    Parameters
+    ----------
+    root : Path
+        The project's folder, with ``web/`` and ``data/photographs/``.
+    target : Path
+        Folder to write to; what it held is replaced.
+    """
+    shutil.rmtree(target, ignore_errors=True)
+    (target / "models").mkdir(parents=True)
+    web = root / "web"
+    for name in WEB_FILES:
+        shutil.copyfile(web / "page" / name, target / name)
+    runtime = {
+        "network": (web / "eamamba.js").read_text(encoding="utf-8"),
+        "tiles": (web / "tiles.js").read_text(encoding="utf-8"),
+        "kernels": {
+            "plain": _base64((web / "kernels.wasm").read_bytes()),
+            "relaxed": _base64((web / "kernels_relaxed.wasm").read_bytes()),
+        },
+        "models": [_model(card) for card in shipped_cards().values()],
+    }
+    _write_script(target / "runtime.js", "self.eamambaRuntime", runtime)
+    for name in shipped_cards():
+        weights = _base64((PRETRAINED / f"{name}.safetensors").read_bytes())
+        file = target / "models" / f"{name}.js"
+        _write_script(file, f"(self.eamambaWeights ??= {{}})[{json.dumps(name)}]", weights)
+    example = {"name": f"{EXAMPLE.stem}_noisy.png", "png": _base64(_noisy(root / EXAMPLE))}
+    _write_script(target / "example.js", "self.eamambaExample", example)
+
+
+def _model(card: Card) -> dict[str, Any]:
+    """Return what the page says of a network, and how it runs it."""
+    with safe_open(str(PRETRAINED / f"{card.name}.safetensors"), "numpy") as file:
+        settings = json.loads(file.metadata()[FORMAT])["settings"]
+    size = f"{card.parameters / 1e6:.1f} million parameters"
+    return {
+        "name": card.name,
+        "title": f"{card.title} ({size})",
+        "removes": card.removes,
+        "limits": card.limits,
+        "megabytes": f"{card.bytes / 1e6:.1f}",
+        "scale": settings.get("upscale", 1),
+        "largestTile": TILES[card.architecture],
+    }
+
+
+def _noisy(photograph: Path) -> bytes:
+    """Return a photograph as PNG with the noise that the first network removes."""
+    with Image.open(photograph) as image:
+        pixels = np.asarray(image.convert("RGB"), dtype=np.float64)
+    noise = np.random.default_rng(0).normal(0, EXAMPLE_SIGMA_255, pixels.shape)
+    buffer = io.BytesIO()
+    noisy = np.rint(np.clip(pixels + noise, 0, 255)).astype(np.uint8)
+    Image.fromarray(noisy).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
+
+
+def _write_script(path: Path, name: str, value: object) -> None:
+    path.write_text(f"{name} = {json.dumps(value)};\n", encoding="utf-8")

@@ -1,0 +1,182 @@
+"""The page *Restore your photo here* in a real browser, opened as a file and from a server."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from browser_page import write_browser_page
+from pictures import seeded
+from PIL import Image
+
+from eamamba import load_model
+from eamamba.images import Photo, read_image, write_image
+from eamamba.restore import restore_photo
+
+ROOT = Path(__file__).parents[1]
+PROGRAM = ROOT / "tests" / "web" / "browser.mjs"
+CHAPTER = ROOT / "book" / "restore_here.md"
+MOST_BYTES = 4_000_000
+
+NODE = shutil.which("node")
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+PLAYWRIGHT = ROOT / ".venv" / "node_modules" / "playwright-core"
+MISSING = [
+    name
+    for name, found in {
+        "Node.js": NODE,
+        "Chromium": BROWSER,
+        "playwright-core": PLAYWRIGHT.is_dir(),
+    }.items()
+    if not found
+]
+in_browser = pytest.mark.skipif(
+    bool(MISSING), reason=f"needs {', '.join(MISSING)}; scripts/browser installs them"
+)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page with all that it loads, in a folder; the rest of the book is left out."""
+    folder = tmp_path_factory.mktemp("site")
+    (block,) = re.findall(r"```\{raw\} html\n(.*?)```", CHAPTER.read_text("utf-8"), re.DOTALL)
+    head = '<!doctype html><meta charset="utf-8"><title>Restore</title>'
+    (folder / "restore_here.html").write_text(head + block, encoding="utf-8")
+    write_browser_page(ROOT, folder / "_static" / "restore")
+    return folder
+
+
+@pytest.fixture
+def server(site: Path) -> Iterator[str]:
+    """The address of the page from a server."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    handler = functools.partial(Quiet, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}/restore_here.html"
+        running.shutdown()
+        thread.join()
+
+
+def use_page(
+    address: str, scenario: str, file: Path | str = "", model: str = "", target: Path | str = ""
+) -> dict[str, Any]:
+    """Return what the page said, after a scenario of browser.mjs; it must not throw."""
+    words = [NODE, PROGRAM, PLAYWRIGHT, BROWSER, address, scenario, file, model, target]
+    ended = subprocess.run(
+        [str(word) for word in words], capture_output=True, text=True, check=False, timeout=240
+    )
+    assert ended.returncode == 0, ended.stderr
+    result: dict[str, Any] = json.loads(ended.stdout)
+    assert not result["complaints"]
+    remote = [url for url in result["requests"] if not url.startswith(("file:", "blob:", "data:"))]
+    assert all(url.startswith(address.rpartition("/")[0]) for url in remote), remote
+    return result
+
+
+def test_page_is_light_before_a_network_is_chosen(site: Path) -> None:
+    scripts = re.findall(r'(?:src|href)="(_static/[^"]+)"', CHAPTER.read_text("utf-8"))
+    assert len(scripts) == 3
+    assert sum((site / name).stat().st_size for name in scripts) < MOST_BYTES
+
+
+def photograph(path: Path, height: int, width: int) -> Path:
+    """Write a smooth picture with noise, so that there is something to restore."""
+    coarse = torch.rand(1, 3, 5, 6, generator=seeded())
+    picture = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bicubic")[0]
+    noise = 0.1 * torch.randn(picture.shape, generator=seeded())
+    write_image(path, (picture + noise).clamp(0, 1))
+    return path
+
+
+@in_browser
+@pytest.mark.parametrize("opened", ["file", "http"])
+@pytest.mark.parametrize(
+    ("model", "size"), [("compact_denoiser", (270, 250)), ("sr_light_x3", (60, 45))]
+)
+def test_restores_as_python_does(
+    tmp_path: Path,
+    site: Path,
+    request: pytest.FixtureRequest,
+    opened: str,
+    model: str,
+    size: tuple[int, int],
+) -> None:
+    file = photograph(tmp_path / "photo.png", *size)
+    address = (site / "restore_here.html").as_uri()
+    if opened == "http":
+        address = request.getfixturevalue("server")
+    result = use_page(address, "restore", file, model, tmp_path / "restored.png")
+    assert result["said"].startswith(f"{model}: ")
+    assert result["shown"]
+    (tile,) = re.findall(r"tiles of (\d+)", result["said"])
+    expected = restore_photo(load_model(model), Photo(read_image(file)), tile=int(tile)).rgb
+    difference = 255 * (read_image(tmp_path / "restored.png") - expected)
+    # half a level from rounding, and what the arithmetic of both may differ by
+    assert difference.abs().max() < 0.5 + 255e-4
+
+
+@in_browser
+def test_photograph_is_turned_upright_and_keeps_transparency(tmp_path: Path, site: Path) -> None:
+    samples = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    Image.fromarray(samples).save(tmp_path / "turned.jpg", exif=exif)
+    address = (site / "restore_here.html").as_uri()
+    restored = tmp_path / "restored.png"
+    use_page(address, "restore", tmp_path / "turned.jpg", "compact_denoiser", restored)
+    with Image.open(restored) as image:
+        assert image.size == (24, 40)
+
+    alpha = np.full((24, 40, 1), 255, np.uint8)
+    alpha[5:9] = 0
+    Image.fromarray(np.concatenate((samples, alpha), -1)).save(tmp_path / "holes.png")
+    use_page(address, "restore", tmp_path / "holes.png", "compact_denoiser", restored)
+    with Image.open(restored) as image:
+        assert np.array_equal(np.asarray(image)[..., 3:], alpha)
+
+
+@in_browser
+def test_photographs_come_by_drop_and_as_the_example(site: Path) -> None:
+    address = (site / "restore_here.html").as_uri()
+    assert use_page(address, "drop")["photo"] == "dropped.png: 5 × 7 pixels"
+    assert use_page(address, "example")["photo"].endswith("_noisy.png: 352 × 352 pixels")
+
+
+@in_browser
+def test_a_restoration_can_be_cancelled(tmp_path: Path, site: Path) -> None:
+    file = photograph(tmp_path / "photo.png", 1000, 1200)
+    address = (site / "restore_here.html").as_uri()
+    result = use_page(address, "cancel", file, "compact_denoiser")
+    assert result["said"] == "cancelled"
+    assert not result["shown"]
+
+
+@in_browser
+def test_what_cannot_be_restored_is_refused(tmp_path: Path, site: Path) -> None:
+    address = (site / "restore_here.html").as_uri()
+    (tmp_path / "notes.jpg").write_text("no picture")
+    result = use_page(address, "refuse", tmp_path / "notes.jpg")
+    assert result["said"].startswith("notes.jpg is no image that this browser can read")
+    Image.new("RGB", (5000, 5000)).save(tmp_path / "huge.png")
+    result = use_page(address, "refuse", tmp_path / "huge.png")
+    assert result["said"].startswith("the result would have 25 megapixels, here at most 24: crop")
+    file = photograph(tmp_path / "photo.png", 20, 20)
+    result = use_page(address, "withoutSimd", file, "compact_denoiser")
+    assert "lacks vector instructions" in result["said"]

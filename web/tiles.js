@@ -1,0 +1,225 @@
+// Photographs of any size, tile by tile: padding and blending as in eamamba/restore/, and workers.
+
+const OVERLAP = 32;
+const BORDER = 8;
+const TILE_STEP = 8; // what the sides of a network's input must be multiples of, at most
+
+/** Term `position` of ... 0 ... size-1 ... 0 ..., 0 being the first pixel. */
+function reflected(position, size) {
+  if (size === 1) return 0;
+  const period = 2 * size - 2;
+  const p = ((position % period) + period) % period;
+  return Math.min(p, period - p);
+}
+
+/** Pixels of one axis, with a border on both sides, then up to a multiple on the far side. */
+function paddedPositions(size, multiple) {
+  const bordered = size + 2 * BORDER;
+  return Int32Array.from({ length: Math.ceil(bordered / multiple) * multiple }, (_, p) =>
+    reflected(reflected(p, bordered) - BORDER, size),
+  );
+}
+
+/** Starts of tiles that cover `length` evenly; see `tile_starts` in Python. */
+export function tileStarts(length, tile, overlap, multiple) {
+  if (length <= tile) return [0];
+  const stride = Math.floor((tile - overlap) / multiple) * multiple;
+  const count = Math.ceil((length - tile) / stride) + 1;
+  const gap = (length - tile) / (count - 1) / multiple;
+  const starts = Array.from({ length: count - 1 }, (_, i) => Math.floor(i * gap) * multiple);
+  return [...starts, length - tile];
+}
+
+/**
+ * The side of square tiles with which the fewest pixels are computed, overlaps counted as often as
+ * they are: at most `largest`, at least half of it, a multiple of 8 like `largest`.
+ */
+export function bestTile({ height, width }, largest) {
+  const lengths = [height, width].map((size) => paddedPositions(size, TILE_STEP).length);
+  let best = { pixels: Infinity };
+  for (let side = largest; side >= largest / 2; side -= TILE_STEP) {
+    const [rows, columns] = lengths.map((length) => {
+      const { length: count } = tileStarts(length, side, overlapOf(side), TILE_STEP);
+      return count * Math.min(side, length);
+    });
+    const pixels = rows * columns;
+    if (pixels < best.pixels) best = { pixels, side };
+  }
+  return best.side;
+}
+
+const overlapOf = (tile) => Math.min(OVERLAP, Math.floor(tile / 4));
+
+/**
+ * Write `part` (rows, columns, 3) into `canvas` (the same rows, canvasColumns, 3) from the given
+ * column on, blended smoothly up to column `done`, which is filled already.
+ */
+function fadeInColumns(canvas, canvasColumns, part, rows, columns, start, done) {
+  const shared = Math.max(done - start, 0);
+  for (let r = 0; r < rows; r++) {
+    let to = 3 * (r * canvasColumns + start);
+    let from = 3 * r * columns;
+    for (let c = 0; c < shared; c++) {
+      const weight = rise(c, shared);
+      for (let i = 0; i < 3; i++, to++, from++) canvas[to] += weight * (part[from] - canvas[to]);
+    }
+    canvas.set(part.subarray(from, 3 * (r + 1) * columns), to);
+  }
+}
+
+const newStrip = (height, width) => ({ width, values: new Float32Array(3 * height * width) });
+
+const rise = (position, length) => Math.sin((((position + 0.5) / length) * Math.PI) / 2) ** 2;
+
+/** Blend the first `shared` rows of a strip with the last of the one before; return the strip. */
+function fadeInRows(band, strip, shared) {
+  const row = 3 * strip.width;
+  const before = band ? band.values.subarray(band.values.length - shared * row) : [];
+  for (let i = 0; i < before.length; i++) {
+    const weight = rise(Math.floor(i / row), shared);
+    strip.values[i] = before[i] + weight * (strip.values[i] - before[i]);
+  }
+  return strip;
+}
+
+/**
+ * Restore a photograph, as `eamamba.restore.restore_photo` does with the same tiles.
+ *
+ * Holds two strips of tiles in memory, beside what `read` and `write` hold.
+ *
+ * @param {{height: number, width: number,
+ *   read: function(Int32Array, Int32Array): Float32Array}} photo - `read` returns the pixels at
+ *   the crossings of these rows and columns, (rows, columns, 3) in [0, 1]
+ * @param {{sizeMultiple: number, upscale: number, parallel: number,
+ *   run: function(Float32Array, number, number): Promise<Float32Array>}} network
+ * @param {function(number, Float32Array): void} write - takes each finished row, not clipped
+ * @param {{tile: number, progress: function(number, number): void}} options
+ */
+export async function restorePhoto(photo, network, write, { tile, progress = () => {} }) {
+  const { sizeMultiple, upscale: s } = network;
+  const rows = paddedPositions(photo.height, sizeMultiple);
+  const columns = paddedPositions(photo.width, sizeMultiple);
+  const [tops, lefts] = [rows, columns].map(({ length }) =>
+    tileStarts(length, tile, overlapOf(tile), sizeMultiple),
+  );
+  const [height, width] = [Math.min(tile, rows.length), Math.min(tile, columns.length)];
+  const places = tops.flatMap((top) => lefts.map((left) => [top, left]));
+  const tiles = inOrder(places, network.parallel, ([top, left]) =>
+    network.run(
+      photo.read(rows.subarray(top, top + height), columns.subarray(left, left + width)),
+      height,
+      width,
+    ),
+  );
+  const finish = (band, top, end) => {
+    for (let y = Math.max(top, BORDER * s); y < Math.min(end, (BORDER + photo.height) * s); y++) {
+      const start = 3 * ((y - top) * band.width + BORDER * s);
+      write(y - BORDER * s, band.values.subarray(start, start + 3 * photo.width * s));
+    }
+  };
+  let band;
+  let finished = 0;
+  for (const [row, top] of tops.entries()) {
+    const strip = newStrip(height * s, columns.length * s);
+    for (const [column, left] of lefts.entries()) {
+      const { value: part } = await tiles.next();
+      const done = column ? lefts[column - 1] + width : 0;
+      fadeInColumns(strip.values, strip.width, part, height * s, width * s, left * s, done * s);
+      progress(++finished, places.length);
+    }
+    if (row) finish(band, tops[row - 1] * s, top * s);
+    band = fadeInRows(band, strip, row ? (tops[row - 1] + height - top) * s : 0);
+  }
+  finish(band, tops.at(-1) * s, rows.length * s);
+}
+
+/** Results in order, of a few calls that run at once. */
+async function* inOrder(items, parallel, call) {
+  const running = [];
+  for (const item of items) {
+    const result = call(item);
+    Promise.resolve(result).catch(() => {}); // it is reported where it is awaited
+    running.push(result);
+    // twice as many as can run, so that none waits for its turn to be blended
+    if (running.length >= 2 * parallel) yield await running.shift();
+  }
+  while (running.length) yield await running.shift();
+}
+
+/** A network in several workers; has what `restorePhoto` needs. */
+export class Workers {
+  /**
+   * @param {string} source - text of eamamba.js; a worker has no file to load where pages have none
+   * @param {BufferSource} wasm
+   * @param {Uint8Array} weights
+   * @param {number} count
+   */
+  static async start(source, wasm, weights, count) {
+    // A page opened as a file may start no module in a worker, but may start a script, which the
+    // source is but for its exports.
+    const script = [source.replace(/^export /gm, ''), '\nserve(self);'];
+    const url = URL.createObjectURL(new Blob(script, { type: 'text/javascript' }));
+    const workers = Array.from({ length: count }, () => new Worker(url));
+    const pool = new Workers(workers);
+    try {
+      const [facts] = await Promise.all(workers.map(() => pool.ask({ wasm, weights })));
+      return Object.assign(pool, facts);
+    } catch (error) {
+      pool.stop();
+      throw error;
+    } finally {
+      URL.revokeObjectURL(url);
+    }
+  }
+
+  constructor(workers) {
+    this.parallel = workers.length;
+    this.workers = workers;
+    this.idle = [...workers];
+    this.waiting = [];
+    this.working = new Map();
+    for (const worker of workers) {
+      worker.onmessage = ({ data }) => this.finish(worker, data);
+      worker.onerror = ({ message }) =>
+        this.finish(worker, { error: message || 'a worker did not start' });
+    }
+  }
+
+  async run(image, height, width) {
+    return (await this.ask({ image, height, width })).restored;
+  }
+
+  ask(message) {
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ message, resolve, reject });
+      this.dispatch();
+    });
+  }
+
+  dispatch() {
+    while (this.idle.length && this.waiting.length) {
+      const worker = this.idle.pop();
+      const job = this.waiting.shift();
+      this.working.set(worker, job);
+      worker.postMessage(job.message, job.message.image ? [job.message.image.buffer] : []);
+    }
+  }
+
+  finish(worker, answer) {
+    const job = this.working.get(worker);
+    this.working.delete(worker);
+    this.idle.push(worker);
+    if (answer.error) job?.reject(new Error(answer.error));
+    else job?.resolve(answer);
+    this.dispatch();
+  }
+
+  /** End all workers at once; what they had to do fails with an `AbortError`. */
+  stop() {
+    for (const worker of this.workers) worker.terminate();
+    const jobs = [...this.working.values(), ...this.waiting];
+    this.idle = [];
+    this.waiting = [];
+    for (const { reject } of jobs) reject(new DOMException('cancelled', 'AbortError'));
+  }
+}

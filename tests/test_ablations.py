@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[1]
 NET = EAMambaSettings()
 MAMBA = NET.mamba_cfg
 # Variant -> network of the cited complexities; the order of a scan costs nothing.
-COSTS = dict.fromkeys(["all_around", "multi_head", "zigzag", "zorder", "hilbert"], "eamamba")
-COSTS |= {name: name for name in ("heads_4", "baseline_2dssm", "ffn", "gdfn", "cca", "no_gate")}
+COSTS = dict.fromkeys(["all_around", "multi_head"], "eamamba")
+COSTS |= {name: name for name in ("baseline_2dssm", "ffn", "gdfn", "no_gate")}
 EXPECTED_CHANGES = {"all_around": 0, "baseline_2dssm": 2}
 
 
@@ -57,11 +57,11 @@ def test_variants_are_trained_alike(name: str) -> None:
     assert len(chosen.seeds) >= 3
     data = [variant.data for variant in chosen.ablations.values()]
     assert all(one == chosen.task("denoise_gaussian").data for one in data)
-    assert set(chosen.studies) == {"module", "scan", "heads", "mixer", "gate"}
+    assert set(chosen.studies) == {"module", "mixer", "gate"}
     assert set().union(*chosen.studies.values()) == set(chosen.ablations)
 
 
-@pytest.mark.parametrize("variant", ["baseline_2dssm", "heads_1", "gdfn", "no_gate"])
+@pytest.mark.parametrize("variant", ["baseline_2dssm", "gdfn", "no_gate"])
 def test_variants_train(variant: str, tmp_path: Path) -> None:
     smoke = settings("smoke").ablation(variant)
     stage = smoke.training.stages[0].model_copy(update={"iterations": 1})

@@ -76,14 +76,14 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
         of("train", task="dehaze_indoor") | of("train", task="dehaze_outdoor"),
     ),
     ("profiles.laptop.ablations.training.learning_rate", 7e-4, VARIANTS),
-    ("ablations.variants.zigzag.training.seed", 5, {"ablation@zigzag"}),
+    ("ablations.variants.gdfn.training.seed", 5, {"ablation@gdfn"}),
     (
         "ablations.variants.all_around.model.dim",
         24,
         {"ablation@all_around", "ablation_fields", "profiling"},
     ),
     ("ablations.seeds", [0, 1], VARIANTS),
-    ("ablations.variants.zigzag.title", "zig and zag", set()),
+    ("ablations.variants.gdfn.title", "zig and zag", set()),
     ("profiles.paper.model.dim", 32, VARIANTS),
 ]
 

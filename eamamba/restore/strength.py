@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from torch.nn import functional as F
-
+from eamamba.degradations.resize import resize
 from eamamba.images import Photo
 from eamamba.restore.run import RestoreError
 
@@ -31,6 +30,6 @@ def blend(photo: Photo, restored: Photo, strength: float) -> Photo:
         return restored
     before = photo.rgb
     if before.shape != restored.rgb.shape:
-        size = restored.rgb.shape[-2:]
-        before = F.interpolate(before[None], size=size, mode="bicubic")[0].clamp(0, 1)
+        height, width = restored.rgb.shape[-2:]
+        before = resize(before, (height, width)).clamp(0, 1)
     return dataclasses.replace(restored, rgb=before.lerp(restored.rgb, strength))

@@ -242,3 +242,17 @@ def test_sizes_are_those_of_a_training_patch_and_more(tmp_path: Path) -> None:
     assert list(found) == [32, 64, 128]
     direct = evaluate(Denoiser(), task((50,), held_out_size=32), tmp_path, progress=False)
     assert found[32] == direct["held-out photographs"]["sigma50"]
+
+
+def test_sizes_differ_for_photographs_in_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for name in "ab":
+        pixels = torch.rand(3, 150, 140, generator=torch.Generator().manual_seed(ord(name)))
+        write_image(tmp_path / "photos" / f"{name}.png", pixels)
+    stage = Stage(patch=32, batch=1, iterations=1)
+    settings = task((50,), benchmarks={"mine": str(tmp_path / "photos")})
+    settings = settings.model_copy(update={"training": TrainingSettings(stages=(stage,))})
+    (images,) = benchmark_images(settings.data).values()
+    assert {image.clean.shape[-2:] for image in images} == {(60, 60)}
+    scores = [means["psnr_db"] for means in evaluate_sizes(Denoiser(), settings).values()]
+    assert len(set(scores)) == 3

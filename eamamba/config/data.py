@@ -85,8 +85,9 @@ class DataSettings(Strict):
     ``training_set`` and ``benchmarks`` name folders, or ``bundled``, the photographs that come
     with scikit-image and scikit-learn. ``layout`` says how the folders are arranged:
     ``photographs`` are clean and get ``degradation``; all other layouts are pairs as their
-    authors published them. ``clear_share`` of the training patches stay as they are, so that the
-    network learns to leave alone what needs no restoring.
+    authors published them. With ``held_out_size`` a test without pairs takes the middle of each
+    photograph, at most so many pixels high and wide. ``clear_share`` of the training patches stay
+    as they are, so that the network learns to leave alone what needs no restoring.
     """
 
     degradation: Annotated[str, AfterValidator(_known_degradation)] = "gaussian_noise"

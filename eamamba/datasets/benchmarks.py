@@ -127,9 +127,8 @@ def _wanted(
     """Return the name of each image of a benchmark and what reads it."""
     if _has_pairs(data, place):
         return [(pair.name, partial(_paired, pair)) for pair in _pairs(data, place)]
-    size = data.held_out_size if place == BUNDLED else None
     return [
-        (image, partial(_degraded, data, image, number, load, size))
+        (image, partial(_degraded, data, image, number, load))
         for number, (image, load) in enumerate(_photographs(data, name, place))
     ]
 
@@ -170,11 +169,11 @@ def _paired(pair: ReadablePair) -> BenchmarkImage:
 
 
 def _degraded(
-    data: DataSettings, name: str, number: int, load: Callable[[], Tensor], size: int | None
+    data: DataSettings, name: str, number: int, load: Callable[[], Tensor]
 ) -> BenchmarkImage:
     clean, kind = load(), data.kind
-    if size is not None:
-        clean = centre_crop(clean, size)
+    if data.held_out_size is not None:
+        clean = centre_crop(clean, data.held_out_size)
     if kind.added_by_test:
         return BenchmarkImage(name, clean)
     smallest = max(kind.scale, _SMALLEST)

@@ -171,16 +171,18 @@ def glance_table(rows: pd.DataFrame, protocols: Mapping[str, str]) -> pd.DataFra
     return pd.DataFrame(
         {
             "Degradation": degradation_labels(rows),
-            "Input, dB": rows["psnr_input_db"].map("{:.2f}".format),
-            "Restored, dB": rows["psnr_db"].map("{:.2f}".format),
+            "PSNR, dB": _change(rows["psnr_input_db"], rows["psnr_db"], "{:.2f}"),
             "Gain, dB": rows["gain_db"].map(format_with_sign),
             "95 % interval": gain_interval(rows),
             "Got worse": rows["worse"].astype(str) + " of " + rows["images"].astype(str),
-            "SSIM of the input": rows["ssim_input"].map("{:.3f}".format),
-            "SSIM restored": rows["ssim"].map("{:.3f}".format),
+            "SSIM": _change(rows["ssim_input"], rows["ssim"], "{:.3f}"),
             "Protocol": rows["task"].map(protocols),
         }
     )
+
+
+def _change(before: pd.Series, after: pd.Series, digits: str) -> pd.Series:
+    return before.map(digits.format) + " → " + after.map(digits.format)
 
 
 def paper_table(

@@ -19,6 +19,10 @@ FORMAT = "eamamba-1"
 """Where the header of a weights file keeps its JSON, as `eamamba.checkpoint.save_model` writes."""
 
 
+Kind = Literal["degraded photographs", "published sets"]
+"""What a score is of: photographs with degradations made here, or sets that others published."""
+
+
 class CardError(EAMambaError, ValueError):
     """A weights file that says nothing of itself."""
 
@@ -40,7 +44,7 @@ class Score(Strict):
     where that was computed.
     """
 
-    kind: Literal["degraded photographs", "published sets"]
+    kind: Kind
     test: str
     condition: str
     images: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from eamamba.cards.card import Card, Harm, Score
+from eamamba.cards.card import Card, Harm, Kind, Score
 
 
 def cards_table(cards: Iterable[Card]) -> str:
@@ -25,7 +25,7 @@ def cards_table(cards: Iterable[Card]) -> str:
     return _table((*head, *gained), rows)
 
 
-def gains(card: Card, kind: str) -> str:
+def gains(card: Card, kind: Kind) -> str:
     """Return the gains in dB on the first test of a kind, in all its conditions."""
     scores = [score for score in card.scores if score.kind == kind]
     first = [score for score in scores if score.test == scores[0].test]

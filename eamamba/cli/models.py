@@ -52,10 +52,8 @@ def _show(cards: list[Card]) -> None:
     ]
     for card in cards:
         size = (f"{card.parameters / 1e6:.2f} M", f"{card.bytes / 1e6:.1f} MB")
-        kinds = ("degraded photographs", "real pairs")
-        rows.append(
-            (card.name, card.title or card.task or "", *size, *(gains(card, k) for k in kinds))
-        )
+        gained = gains(card, "degraded photographs"), gains(card, "published sets")
+        rows.append((card.name, card.title or card.task or "", *size, *gained))
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     for row in rows:
         cells = (f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))

@@ -111,6 +111,9 @@ def test_models_are_listed_with_their_cards(run: Run, monkeypatch: pytest.Monkey
     status, output, _ = run("models")
     assert status == 0
     assert all(f"\n{name} " in output for name in known)
+    (row,) = [line for line in output.splitlines() if line.startswith("derain ")]
+    assert row.endswith(cards.gains(known["derain"], "published sets"))
+    assert not row.endswith("–")
     listed = json.loads(run("models", "--json")[1])
     assert [card["name"] for card in listed] == sorted(known)
     derain = json.loads(run("models", "derain", "--json")[1])

@@ -14,6 +14,11 @@ from eamamba.config.errors import did_you_mean
 if TYPE_CHECKING:
     import torch
 
+TaskArgument = Annotated[str, typer.Argument(help="Task in params.yaml, such as denoise_gaussian.")]
+OutputFolderOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Folder for results. Default: results/PROFILE/TASK."),
+]
 ProfileOption = Annotated[
     str | None,
     typer.Option("--profile", "-p", help="Profile in params.yaml. Default: the one it selects."),

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from eamamba.cli.choices import CommandError, ProfileOption, SettingsOption, project_settings
-from eamamba.cli.experiments import TaskArgument
+from eamamba.cli.choices import (
+    CommandError,
+    ProfileOption,
+    SettingsOption,
+    TaskArgument,
+    project_settings,
+)
 
 data = typer.Typer(help="Inspect the data sets of a task.", no_args_is_help=True)
 

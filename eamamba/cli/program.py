@@ -12,9 +12,11 @@ from typing import Annotated
 import typer
 
 from eamamba import __version__
+from eamamba.cli.complexity import complexity
 from eamamba.cli.data import data
 from eamamba.cli.doctor import doctor
-from eamamba.cli.experiments import complexity, evaluate, receptive_field, train
+from eamamba.cli.evaluating import evaluate, receptive_field
+from eamamba.cli.experiments import train
 from eamamba.cli.explaining import explained
 from eamamba.cli.exporting import export
 from eamamba.cli.models import models

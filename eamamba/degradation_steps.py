@@ -1,4 +1,4 @@
-"""How each degradation comes about, in pictures: for the book, and no part of the physics."""
+"""Pictures of each degradation step by step, for the book; not part of the physics."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from eamamba.degradations.weather import (
 )
 
 Pictures = dict[str, Tensor]
-"""Title -> picture (3, h, w) or map (1, h, w), display values, from the first step to the last."""
+"""Title -> image (3, h, w) or map (1, h, w) in display values, from the first step to the last."""
 _AMPLIFICATION = 4
 
 
 def degradation_steps(
     kind: str, clean: Tensor, rng: Generator, sigmas_255: Sequence[float]
 ) -> Pictures:
-    """Show how a degradation comes about: its pictures from the first step to the last.
+    """Return pictures of a degradation, from the first step to the last.
 
     Parameters
     ----------
@@ -39,23 +39,23 @@ def degradation_steps(
     clean : (3, H, W) in [0, 1]
         For `bicubic_*`, H and W must be multiples of the scale.
     rng : Generator
-        As for the degradation itself, with the same result. `gaussian_noise` has the generator
-        of the test protocol instead.
+        As for the degradation itself, with the same result. `gaussian_noise` uses the generator of
+        the test protocol instead.
     sigmas_255 : sequence of float
-        Noise levels in 8-bit units, for `gaussian_noise` alone: one picture for each.
+        Noise levels in 8-bit units, for `gaussian_noise` only: one picture each.
 
     Returns
     -------
     dict
-        Title to picture: colours (3, h, w) or a map (1, h, w) in display values [0, 1], noisy
-        ones of `gaussian_noise` unclipped. What the network gets is the last picture, except for
-        `bicubic_*` (the first, of 1 / scale the size, is followed by its enlargement, which the
-        scores take for the input) and `dual_pixel_defocus` (both views, then their difference).
+        Title to picture: colours (3, h, w) or a map (1, h, w) in display values [0, 1], those of
+        `gaussian_noise` unclipped. The last picture is the input of the network, except for
+        `bicubic_*` (the input, of 1 / scale the size, is followed by its enlargement, which is
+        scored as the input) and `dual_pixel_defocus` (both views are followed by their difference).
 
     Raises
     ------
     ValueError
-        The size is no multiple of the scale of `bicubic_*`.
+        The size is not a multiple of the scale of `bicubic_*`.
     """
     if DEGRADATION_KINDS[kind].added_by_test:
         noise = evaluation_noise(*clean.shape)
@@ -64,13 +64,13 @@ def degradation_steps(
 
 
 def _sensor_noise(clean: Tensor, rng: Generator) -> Pictures:
-    made = simulate_sensor_noise(clean, rng)
-    brightest = made.raw.max().clamp(min=1e-6)
+    stages = simulate_sensor_noise(clean, rng)
+    brightest = stages.raw.max().clamp(min=1e-6)
     return {
-        "raw values, brightened": to_srgb(made.raw[None] / brightest),
-        "raw values with noise": to_srgb(made.noisy_raw[None] / brightest),
-        "developed": made.developed,
-        "input: noise smoothed by the camera": made.noisy,
+        "raw values, brightened": to_srgb(stages.raw[None] / brightest),
+        "raw values with noise": to_srgb(stages.noisy_raw[None] / brightest),
+        "developed": stages.developed,
+        "input: noise smoothed by the camera": stages.noisy,
     }
 
 
@@ -87,7 +87,7 @@ def _motion_blur(clean: Tensor, rng: Generator) -> Pictures:
 
 
 def _trace_points(homographies: Tensor, height: int, width: int) -> Tensor:
-    """Return the paths that points of a square lattice take over the image, (1, H, W)."""
+    """Return the paths of the points of a square grid across the image, (1, H, W)."""
     spacing = max(min(height, width) // 6, 1)
     points = torch.zeros(1, height, width)
     points[:, spacing // 2 :: spacing, spacing // 2 :: spacing] = 1
@@ -95,55 +95,55 @@ def _trace_points(homographies: Tensor, height: int, width: int) -> Tensor:
 
 
 def _defocus_blur(clean: Tensor, rng: Generator) -> Pictures:
-    made = simulate_defocus(clean, rng, ONE_VIEW)
-    return _scene_and_radius(made) | {"input: blurred": made.blurred}
+    stages = simulate_defocus(clean, rng, ONE_VIEW)
+    return _scene_and_radius(stages) | {"input: blurred": stages.blurred}
 
 
 def _dual_pixel_defocus(clean: Tensor, rng: Generator) -> Pictures:
-    made = simulate_defocus(clean, rng, DUAL_PIXEL)
-    left, right = made.blurred.chunk(2)
+    stages = simulate_defocus(clean, rng, DUAL_PIXEL)
+    left, right = stages.blurred.chunk(2)
     difference = _AMPLIFICATION * (left - right).abs().mean(0)[None]
-    return _scene_and_radius(made) | {
+    return _scene_and_radius(stages) | {
         "input: left view": left,
         "input: right view": right,
         f"|left − right| × {_AMPLIFICATION}": difference,
     }
 
 
-def _scene_and_radius(made: Defocus) -> Pictures:
-    radius = (made.depth - made.focus).abs() / max(made.focus, 1 - made.focus)
+def _scene_and_radius(stages: Defocus) -> Pictures:
+    radius = (stages.depth - stages.focus).abs() / max(stages.focus, 1 - stages.focus)
     return {
-        "depth: white is far": made.depth,
-        f"blur radius: white is {made.largest_radius_px:.1f} px": radius,
+        "depth: white is far": stages.depth,
+        f"blur radius: white is {stages.largest_radius_px:.1f} px": radius,
     }
 
 
 def _haze(clean: Tensor, rng: Generator, simulate: Callable[[Tensor, Generator], Haze]) -> Pictures:
-    made = simulate(clean, rng)
+    stages = simulate(clean, rng)
     return {
-        "depth: white is far": made.depth,
-        "transmission: white is 1": made.transmission,
-        "input: hazy": made.hazy,
+        "depth: white is far": stages.depth,
+        "transmission: white is 1": stages.transmission,
+        "input: hazy": stages.hazy,
     }
 
 
 def _low_resolution_camera(clean: Tensor, rng: Generator, scale: int) -> Pictures:
-    made = simulate_low_resolution_camera(clean, rng, scale=scale)
+    stages = simulate_low_resolution_camera(clean, rng, scale=scale)
     return {
-        "blurred by the lens": to_srgb(made.blurred),
-        "sampled": to_srgb(made.sampled),
-        "with noise": made.noisy,
-        f"JPEG of quality {made.jpeg_quality}": made.compressed,
-        "input: enlarged": made.enlarged,
+        "blurred by the lens": to_srgb(stages.blurred),
+        "sampled": to_srgb(stages.sampled),
+        "with noise": stages.noisy,
+        f"JPEG of quality {stages.jpeg_quality}": stages.compressed,
+        "input: enlarged": stages.enlarged,
     }
 
 
 def _rain(clean: Tensor, rng: Generator) -> Pictures:
-    made = simulate_rain(clean, rng)
+    stages = simulate_rain(clean, rng)
     return {
-        "veil of distant rain": made.veiled,
-        "streaks alone": made.streaks,
-        "input: rainy": made.rainy,
+        "veil of distant rain": stages.veiled,
+        "streaks alone": stages.streaks,
+        "input: rainy": stages.rainy,
     }
 
 
@@ -168,4 +168,4 @@ STEPS: dict[str, Callable[[Tensor, Generator], Pictures]] = {
     "bicubic_x3": partial(_bicubic, scale=3),
     "bicubic_x4": partial(_bicubic, scale=4),
 }
-"""Name of `DEGRADATIONS` -> its pictures; noise that the test adds has levels instead of steps."""
+"""Name in `DEGRADATIONS` -> its pictures; noise added by the test has levels instead of steps."""

@@ -18,11 +18,11 @@ def write_atomically(path: Path, content: bytes, keep_old: Path | None = None) -
     Parameters
     ----------
     path : Path
-        Its folder is created. A replaced file keeps its permissions. A new file, or one that
-        replaces a symbolic link, gets permissions according to the umask.
+        Its folder is created if missing. A replaced file keeps its permissions; a new file, or one
+        that replaces a symbolic link, gets those of the umask.
     content : bytes
     keep_old : Path, optional
-        Where the file that is replaced goes, once the new one is complete.
+        Where to move the replaced file once the new one is complete.
 
     Raises
     ------
@@ -49,26 +49,26 @@ def write_atomically(path: Path, content: bytes, keep_old: Path | None = None) -
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what killed writes of a file have left; nobody else may be writing it."""
+    """Remove temporary files left by killed writes; no other process may be writing the file."""
     for temporary in path.parent.glob(f"{_temporary_start(path)}*.tmp"):
         temporary.unlink(missing_ok=True)
 
 
 def _temporary_start(path: Path) -> str:
-    """Return how the names of a file's temporary ones begin.
+    """Return the start of the names of a file's temporary files.
 
-    Not with the name itself, which may be as long as the file system allows.
+    Not the name itself, which may already be as long as the file system allows.
     """
     return f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]}-"
 
 
 def _flush(path: Path) -> None:
-    """Wait until the content is on the disk: a new name for it must not get there first."""
+    """Wait until the content is on disk, because the renaming must not get there first."""
     with path.open("rb+") as file:
         try:
             os.fsync(file.fileno())
         except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # nothing to wait for there
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # not supported there
                 raise
 
 

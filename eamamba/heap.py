@@ -27,10 +27,9 @@ class _MallInfo(ctypes.Structure):
 def reuse_large_blocks() -> bool:
     """Make the C library reuse freed blocks of any size within this process.
 
-    By default glibc maps every block over 32 MiB afresh, and the kernel then clears
-    it page by page: at 256×256 pixels that costs the network more time than half of
-    its arithmetic. The whole process keeps its peak memory until it ends or calls
-    `return_free_blocks`. Only on Linux with glibc; elsewhere nothing happens.
+    By default glibc maps every block over 32 MiB anew, and the kernel clears it page by page: at
+    256×256 pixels that takes longer than half of the network's arithmetic. The process keeps its
+    peak memory until it ends or calls `return_free_blocks`. Has an effect only on Linux with glibc.
 
     Returns
     -------
@@ -44,13 +43,13 @@ def reuse_large_blocks() -> bool:
 
 
 def return_free_blocks() -> None:
-    """Give freed memory that the process still holds back to the system (glibc only)."""
+    """Return freed memory that the process still holds to the system (glibc only)."""
     with suppress(AttributeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def reusable_bytes() -> int:
-    """Return how many bytes of freed blocks the process holds addresses for (glibc only, or 0)."""
+    """Return the bytes of freed blocks whose addresses the process holds (0 without glibc)."""
     try:
         mallinfo = ctypes.CDLL(None).mallinfo2  # since glibc 2.33
     except (AttributeError, TypeError):

@@ -22,7 +22,7 @@ def project_root() -> Path:
 
 
 def settings_file() -> Path:
-    """Return ``params.yaml`` of the project or, away from any, the copy that the package has."""
+    """Return ``params.yaml`` of the project or, outside one, the copy in the package."""
     own = project_root() / "params.yaml"
     copies = (own, PACKAGE / "params.yaml", PACKAGE.parent / "params.yaml")
     return next((path for path in copies if path.is_file()), own)
@@ -33,7 +33,7 @@ def dataset(place: str) -> Path:
 
     If ``EAMAMBA_DATA`` is set, ``data/NAME`` means ``NAME`` in that folder. Any other relative
     path starts at the project's folder. DVC runs queued experiments in a copy of the repository
-    inside ``.dvc``, which lacks what git ignores: that is taken from the original repository.
+    inside ``.dvc``, which lacks ignored files: those are taken from the original repository.
     """
     path, elsewhere = Path(place), os.environ.get("EAMAMBA_DATA")
     if elsewhere and path.parts[:1] == ("data",):
@@ -68,7 +68,7 @@ def trained_model(profile: str, task: str) -> Path:
 
 
 def weights_folders() -> list[Path]:
-    """Return where weights are looked for by name, in this order; they need not exist.
+    """Return the folders to search for weights by name, in this order; they need not exist.
 
     The folder that ``EAMAMBA_WEIGHTS`` names if it is set, the package, and ``weights`` in the
     user's cache.
@@ -78,7 +78,7 @@ def weights_folders() -> list[Path]:
 
 
 def user_cache() -> Path:
-    """Return the folder for what may be deleted at any time; it need not exist or be writable.
+    """Return the folder for files that may be deleted at any time; it may be missing or read-only.
 
     ``eamamba`` in ``XDG_CACHE_HOME``, or in ``.cache`` of the home folder.
     """

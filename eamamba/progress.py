@@ -1,4 +1,4 @@
-"""Progress bars that move in a terminal, and leave a line a minute in a file."""
+"""Progress bars that move in a terminal and write one line a minute to a file."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ VARIABLE = "EAMAMBA_PROGRESS"
 _MINUTE_S = 60
 
 
-def how_to_show(seconds: float = 0.1) -> dict[str, Any]:
-    """Return the options of a tqdm bar for where standard error goes.
+def bar_options(seconds: float = 0.1) -> dict[str, Any]:
+    """Return the options of a tqdm bar that suit where standard error goes.
 
-    A terminal or a notebook gets a bar that moves in its place. Anything else, such as a file,
-    gets one line a minute and nothing of what takes less; the variable ``EAMAMBA_PROGRESS``
-    (``bar`` or ``lines``) decides otherwise.
+    A terminal or a notebook gets a moving bar. Anything else, such as a file, gets one line a
+    minute, and none in the first minute. The variable ``EAMAMBA_PROGRESS`` (``bar`` or ``lines``)
+    overrides this.
 
     Parameters
     ----------
     seconds : float
-        Shortest time between two looks of a moving bar.
+        Shortest time between two updates of a moving bar.
     """
     terminal = sys.stderr is not None and sys.stderr.isatty()  # None where it is closed
     live = terminal or "ipykernel" in sys.modules
@@ -35,7 +35,7 @@ def how_to_show(seconds: float = 0.1) -> dict[str, Any]:
 
 
 class _Lines:
-    """Standard error, with a line for each look of a bar instead of carriage returns."""
+    """Standard error, with a line for each update of a bar instead of carriage returns."""
 
     def write(self, text: str) -> None:
         if sys.stderr is not None and (line := text.strip()):

@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from eamamba import paths
 from eamamba.config import Settings, TaskSettings, load_settings
-from eamamba.progress import how_to_show
+from eamamba.progress import bar_options
 from eamamba.report.tables import markdown
 from eamamba.training import plan
 
@@ -134,7 +134,7 @@ def run(waiting: list[Job], at_once: int) -> None:
         total=sum(job.work for job in waiting),
         bar_format="{desc} {bar} {percentage:.0f} %, {elapsed} so far, about {remaining} left",
         smoothing=0,
-        **how_to_show(seconds=1),
+        **bar_options(seconds=1),
     )
     try:
         while waiting or running:

@@ -202,7 +202,7 @@ def test_long_names(tmp_path: Path, suffix: str, length: int) -> None:
 
 def test_places_where_no_file_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(ImageError, match="a folder is in the place of the file"):
+    with pytest.raises(ImageError, match="a folder has this name"):
         check_place(tmp_path / "folder.png")
     with pytest.raises(ImageError, match="create it first"):
         check_place(tmp_path / "missing" / "photo.png")

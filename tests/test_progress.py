@@ -12,7 +12,7 @@ import reproduce
 from tqdm import tqdm
 
 from eamamba import progress
-from eamamba.progress import how_to_show
+from eamamba.progress import bar_options
 
 STEPS = 300
 
@@ -39,7 +39,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, terminal: bool, step_s: float) -> str
     now, screen = [1000.0], Screen(terminal)
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setattr("tqdm.std.time", lambda: now[0])
-    for _ in tqdm(range(STEPS), "task", disable=False, **how_to_show(seconds=1)):
+    for _ in tqdm(range(STEPS), "task", disable=False, **bar_options(seconds=1)):
         now[0] += step_s
     return screen.getvalue()
 
@@ -87,4 +87,4 @@ def test_a_reproduction_into_a_file_is_a_line_per_job(
 
 def test_nothing_is_shown_where_standard_error_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", None)
-    assert list(tqdm(range(3), disable=False, **how_to_show() | {"delay": 0})) == [0, 1, 2]
+    assert list(tqdm(range(3), disable=False, **bar_options() | {"delay": 0})) == [0, 1, 2]

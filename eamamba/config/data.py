@@ -13,15 +13,15 @@ BUNDLED = "bundled"
 
 
 class DegradationKind(NamedTuple):
-    """What a degradation does to the shape of an image, and who adds it in a test."""
+    """What a degradation does to an image's shape, and whether the test protocol adds it."""
 
-    scale: int = 1  # how many times it shrinks the sides
+    scale: int = 1  # factor by which it shrinks both sides
     channels: int = 3  # of the degraded image
-    added_by_test: bool = False  # at several known strengths, instead of once for each image
+    added_by_test: bool = False  # at several known strengths, instead of once per image
 
     @property
     def changes_shape(self) -> bool:
-        """Whether a degraded image has other sides or channels than the clean one."""
+        """Whether a degraded image differs from the clean one in size or channels."""
         return (self.scale, self.channels) != (1, 3)
 
 
@@ -41,7 +41,7 @@ DEGRADATION_KINDS = {
     "bicubic_x3": DegradationKind(scale=3),
     "bicubic_x4": DegradationKind(scale=4),
 }
-"""Every degradation; `eamamba.degradations.DEGRADATIONS` has the function of each."""
+"""Every degradation; `eamamba.degradations.DEGRADATIONS` maps each name to its function."""
 LayoutName = Literal[
     "photographs",
     "pairs",
@@ -65,15 +65,15 @@ def _known_degradation(name: str) -> str:
     return name
 
 
-def _named(places: object) -> object:
-    return {"training": places} if isinstance(places, str) else places
+def _name_single_folder(value: object) -> object:
+    return {"training": value} if isinstance(value, str) else value
 
 
-Places = Annotated[dict[str, str], BeforeValidator(_named)]
+Folders = Annotated[dict[str, str], BeforeValidator(_name_single_folder)]
 
 
 class Pool(Strict):
-    """Crops that are degraded once, to cut all patches from; for costly degradations."""
+    """Crops that are degraded once and that all patches are cut from; for costly degradations."""
 
     crops: int = Field(ge=1)
     size: int = Field(ge=16)
@@ -82,19 +82,19 @@ class Pool(Strict):
 class DataSettings(Strict):
     """Where photographs come from and how they are degraded.
 
-    ``training_set`` and ``benchmarks`` name folders, or ``bundled``, the photographs that come
-    with scikit-image and scikit-learn. ``layout`` says how the folders are arranged:
-    ``photographs`` are clean and get ``degradation``; all other layouts are pairs as their
-    authors published them. With ``held_out_size`` a test without pairs takes the middle of each
-    photograph, at most so many pixels high and wide. ``clear_share`` of the training patches stay
-    as they are, so that the network learns to leave alone what needs no restoring.
+    ``training_set`` and ``benchmarks`` name folders, or ``bundled``, the photographs that come with
+    scikit-image and scikit-learn. ``layout`` says how the folders are arranged: ``photographs`` are
+    clean and get ``degradation``; all other layouts are pairs as their authors published them. A
+    test without pairs takes the central crop of each photograph, at most ``held_out_size`` pixels
+    high and wide. ``clear_share`` is the fraction of training patches that are not degraded, so
+    that the network learns to leave clean images alone.
     """
 
     degradation: Annotated[str, AfterValidator(_known_degradation)] = "gaussian_noise"
     sigma_255: tuple[float, float] = (0.0, 50.0)
     clear_share: float = Field(0, ge=0, le=1)
     layout: LayoutName = "photographs"
-    training_set: Places = Field(default={"training": BUNDLED}, min_length=1)
+    training_set: Folders = Field(default={"training": BUNDLED}, min_length=1)
     benchmarks: dict[str, str] = Field(default_factory=lambda: {"held-out photographs": BUNDLED})
     held_out_size: int | None = Field(None, ge=16)
     pool: Pool | None = None
@@ -106,7 +106,7 @@ class DataSettings(Strict):
         return DEGRADATION_KINDS[self.degradation]
 
     @model_validator(mode="after")
-    def _pairs_lie_in_one_place(self) -> DataSettings:
+    def _pairs_are_in_one_folder(self) -> DataSettings:
         if self.layout != "photographs" and len(self.training_set) > 1:
             names = ", ".join(self.training_set)
             raise ValueError(f"training_set: layout {self.layout} takes one folder, got {names}")

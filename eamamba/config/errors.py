@@ -1,4 +1,4 @@
-"""Errors a user can mend, and the suggestions in them."""
+"""Errors that a user can fix, and the suggestions in them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 
 class EAMambaError(Exception):
-    """Root of the errors a user can mend; its text is one line: what came, what to do."""
+    """Base class of errors that a user can fix; one line says what is wrong and what to do."""
 
     def _render_traceback_(self) -> list[str]:
-        """Say it in one line in Jupyter too, which calls this instead of printing a traceback."""
+        """Show one line in Jupyter, which calls this instead of printing a traceback."""
         return [f"error: {self}"]
 
 
@@ -26,9 +26,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else f"; known: {', '.join(sorted(known))}"
 
 
-# What the allocators and thread starters of the C library, PyTorch, NumPy, OpenCV, LLVM and CUDA
-# say; every one of these is an ordinary error of its kind.
-_MEMORY_WORDS = (
+# Messages for a lack of memory from the C library, PyTorch, NumPy, OpenCV, LLVM and CUDA, whose
+# exception types do not distinguish it from other errors.
+_MEMORY_MESSAGES = (
     "out of memory",
     "not enough memory",
     "insufficient memory",
@@ -43,13 +43,13 @@ _MEMORY_WORDS = (
 
 
 def ran_out_of_memory(error: BaseException | None) -> bool:
-    """Tell whether memory ran out, whichever library found it so.
+    """Return whether an error, from any library, means that memory ran out.
 
-    An error that another one brought about counts as that one: half an import, for example.
+    The errors that caused it count too: a failed import may be due to a lack of memory.
     """
     while error is not None:
         text = str(error).lower()
-        if isinstance(error, MemoryError) or any(words in text for words in _MEMORY_WORDS):
+        if isinstance(error, MemoryError) or any(message in text for message in _MEMORY_MESSAGES):
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -16,7 +16,7 @@ from eamamba.config.task import Settings, TaskSettings
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
 TOP_LEVEL = ("profile", "networks", "families", "tasks", "ablations", "profiles")
-# Groups whose keys are names: other sets take their place, they do not join them.
+# Groups whose keys are names: they are replaced as a whole instead of merged.
 _REPLACED = {"benchmarks", "training_set"}
 
 
@@ -40,7 +40,7 @@ def validate(model: type[AnySettings], values: object, source: str) -> AnySettin
     values : object
         Usually a mapping, as read from YAML or from a checkpoint.
     source : str
-        What to call the origin in an error, such as ``params.yaml``.
+        Name of the origin in error messages, such as ``params.yaml``.
 
     Raises
     ------
@@ -56,10 +56,10 @@ def validate(model: type[AnySettings], values: object, source: str) -> AnySettin
 def _explain(
     model: type[BaseModel], source: str, error: ValidationError, tasks: dict[str, Any]
 ) -> str:
-    """Return every problem in one line, each once though it may concern many tasks."""
+    """List all problems in one line, each once even if it affects many tasks."""
     problems = []
     for detail in error.errors():
-        # pydantic names the chosen network in the path; readers do not
+        # pydantic adds the architecture to the path; the file does not have it
         path = [part for part in detail["loc"] if part not in {"eamamba", "eamambasr"}]
         where = ": ".join((source, ".".join(str(p) for p in _as_written(path, tasks)))).strip(": ")
         problems.append(f"{where}: {_problem(model, path, detail)}")
@@ -77,7 +77,7 @@ def _problem(model: type[BaseModel], path: list[Any], detail: Any) -> str:
 
 
 def _as_written(path: list[Any], tasks: dict[str, Any]) -> list[Any]:
-    """Leave ``tasks.<name>`` out of a path that its task took from the profile's own groups."""
+    """Drop ``tasks.<name>`` from the path of a setting that comes from the profile's own groups."""
     if len(path) < 3 or path[0] != "tasks":
         return path
     node = tasks.get(path[1])
@@ -91,10 +91,10 @@ def _as_written(path: list[Any], tasks: dict[str, Any]) -> list[Any]:
 
 
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with ``changes`` laid over it, group by group.
+    """Return ``base`` updated with ``changes``, group by group.
 
-    Benchmarks and training sets are replaced as a whole, and so is a model by one of another
-    architecture: it has other settings.
+    Benchmarks and training sets are replaced as a whole; so is a model by one of a different
+    architecture, which has different settings.
     """
     merged = dict(base)
     for key, value in changes.items():
@@ -109,11 +109,11 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 def load_settings(path: str | Path = "params.yaml", profile: str | None = None) -> Settings:
     """Read one profile of a settings file.
 
-    A task's settings are layered, each over the one before: the profile's own groups (whose
-    ``model`` may be the name of one of the file's ``networks``), the task's family, the task; if
-    the profile is ``published``, what family and task say under that key; last, what the profile
-    changes of the family and of the task. A variant of the ablation study is the first task with
-    what the profile changes of all variants, and its own differences.
+    A task's settings are merged from several layers, later ones taking precedence: the profile's
+    own groups (whose ``model`` may be the name of one of the file's ``networks``); the task's
+    family; the task; if the profile is ``published``, what family and task list under that key; the
+    profile's changes to the family and to the task. A variant of the ablation study is the first
+    task with the profile's changes to all variants and then its own differences.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def load_settings(path: str | Path = "params.yaml", profile: str | None = None) 
         A YAML file with ``profile``, ``networks``, ``families``, ``tasks``, ``ablations`` and
         ``profiles``.
     profile : str, optional
-        Overrides the file's own choice (and the variable ``EAMAMBA_PROFILE``).
+        Overrides the file's own choice and the variable ``EAMAMBA_PROFILE``.
 
     Raises
     ------
@@ -131,10 +131,11 @@ def load_settings(path: str | Path = "params.yaml", profile: str | None = None) 
     source = Path(path).name
     tree = _read_yaml(Path(path))
     if not any(get_close_matches(str(key), TOP_LEVEL) for key in tree):
-        keys = ", ".join(map(str, list(tree)[:4])) or "nothing"  # other programs use this name too
+        # other programs also have a file of this name
+        keys = ", ".join(map(str, list(tree)[:4])) or "nothing"
         raise SettingsError(
-            f"{Path(path).absolute()}: the settings of another program (it sets {keys}; expected "
-            f"{', '.join(TOP_LEVEL)}); change to this project's folder, let EAMAMBA_ROOT name it, "
+            f"{Path(path).absolute()}: settings of another program (found {keys}; expected "
+            f"{', '.join(TOP_LEVEL)}); change to this project's folder, set EAMAMBA_ROOT to it, "
             "or name a file with --settings"
         )
     for key in sorted(tree.keys() - set(TOP_LEVEL), key=str):
@@ -159,9 +160,9 @@ def load_settings(path: str | Path = "params.yaml", profile: str | None = None) 
 
 
 def resolved(settings: TaskSettings) -> str:
-    """Return everything that decides a task's results, as YAML.
+    """Return all settings that affect a task's results, as YAML.
 
-    ``data.workers`` and ``training.checkpoint_every`` are left out: they change no result.
+    ``data.workers`` and ``training.checkpoint_every`` are left out: they affect no result.
     """
     idle = {"data": {"workers"}, "training": {"checkpoint_every"}}
     values = settings.model_dump(mode="json", exclude=idle)
@@ -169,7 +170,7 @@ def resolved(settings: TaskSettings) -> str:
 
 
 class _Layers:
-    """What a settings file says of the tasks of one profile, before it is checked."""
+    """The layers of one profile's settings, before validation."""
 
     def __init__(
         self, tree: dict[str, Any], profile: str, groups: dict[str, Any], source: str
@@ -195,7 +196,7 @@ class _Layers:
     def _of_profile(
         self, key: str, known: dict[str, Any] | None, what: str
     ) -> dict[str, dict[str, Any]]:
-        """Take what the profile changes out of its groups; of what does not exist is an error."""
+        """Remove and return the profile's changes to groups; each must exist in ``known``."""
         where = f"{self.source}: {key}"
         found = self.groups.pop(key, None)
         if known is None:
@@ -206,7 +207,7 @@ class _Layers:
         return named
 
     def changes(self, task: str) -> dict[str, Any]:
-        """Return what sets a task apart from the profile's own groups."""
+        """Return how a task differs from the profile's own groups."""
         identity, family = self.tasks[task], self.tasks[task].get("family")
         if family is not None and family not in self.families:
             known = did_you_mean(str(family), self.families)

@@ -48,7 +48,7 @@ class MambaSettings(Strict):
 
 
 class _BlockSettings(Strict):
-    """What both networks share: sizes and kinds of their blocks."""
+    """Settings of both networks: sizes and kinds of their blocks."""
 
     inp_channels: int = Field(3, ge=1)
     out_channels: int = Field(3, ge=1)
@@ -73,7 +73,7 @@ class _BlockSettings(Strict):
             d_inner = int(mamba.expand * channels)
             if mamba.scan_merge_method == "concate" and (not d_inner or d_inner % mamba.scan_count):
                 raise ValueError(
-                    f"expand x dim = {d_inner} channels cannot be split over "
+                    f"expand x dim = {d_inner} channels cannot be split among "
                     f"{mamba.scan_count} heads; make it a multiple or use scan_merge_method: add"
                 )
             hidden = int(channels * self.ffn_expansion_factor)

@@ -22,8 +22,8 @@ class Stage(Strict):
 class TrainingSettings(Strict):
     """The recipe: L1, AdamW, clipped gradients, cosine after a plateau, weight EMA.
 
-    With ``halved_at`` the learning rate is halved after so many iterations besides; with
-    ``ema_warmup`` the decay of the EMA grows to ``ema_decay``, for short trainings.
+    ``halved_at`` lists iterations after which the learning rate is halved as well; with
+    ``ema_warmup`` the decay of the EMA rises gradually to ``ema_decay``, for short training runs.
     """
 
     stages: tuple[Stage, ...] = Field(min_length=1)
@@ -51,10 +51,10 @@ class TrainingSettings(Strict):
 class ProtocolSettings(Strict):
     """How a restored image is compared with the clean one.
 
-    ``colour`` is all channels, luminance, or luminance rounded to 8 bits (``y8``: MATLAB's
-    ``rgb2ycbcr`` of an 8-bit image); ``ssim`` the mean over the channels, or of the image as a
-    volume; ``eight_bit`` rounds the output first; ``border`` pixels are cut from every side; images
-    larger than ``tile`` are restored in tiles.
+    ``colour`` selects all channels, luminance, or luminance rounded to 8 bits (``y8``: MATLAB's
+    ``rgb2ycbcr`` of an 8-bit image); ``ssim`` is averaged over the channels or computed over the
+    colour volume; ``eight_bit`` rounds the output first; ``border`` pixels are cropped from every
+    side; images larger than ``tile`` are restored in tiles.
     """
 
     colour: Literal["rgb", "y", "y8"] = "rgb"
@@ -77,8 +77,8 @@ class EvaluationSettings(Strict):
 class TaskSettings(Strict):
     """Everything one task of one profile needs.
 
-    ``title`` is what figures and tables call it, ``chapter`` the page of the book that shows it,
-    ``family`` the group of tasks that it shares settings with.
+    ``title`` is its name in figures and tables, ``chapter`` its page of the book, ``family`` the
+    group of tasks that it shares settings with.
     """
 
     task: str
@@ -93,11 +93,11 @@ class TaskSettings(Strict):
 
     @property
     def scale(self) -> int:
-        """How many times the output is larger than the input."""
+        """Factor by which the output is larger than the input."""
         return getattr(self.model, "upscale", 1)
 
     @model_validator(mode="after")
-    def _network_takes_what_the_data_gives(self) -> TaskSettings:
+    def _network_matches_data(self) -> TaskSettings:
         kind, name = self.data.kind, self.data.degradation
         if kind.scale != self.scale:
             raise ValueError(
@@ -119,10 +119,10 @@ class TaskSettings(Strict):
 
 
 class Settings(Strict):
-    """The whole of ``params.yaml`` for one profile.
+    """All settings of ``params.yaml`` for one profile.
 
-    ``ablations`` holds the variants of one task, ``seeds`` what each is trained with, ``studies``
-    which of them are compared.
+    ``ablations`` holds the variants of one task, ``seeds`` the seeds that each is trained with,
+    ``studies`` the groups that are compared.
     """
 
     profile: str

@@ -1,8 +1,8 @@
 """Degradations: pure functions of a clean image and a random generator.
 
-Those without a data set of their own stand in for the paper's real photographs: small physical
-models, to learn from any photograph. Images are (3, H, W) float32 in [0, 1]; randomness comes
-from the generator alone; with strength 0 the image comes back unchanged.
+Where the paper trains on pairs of real photographs, small physical models that work on any
+photograph replace them. Images are (3, H, W) float32 in [0, 1]; all randomness comes from the
+generator; strength 0 returns the image unchanged.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ _OBJECTS = 2
 
 
 class Defocus(NamedTuple):
-    """A defocused picture, the scene's depth and the lens that looked at it."""
+    """A defocused picture, with the depth of the scene and the settings of the lens."""
 
     depth: Tensor  # (1, H, W): 0 is near, 1 far
     focus: float  # the depth that is sharp
@@ -37,7 +37,7 @@ def defocus_blur(
     clean : (3, H, W) in [0, 1]
     rng : Generator
     depth : (1, H, W) in [0, 1], optional
-        0 is near, 1 far; a random scene if left out.
+        0 is near, 1 far; random if omitted.
     strength : float
         Factor of the blur radius (drawn between 2 and 7 pixels at the depth farthest from
         focus); 0 returns the image unchanged (up to float32 rounding).
@@ -60,7 +60,7 @@ def dual_pixel_defocus(
     """Return the left and right dual-pixel views of a defocused photograph.
 
     As `defocus_blur`, but each view sees through one half of the lens: its blur is a half disk,
-    whose side swaps between points before and behind the focal plane.
+    on opposite sides for points in front of and behind the focal plane.
 
     Returns
     -------
@@ -83,12 +83,12 @@ def simulate_defocus(
     depth: Tensor | None = None,
     strength: float = 1.0,
 ) -> Defocus:
-    """Do what `defocus_blur` does, once for each kernel; return scene and lens too.
+    """Run `defocus_blur` once per kernel; also return the scene and the lens.
 
     Parameters
     ----------
     kernels : sequence of function
-        One for each view, `ONE_VIEW` or `DUAL_PIXEL`: signed radius in pixels to kernel.
+        One per view, `ONE_VIEW` or `DUAL_PIXEL`: from signed radius in pixels to kernel.
     """
     if depth is None:
         depth = random_depth(clean.shape[1], clean.shape[2], rng, objects=_OBJECTS)
@@ -102,10 +102,10 @@ def simulate_defocus(
 def _composite(
     linear: Tensor, depth: Tensor, radii: Tensor, kernel_of: Callable[[float], Tensor]
 ) -> Tensor:
-    """Lay the blurred layers of the scene over each other, from far to near."""
+    """Composite the blurred layers of the scene, from far to near."""
     # Each pixel is shared between its two nearest layers, so that smooth depth shows no steps.
-    places = torch.linspace(1, 0, len(radii))[:, None, None]
-    shares = (1 - (depth - places).abs() * (len(radii) - 1)).clamp(min=0)
+    positions = torch.linspace(1, 0, len(radii))[:, None, None]
+    shares = (1 - (depth - positions).abs() * (len(radii) - 1)).clamp(min=0)
     light, weight = torch.zeros_like(linear), torch.zeros_like(depth)
     for share, radius in zip(shares, radii.tolist(), strict=True):
         if not share.any():
@@ -114,7 +114,8 @@ def _composite(
         cover = layer[3:]
         light = light * (1 - cover) + layer[:3]
         weight = weight * (1 - cover) + cover
-    # What a near layer hides is unknown: where its blurred outline is thin, the rest stands in.
+    # What a near layer hides is unknown: where its blurred outline is thin, visible parts replace
+    # it.
     return light / weight.clamp(min=1e-6)
 
 
@@ -128,8 +129,8 @@ def _convolve(channels: Tensor, kernel: Tensor) -> Tensor:
 def _disk(radius: float) -> Tensor:
     """Return an antialiased disk of sum 1, square and odd in size."""
     reach = int(abs(radius) + 1)
-    places = torch.arange(-reach, reach + 1.0)
-    distance = (places**2 + places[:, None] ** 2).sqrt()
+    positions = torch.arange(-reach, reach + 1.0)
+    distance = (positions**2 + positions[:, None] ** 2).sqrt()
     disk = (abs(radius) + 0.5 - distance).clamp(0, 1)
     return disk / disk.sum()
 

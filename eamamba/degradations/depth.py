@@ -1,4 +1,4 @@
-"""Random scenes in depth, for degradations that depend on the distance."""
+"""Random depth maps, for degradations that depend on distance."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from eamamba.degradations.light import uniform
 
 
 def random_depth(height: int, width: int, rng: Generator, *, objects: int = 0) -> Tensor:
-    """Return a random depth map: a tilted, uneven ground and objects that stand in front of it.
+    """Return a random depth map: a tilted, uneven ground with objects in front of it.
 
     Parameters
     ----------

@@ -12,11 +12,11 @@ from torch.nn import functional as F
 from eamamba.degradations.light import to_linear_light, to_srgb, uniform
 
 _INSTANTS = 64
-_MOST_POSES = 33
+_MAX_POSES = 33
 
 
 class MotionBlur(NamedTuple):
-    """A blurred picture, and the poses of the camera whose views it is the mean of."""
+    """A blurred picture, and the camera poses whose views were averaged."""
 
     homographies: Tensor  # (poses, 3, 3): see `warp`
     blurred: Tensor  # (3, H, W)
@@ -32,8 +32,8 @@ def motion_blur(
     """Average the views of a camera that shakes and turns while the shutter is open.
 
     The camera follows a smooth random path of six degrees of freedom in front of a scene of
-    constant depth, so that each instant sees the image through a homography; light is averaged,
-    not pixel values. The image itself is the view in the middle of the exposure.
+    constant depth, so each instant sees the image through a homography. The average is taken in
+    linear light. The image itself is the view in the middle of the exposure.
 
     Parameters
     ----------
@@ -64,20 +64,20 @@ def simulate_motion_blur(
     extent_px: tuple[float, float] = (3.0, 18.0),
     strength: float = 1.0,
 ) -> MotionBlur:
-    """Do what `motion_blur` does, and return the poses of the camera too."""
+    """Run `motion_blur` and also return the poses of the camera."""
     height, width = clean.shape[1:]
     path = _camera_path(rng)
     extent = strength * uniform(rng, *extent_px)
     path = path * (extent / _largest_displacement(path, height, width))
-    # A view per pixel of displacement leaves no ghosts; an odd number has one in the middle.
-    poses = min(2 * math.ceil(extent) + 1, _MOST_POSES)
+    # One view per pixel of displacement avoids ghosts; an odd number puts one in the middle.
+    poses = min(2 * math.ceil(extent) + 1, _MAX_POSES)
     chosen = path[torch.linspace(0, _INSTANTS, poses).round().long()] if poses > 1 else path[:1] * 0
     homographies = _homographies(chosen, height, width)
     return MotionBlur(homographies, mean_view(clean, homographies))
 
 
 def mean_view(clean: Tensor, homographies: Tensor) -> Tensor:
-    """Average the light of the views of an image (3, H, W) through each of (n, 3, 3)."""
+    """Average, in linear light, the views of an image (3, H, W) through (n, 3, 3) homographies."""
     linear = to_linear_light(clean)
     total = torch.zeros_like(linear)
     for homography in homographies:
@@ -90,20 +90,20 @@ def _camera_path(rng: Generator) -> Tensor:
     drift = torch.randn(6, generator=rng)
     jerks = torch.randn(_INSTANTS, 6, generator=rng)
     inertia = uniform(rng, 0.7, 0.97)
-    # Turning about the optical axis and moving along it are rarer than shaking.
+    # Rotation about the optical axis and motion along it are smaller than the shake.
     share = torch.tensor([1.0, 1.0, 0.5, 0.5, 0.5, 0.2]) * torch.rand(6, generator=rng)
-    speed, place = drift * 0.5, torch.zeros(6)
-    places = [place]
+    speed, position = drift * 0.5, torch.zeros(6)
+    positions = [position]
     for jerk in jerks:
         speed = inertia * speed + (1 - inertia) * (drift + 3 * jerk)
-        place = place + speed * share
-        places.append(place)
-    path = torch.stack(places)
+        position = position + speed * share
+        positions.append(position)
+    path = torch.stack(positions)
     return path - path[_INSTANTS // 2]
 
 
 def _homographies(path: Tensor, height: int, width: int) -> Tensor:
-    """Return (n, 3, 3) maps K (R + t n') K^-1 of pixel places, for a 53 degree field of view."""
+    """Return (n, 3, 3) maps K (R + t n') K^-1 of pixel positions, for a 53-degree field of view."""
     focal = float(max(height, width))
     centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
     camera = torch.tensor([[focal, 0, centre_x], [0, focal, centre_y], [0, 0, 1]]).double()
@@ -116,7 +116,7 @@ def _homographies(path: Tensor, height: int, width: int) -> Tensor:
 
 
 def _apply_homography(homography: Tensor, points: Tensor) -> Tensor:
-    """Map (n, 2) places x, y."""
+    """Map (n, 2) positions x, y."""
     mapped = torch.cat([points, torch.ones_like(points[:, :1])], 1).double() @ homography.mT
     return mapped[..., :2] / mapped[..., 2:]
 
@@ -136,7 +136,7 @@ def warp(image: Tensor, homography: Tensor) -> Tensor:
     x = h[0, 0] * columns + h[0, 1] * rows[:, None] + h[0, 2]
     y = h[1, 0] * columns + h[1, 1] * rows[:, None] + h[1, 2]
     z = h[2, 0] * columns + h[2, 1] * rows[:, None] + h[2, 2]
-    # grid_sample counts places from -1 to 1 between the centres of the outer pixels.
+    # grid_sample expects positions from -1 to 1 between the centres of the outer pixels.
     grid = torch.stack([2 * x / z / max(width - 1, 1) - 1, 2 * y / z / max(height - 1, 1) - 1], -1)
     sampled = F.grid_sample(
         image[None], grid[None], mode="bilinear", padding_mode="reflection", align_corners=True

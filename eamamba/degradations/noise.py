@@ -1,4 +1,4 @@
-"""Gaussian noise, and sensor noise seen through a camera's processing."""
+"""Gaussian noise, and sensor noise after a camera's processing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EVALUATION_SEED = 2454
 
 # A typical matrix from camera colours to linear sRGB; each row sums to 1, so white stays white.
 _CAMERA_TO_SRGB = torch.tensor([[1.65, -0.5, -0.15], [-0.25, 1.55, -0.3], [0.02, -0.57, 1.55]])
-# Bilinear interpolation of a Bayer mosaic: green lies on a quincunx, red and blue on a square.
+# Bilinear interpolation of a Bayer mosaic: green on a quincunx grid, red and blue on a square grid.
 _GREEN = torch.tensor([[0.0, 0.25, 0.0], [0.25, 1.0, 0.25], [0.0, 0.25, 0.0]])
 _RED_BLUE = torch.tensor([[0.25, 0.5, 0.25], [0.5, 1.0, 0.5], [0.25, 0.5, 0.25]])
 _DEMOSAIC = torch.stack([_RED_BLUE, _GREEN, _RED_BLUE])[:, None]
@@ -23,11 +23,11 @@ _LUMINANCE = torch.tensor([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
 class SensorNoise(NamedTuple):
-    """A picture with sensor noise, and the stages of the camera that it went through."""
+    """A picture with sensor noise, and the intermediate images of the camera pipeline."""
 
     raw: Tensor  # (H, W): a Bayer mosaic
     noisy_raw: Tensor  # (H, W)
-    developed: Tensor  # (3, H, W): not smoothed yet
+    developed: Tensor  # (3, H, W): before smoothing
     noisy: Tensor  # (3, H, W)
 
 
@@ -55,7 +55,7 @@ def blind_gaussian_noise(
 def evaluation_noise(channels: int, height: int, width: int) -> Tensor:
     """Return the unit Gaussian noise of the published test protocol, (C, H, W) float32.
 
-    The generator is seeded afresh for each image, and the size is that of the *padded* image.
+    The generator is reseeded for each image, and the size is that of the *padded* image.
     Multiply by sigma / 255 and add to the padded image, without clipping.
     """
     rng = Generator().manual_seed(EVALUATION_SEED)
@@ -63,15 +63,14 @@ def evaluation_noise(channels: int, height: int, width: int) -> Tensor:
 
 
 def sensor_noise(clean: Tensor, rng: Generator, *, strength: float = 1.0) -> Tensor:
-    """Add the noise of a small camera sensor, as it looks after the camera's processing.
+    """Add the noise of a small camera sensor as it appears after the camera's processing.
 
     The image is taken back to raw sensor values through an inverse camera pipeline with random
-    exposure, white balance and colour matrix, gets photon (Poisson) and read (Gaussian) noise of
-    a random level, and is developed again: white balance, bilinear demosaicing, colour matrix,
-    gamma, tone curve. Cameras then smooth the noise, in colour more than in brightness, which
-    leaves blotches many pixels wide; how much is drawn too, down to nothing. Only what the noise
-    changes is added to the image, so the clean image stays the target, as in smartphone data
-    sets.
+    exposure, white balance and colour matrix, gets photon (Poisson) and read (Gaussian) noise of a
+    random level, and is developed again: white balance, bilinear demosaicing, colour matrix, gamma,
+    tone curve. Cameras then smooth the noise, in colour more than in brightness, which leaves
+    blotches many pixels wide; the amount of smoothing is random and may be zero. Only the resulting
+    noise is added to the image, so the clean image remains the target, as in smartphone data sets.
 
     Parameters
     ----------
@@ -93,7 +92,7 @@ def sensor_noise(clean: Tensor, rng: Generator, *, strength: float = 1.0) -> Ten
 
 
 def simulate_sensor_noise(clean: Tensor, rng: Generator, *, strength: float = 1.0) -> SensorNoise:
-    """Do what `sensor_noise` does, and return what each stage of the camera gives too."""
+    """Run `sensor_noise` and also return the result of each stage of the camera."""
     exposure = 1 / normal(rng, 0.8, 0.1)
     gains = torch.tensor([uniform(rng, 1.9, 2.4), 1.0, uniform(rng, 1.5, 1.9)])[:, None, None]
     mixture = uniform(rng, 0, 1)

@@ -16,13 +16,13 @@ from eamamba.degradations.light import to_linear_light, to_srgb, uniform
 
 
 class LowResolutionPhoto(NamedTuple):
-    """A photograph of an image by a lower-resolution camera, and how it came about."""
+    """A photograph of an image by a lower-resolution camera, with the intermediate images."""
 
     blurred: Tensor  # (3, H, W): linear light behind the lens
     sampled: Tensor  # (3, h, w): linear light on the sensor
     noisy: Tensor  # (3, h, w)
     jpeg_quality: int
-    compressed: Tensor  # (3, h, w); with strength 0 the noisy one
+    compressed: Tensor  # (3, h, w); equal to `noisy` at strength 0
     enlarged: Tensor  # (3, H, W)
 
 
@@ -44,7 +44,7 @@ def bicubic_downsample(image: Tensor, scale: int) -> Tensor:
     Raises
     ------
     ValueError
-        The size is no multiple of `scale`.
+        The size is not a multiple of `scale`.
     """
     height, width = image.shape[1:]
     if height % scale or width % scale:
@@ -62,7 +62,7 @@ def bicubic_downsample(image: Tensor, scale: int) -> Tensor:
 
 
 def crop_to_multiple(image: Tensor, multiple: int) -> Tensor:
-    """Cut the right and bottom so that height and width are multiples of a number."""
+    """Crop the right and bottom edges so that height and width are multiples of a number."""
     height, width = image.shape[-2:]
     return image[..., : height - height % multiple, : width - width % multiple]
 
@@ -89,8 +89,8 @@ def low_resolution_camera(
     scale : int
         Ratio of the two resolutions, at least 1.
     strength : float
-        Factor of blur width, noise variance and JPEG loss. With 0 only the loss of resolution
-        remains, and with `scale` 1 besides, the image is returned unchanged.
+        Factor of blur width, noise variance and JPEG loss. At 0 only the loss of resolution
+        remains; with `scale` 1 as well, the image is returned unchanged.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def low_resolution_camera(
 def simulate_low_resolution_camera(
     clean: Tensor, rng: Generator, *, scale: int = 2, strength: float = 1.0
 ) -> LowResolutionPhoto:
-    """Do what `low_resolution_camera` does, and return what each stage gives too."""
+    """Run `low_resolution_camera` and also return the result of each stage."""
     kernel = _elliptic_gaussian(
         strength * uniform(rng, 0.2, 0.55) * scale,
         strength * uniform(rng, 0.2, 0.55) * scale,
@@ -130,7 +130,7 @@ def simulate_low_resolution_camera(
 
 
 def jpeg(image: Tensor, quality: int) -> Tensor:
-    """Compress (3, H, W) in [0, 1] as a JPEG file of a quality from 1 to 100, and read it."""
+    """Compress (3, H, W) in [0, 1] as JPEG of quality 1 to 100, and decode it."""
     samples = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
     buffer = io.BytesIO()
     Image.fromarray(samples).save(buffer, format="JPEG", quality=quality, subsampling="4:2:0")
@@ -145,7 +145,7 @@ def _elliptic_gaussian(sigma_x: float, sigma_y: float, angle: float) -> Tensor:
     y, x = torch.meshgrid(*[torch.arange(-reach, reach + 1.0)] * 2, indexing="ij")
     along = x * math.cos(angle) + y * math.sin(angle)
     across = y * math.cos(angle) - x * math.sin(angle)
-    narrowest = 1e-3  # keeps a width of 0 a plain copy
+    narrowest = 1e-3  # a width of 0 gives a plain copy
     exponent = (along / max(sigma_x, narrowest)) ** 2 + (across / max(sigma_y, narrowest)) ** 2
     kernel = torch.exp(-exponent / 2)
     return kernel / kernel.sum()

@@ -42,7 +42,7 @@ DEGRADATIONS: dict[str, Degradation] = {
     "bicubic_x3": partial(_bicubic, scale=3),
     "bicubic_x4": partial(_bicubic, scale=4),
 }
-"""Name -> function of (clean image, generator) giving the degraded image.
+"""Name -> function from (clean image, generator) to the degraded image.
 
-`eamamba.config.DEGRADATION_KINDS` says of each what becomes of the image's shape.
+`eamamba.config.DEGRADATION_KINDS` states what each does to the image's shape.
 """

@@ -14,15 +14,15 @@ from eamamba.degradations.light import uniform
 
 
 class Haze(NamedTuple):
-    """A hazy picture, and what made it."""
+    """A hazy picture, and the maps that produced it."""
 
     depth: Tensor  # (1, H, W)
-    transmission: Tensor  # (1, H, W): the share of the scene's light that comes through
+    transmission: Tensor  # (1, H, W): the fraction of the scene's light that gets through
     hazy: Tensor  # (3, H, W)
 
 
 class Rain(NamedTuple):
-    """A rainy picture, and the parts it is the sum of."""
+    """A rainy picture, and its components."""
 
     veiled: Tensor  # (3, H, W): the scene behind distant rain
     streaks: Tensor  # (1, H, W): the light of near drops
@@ -30,7 +30,7 @@ class Rain(NamedTuple):
 
 
 def scatter(clean: Tensor, depth: Tensor, beta: float, airlight: Tensor) -> Tensor:
-    """Mix an image with airlight: J exp(-beta d) + A (1 - exp(-beta d)).
+    """Blend an image with airlight: J exp(-beta d) + A (1 - exp(-beta d)).
 
     Parameters
     ----------
@@ -49,10 +49,10 @@ def scatter(clean: Tensor, depth: Tensor, beta: float, airlight: Tensor) -> Tens
     Koschmieder, "Theorie der horizontalen Sichtweite", 1924; Narasimhan, Nayar, "Vision and the
     atmosphere", IJCV 2002.
     """
-    return _mix_with_airlight(clean, torch.exp(-beta * depth), airlight)
+    return _blend_with_airlight(clean, torch.exp(-beta * depth), airlight)
 
 
-def _mix_with_airlight(clean: Tensor, transmission: Tensor, airlight: Tensor) -> Tensor:
+def _blend_with_airlight(clean: Tensor, transmission: Tensor, airlight: Tensor) -> Tensor:
     return clean * transmission + airlight * (1 - transmission)
 
 
@@ -66,7 +66,7 @@ def indoor_haze(
     clean : (3, H, W) in [0, 1]
     rng : Generator
     depth : (1, H, W) in [0, 1], optional
-        0 is near, 1 far; a random smooth scene if left out.
+        0 is near, 1 far; random and smooth if omitted.
     strength : float
         Factor of beta; 0 returns the image unchanged.
 
@@ -85,13 +85,13 @@ def indoor_haze(
 def simulate_indoor_haze(
     clean: Tensor, rng: Generator, *, depth: Tensor | None = None, strength: float = 1.0
 ) -> Haze:
-    """Do what `indoor_haze` does, and return the intermediate maps too."""
+    """Run `indoor_haze`and also return the intermediate maps."""
     if depth is None:
         depth = random_depth(clean.shape[1], clean.shape[2], rng)
     beta = strength * uniform(rng, 0.6, 1.8)
     airlight = 0.7 + 0.3 * torch.rand(3, 1, 1, generator=rng)
     transmission = torch.exp(-beta * depth)
-    return Haze(depth, transmission, _mix_with_airlight(clean, transmission, airlight))
+    return Haze(depth, transmission, _blend_with_airlight(clean, transmission, airlight))
 
 
 def outdoor_haze(
@@ -108,13 +108,13 @@ def outdoor_haze(
 def simulate_outdoor_haze(
     clean: Tensor, rng: Generator, *, depth: Tensor | None = None, strength: float = 1.0
 ) -> Haze:
-    """Do what `outdoor_haze` does, and return the intermediate maps too."""
+    """Run `outdoor_haze`and also return the intermediate maps."""
     if depth is None:
         depth = random_depth(clean.shape[1], clean.shape[2], rng)
     beta = strength * uniform(rng, 0.04, 0.2)
     airlight = torch.full((3, 1, 1), uniform(rng, 0.8, 1.0))
     transmission = torch.exp(-beta * (10 * depth))
-    return Haze(depth, transmission, _mix_with_airlight(clean, transmission, airlight))
+    return Haze(depth, transmission, _blend_with_airlight(clean, transmission, airlight))
 
 
 def rain(clean: Tensor, rng: Generator, *, strength: float = 1.0) -> Tensor:
@@ -143,7 +143,7 @@ def rain(clean: Tensor, rng: Generator, *, strength: float = 1.0) -> Tensor:
 
 
 def simulate_rain(clean: Tensor, rng: Generator, *, strength: float = 1.0) -> Rain:
-    """Do what `rain` does, and return its parts too."""
+    """Run `rain` and also return its components."""
     height, width = clean.shape[1:]
     depth = random_depth(height, width, rng)
     veiled = scatter(clean, depth, strength * uniform(rng, 0, 0.5), torch.full((3, 1, 1), 0.85))
@@ -161,7 +161,7 @@ def simulate_rain(clean: Tensor, rng: Generator, *, strength: float = 1.0) -> Ra
 def _place_at_random(
     kernel: Tensor, density: float, height: int, width: int, rng: Generator
 ) -> Tensor:
-    """Put a streak of random brightness at randomly chosen pixels, some beyond the image."""
+    """Put a streak of random brightness at randomly chosen pixels, some outside the image."""
     reach = kernel.shape[0] // 2
     size = (1, height + 2 * reach, width + 2 * reach)
     chosen = torch.rand(size, generator=rng) < density

@@ -24,7 +24,7 @@ from eamamba.evaluation.protocols import Scores, score
 from eamamba.evaluation.statistics import paired_interval
 from eamamba.files import write_atomically
 from eamamba.heap import reuse_large_blocks
-from eamamba.progress import how_to_show
+from eamamba.progress import bar_options
 from eamamba.restore import Restorer, restore
 
 Metrics = dict[str, dict[str, dict[str, float | int | None]]]
@@ -128,7 +128,7 @@ def evaluate(
     table = _Table(settings, progress)
     name = f"{settings.task}: images"
     found = cases(settings, table.fail)
-    for case in tqdm(found, name, disable=not progress, **how_to_show()):
+    for case in tqdm(found, name, disable=not progress, **bar_options()):
         try:
             example = _restore_and_score(model, settings, case)
         except Exception as error:

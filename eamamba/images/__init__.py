@@ -1,9 +1,9 @@
-"""Read and write photographs without losing what the file holds besides its colours.
+"""Read and write photographs without losing what else their files hold.
 
-Colours are float32 RGB, (3, H, W), in [0, 1]; the transfer curve of the file (usually sRGB) is
-left as it is. Gray pictures become three equal channels and are written as gray again; 16-bit
-depth, transparency, colour profile, EXIF data, XMP and pixels per inch are kept where the format
-can hold them. `eamamba.images.reading` has the table of what is read.
+Colours are float32 RGB, (3, H, W), in [0, 1]; the transfer curve of the file (usually sRGB) is left
+unchanged. Gray pictures become three equal channels and are written as gray again; 16-bit depth,
+transparency, colour profile, EXIF data, XMP and pixels per inch are kept where the format can hold
+them. `eamamba.images.reading` has the table of supported formats.
 """
 
 from __future__ import annotations

@@ -12,20 +12,20 @@ from eamamba.images.decoded import Decoded
 from eamamba.images.metadata import Metadata
 from eamamba.images.photo import ImageError
 
-SEVERAL_PICTURES = "several pages or frames, expected one; split it into a file for each"
+SEVERAL_PICTURES = "several pages or frames, expected one; split it into separate files"
 _GRAY_MODES = ("1", "L", "LA", "La")
 _NAMES = {"LAB": "Lab"}
 
 
 def open_with_pillow(content: bytes, file_format: str) -> Image.Image:
-    """Open the content of a file, without decoding it, as one format and no other.
+    """Open the content of a file as exactly one format, without decoding it.
 
     Raises
     ------
     ImageError
-        This Pillow does not know the format.
+        This build of Pillow does not support the format.
     Image.UnidentifiedImageError
-        Damaged, or a kind of the format that Pillow does not know.
+        Damaged, or a variant of the format that Pillow does not support.
     """
     if file_format not in Image.OPEN:
         Image.init()
@@ -35,7 +35,7 @@ def open_with_pillow(content: bytes, file_format: str) -> Image.Image:
 
 
 def check_size(width: int, height: int) -> None:
-    """Refuse what Pillow refuses, so that a few damaged bytes cannot exhaust the memory."""
+    """Apply Pillow's size limit, so that a few damaged bytes cannot exhaust the memory."""
     limit = 2 * (Image.MAX_IMAGE_PIXELS or width * height)
     if width * height > limit:
         raise ImageError(
@@ -45,9 +45,9 @@ def check_size(width: int, height: int) -> None:
 
 
 def decode_8_bit(image: Image.Image, metadata: Metadata) -> Decoded:
-    """Return an opened image of at most 8 bits per channel as gray or RGB.
+    """Decode an opened image of at most 8 bits per channel as gray or RGB.
 
-    CMYK and Lab become sRGB, through the profile of the image.
+    CMYK and Lab are converted to sRGB with the profile of the image.
 
     Raises
     ------
@@ -69,13 +69,13 @@ def decode_8_bit(image: Image.Image, metadata: Metadata) -> Decoded:
 
 
 def gray_to_srgb(samples: np.ndarray, profile: bytes) -> np.ndarray:
-    """Return (H, W, 1) uint8 of a gray profile as (H, W, 3) uint8 in sRGB."""
-    converted = _through(Image.fromarray(samples[..., 0]), profile)
+    """Convert (H, W, 1) uint8 with a gray profile to (H, W, 3) uint8 in sRGB."""
+    converted = _apply_profile(Image.fromarray(samples[..., 0]), profile)
     return samples.repeat(3, axis=2) if converted is None else np.asarray(converted)
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    converted = _through(image, profile) if profile else None
+    converted = _apply_profile(image, profile) if profile else None
     if converted is not None:
         return converted
     if image.mode == "CMYK":
@@ -86,8 +86,8 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image.convert("RGB")  # Lab is device-independent
 
 
-def _through(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """Return the image in sRGB, or None if the profile is damaged or for other channels."""
+def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
+    """Convert an image to sRGB; None if the profile is damaged or for other channels."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         target = ImageCms.createProfile("sRGB")

@@ -18,11 +18,11 @@ class Decoded:
     Attributes
     ----------
     samples : array (H, W, 1 to 4)
-        Gray or RGB, then transparency if any, from 0 to `white`; not yet upright.
+        Gray or RGB, then transparency if any, from 0 to `white`; not yet turned upright.
     white : float
-        The value of white, and of an opaque pixel.
+        The value of white and of full opacity.
     bits : {8, 16}
-        Bit depth that holds the samples.
+        Bit depth to write the samples with.
     """
 
     samples: np.ndarray

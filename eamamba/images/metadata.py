@@ -1,4 +1,4 @@
-"""What a file holds besides its pixels: EXIF, XMP, colour profile, pixels per inch."""
+"""Metadata of image files: EXIF, XMP, colour profile, pixels per inch."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MISFITS = {False: (b"GRAY", b"CMYK", b"Lab "), True: (b"CMYK", b"Lab ")}
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file says about its image; `Photo` explains each field."""
+    """The metadata of an image file; `Photo` documents each field."""
 
     orientation: int = 1
     icc_profile: bytes | None = None
@@ -48,7 +48,7 @@ class Metadata:
 
 
 def read_metadata(image: Image.Image) -> Metadata:
-    """Return what a file opened by Pillow says about its image."""
+    """Return the metadata of an image opened by Pillow."""
     exif, orientation = upright_exif(image.info.get("exif"))
     if orientation == 1:  # it may be outside the EXIF block, for instance in XMP
         orientation = _orientation(image)
@@ -71,7 +71,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def upright_exif(block: bytes | None) -> tuple[bytes | None, int]:
-    """Return an EXIF block with the orientation upright, and the orientation that it had.
+    """Return an EXIF block with its orientation set to upright, and the previous orientation.
 
     Everything else stays in place because maker notes refer to offsets in the block. Only the
     thumbnail, which shows the unrestored image, is unlinked.
@@ -81,22 +81,22 @@ def upright_exif(block: bytes | None) -> tuple[bytes | None, int]:
         order = _byte_order(whole)
         entries = list(_entries(whole))
         orientation = 1
-        for tag, place in entries:
+        for tag, offset in entries:
             if tag == ExifTags.Base.Orientation:
-                (orientation,) = struct.unpack_from(order + "H", whole, place + 8)
-                struct.pack_into(order + "H", whole, place + 8, 1)
+                (orientation,) = struct.unpack_from(order + "H", whole, offset + 8)
+                struct.pack_into(order + "H", whole, offset + 8, 1)
         struct.pack_into(order + "I", whole, entries[-1][1] + 12, 0)
     except (struct.error, IndexError):  # damaged metadata: the pixels are still good
         return None, 1
-    says_more = any(tag != ExifTags.Base.Orientation for tag, _ in entries)
-    return (b"Exif\0\0" + bytes(whole) if says_more else None), orientation
+    has_more = any(tag != ExifTags.Base.Orientation for tag, _ in entries)
+    return (b"Exif\0\0" + bytes(whole) if has_more else None), orientation
 
 
-def point_to(file: bytearray, tag: int, place: int) -> None:
+def point_to(file: bytearray, tag: int, offset: int) -> None:
     """Make a tag in the first directory of a TIFF file point to an offset."""
     for found, entry in _entries(file):
         if found == tag:
-            struct.pack_into(_byte_order(file) + "I", file, entry + 8, place)
+            struct.pack_into(_byte_order(file) + "I", file, entry + 8, offset)
 
 
 def _byte_order(file: bytearray) -> str:
@@ -108,8 +108,8 @@ def _entries(file: bytearray) -> Iterator[tuple[int, int]]:
     order = _byte_order(file)
     (start,) = struct.unpack_from(order + "I", file, 4)
     (count,) = struct.unpack_from(order + "H", file, start)
-    for place in range(start + 2, start + 2 + 12 * count, 12):
-        yield struct.unpack_from(order + "H", file, place)[0], place
+    for offset in range(start + 2, start + 2 + 12 * count, 12):
+        yield struct.unpack_from(order + "H", file, offset)[0], offset
 
 
 def read_tiff_exif(content: bytes) -> bytes | None:
@@ -161,5 +161,5 @@ def usable_dpi(x: float, y: float) -> tuple[float, float] | None:
 
 
 def fitting_profile(profile: bytes | None, is_gray: bool) -> bytes | None:
-    """Return the profile unless it is for images with other channels."""
+    """Return the profile, or None if it is for images with other channels."""
     return None if profile and profile[16:20] in _MISFITS[is_gray] else profile or None

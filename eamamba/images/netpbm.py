@@ -1,4 +1,4 @@
-"""PGM and PPM files, whose values go up to any maximum (`netpbm.sourceforge.net/doc`)."""
+"""PGM and PPM files, with any maximum value (`netpbm.sourceforge.net/doc`)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def decode_netpbm(content: bytes) -> Decoded:
     if values.size < count:
         raise ImageError("damaged image (the file ends too early); copy or download it again")
     if count and values.max() > white:
-        raise ImageError(f"damaged image (value {values.max()}, at most {white}); make it anew")
+        raise ImageError(f"damaged image (value {values.max()}, at most {white}); create it again")
     following = content[start + 1 + values.nbytes :] if kind in (5, 6) else b""
     if re.match(rb"\s*P[1-6]\s", following):
         raise ImageError(SEVERAL_PICTURES)
@@ -49,9 +49,9 @@ def decode_netpbm(content: bytes) -> Decoded:
 
 
 def _header(content: bytes) -> tuple[int, int, int, int, int]:
-    """Return kind, width, height, the largest value, and where the header ends."""
+    """Return kind, width, height, the maximum value, and the offset at which the header ends."""
     match = _HEADER.match(content)
     kind, width, height, white = map(int, match.groups()) if match else (0, 0, 0, 0)
     if match is None or not (width and height and 0 < white < 65536):
-        raise ImageError("damaged image (its header makes no sense); copy or download it again")
+        raise ImageError("damaged image (invalid header); copy or download it again")
     return kind, width, height, white, match.end()

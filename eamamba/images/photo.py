@@ -1,4 +1,4 @@
-"""What a photograph's file holds, and the error for files that are none."""
+"""The contents of an image file, and the error for files that are not usable."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from eamamba.config import EAMambaError
 
 
 class ImageError(EAMambaError):
-    """A file that cannot be read or written as an image; one line says why and what to do."""
+    """A file that cannot be read or written as an image; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photograph and what its file holds besides the colours.
+    """A photograph, with everything that its file holds.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class Photo:
     icc_profile : bytes or None
         Colour profile that `rgb` refers to; None means sRGB by convention.
     exif : bytes or None
-        EXIF block, without its orientation, which `rgb` already follows.
+        EXIF block, without its orientation, which is already applied to `rgb`.
     xmp : bytes or None
         XMP packet, also without its orientation.
     dpi : (float, float) or None
@@ -39,7 +39,7 @@ class Photo:
     pictures : int
         How many images the file holds; `rgb` is the first.
     notes : tuple of str
-        What reading had to change, such as ``converted from CMYK to sRGB``.
+        Conversions made on reading, such as ``converted from CMYK to sRGB``.
     """
 
     rgb: Tensor

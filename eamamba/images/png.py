@@ -47,7 +47,7 @@ def decode_png(content: bytes, image: Image.Image) -> Decoded:
     samples = samples.reshape(*samples.shape[:2], -1)
     white = 65535 if bits == 16 else 255
     if b"tRNS" in named and colour_type in (_GRAY, _RGB):
-        # the key is in file units, while Pillow compares it with scaled 2- and 4-bit gray
+        # the key is in file units, but Pillow compares it with scaled 2- and 4-bit gray
         key = np.frombuffer(named[b"tRNS"], ">u2") * (white // (2**bits - 1))
         alpha = (samples != key).any(-1, keepdims=True) * white
         samples = np.concatenate([samples, alpha.astype(samples.dtype)], -1)
@@ -62,7 +62,7 @@ def encode_png_16_bit(samples: np.ndarray) -> bytes:
     height, width, channels = samples.shape
     colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     rows = samples.astype(">u2").reshape(height, -1).view(np.uint8)
-    # Filter 2: each byte minus the one above, which the compressor packs better.
+    # Filter 2: each byte minus the one above, which compresses better.
     filtered = np.full((height, rows.shape[1] + 1), 2, np.uint8)
     filtered[:, 1:] = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))
     header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
@@ -71,7 +71,7 @@ def encode_png_16_bit(samples: np.ndarray) -> bytes:
 
 
 def with_metadata(content: bytes, photo: Photo, icc_profile: bytes | None) -> bytes:
-    """Return a PNG file with what the photograph holds besides its colours."""
+    """Return a PNG file with the metadata of the photograph."""
     header, *rest = _chunks(content)
     about = list(photo.png_chunks)
     if icc_profile:
@@ -87,7 +87,7 @@ def with_metadata(content: bytes, photo: Photo, icc_profile: bytes | None) -> by
 
 
 def is_srgb(photo: Photo) -> bool:
-    """Return whether the colours stay right without the chunks that describe them."""
+    """Return whether the colours remain correct without the chunks that describe them."""
     chunks = dict(photo.png_chunks)
     if b"cICP" in chunks:
         return chunks[b"cICP"].startswith(_SRGB_CODE_POINTS)
@@ -108,14 +108,14 @@ def _is_near(chunk: bytes | None, usual: tuple[int, ...]) -> bool:
 
 
 def _decode_16_bit(chunks: list[tuple[bytes, bytes]], colour_type: int) -> np.ndarray:
-    """Return (H, W, 1 to 4) uint16; Pillow would keep the upper 8 bits of colours only."""
+    """Return (H, W, 1 to 4) uint16; Pillow would keep only the upper 8 bits of colour images."""
     try:
         import cv2
     except ImportError:
         raise ImageError(
             "16-bit PNG files need OpenCV; pip install opencv-python-headless"
         ) from None
-    # without the other chunks, OpenCV has nothing to apply to the samples
+    # the other chunks are left out so that OpenCV applies nothing to the samples
     bare = _file([chunk for chunk in chunks if chunk[0] in (b"IHDR", b"IDAT", b"IEND")])
     samples = cv2.imdecode(np.frombuffer(bare, np.uint8), cv2.IMREAD_UNCHANGED)
     if samples is None or samples.dtype != np.uint16:
@@ -126,12 +126,12 @@ def _decode_16_bit(chunks: list[tuple[bytes, bytes]], colour_type: int) -> np.nd
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield name and content of the chunks of a PNG file."""
-    place = len(_SIGNATURE)
-    while place + 8 <= len(content):
-        size, name = struct.unpack_from(">I4s", content, place)
-        yield name, content[place + 8 : place + 8 + size]
-        place += size + 12
+    """Yield the name and the content of each chunk of a PNG file."""
+    offset = len(_SIGNATURE)
+    while offset + 8 <= len(content):
+        size, name = struct.unpack_from(">I4s", content, offset)
+        yield name, content[offset + 8 : offset + 8 + size]
+        offset += size + 12
 
 
 def _file(chunks: list[tuple[bytes, bytes]]) -> bytes:

@@ -1,6 +1,6 @@
-"""Reading image files of every common kind, by their content and not by their names.
+"""Read image files of all common formats, recognised by content instead of name.
 
-This table says what is kept. Anything else is refused with one line that names it.
+This table lists what is kept. Anything else is refused with a one-line message that names it.
 
 ======== ============================= ===================================================
 Format   Depth                         Channels
@@ -8,7 +8,7 @@ Format   Depth                         Channels
 PNG      1 to 8 → 8, 16                gray, RGB, palette; alpha or colour key
 TIFF     1 to 8 → 8                    gray, RGB, palette, YCbCr, Lab, CMYK; alpha
 TIFF     16; floating in [0, 1] → 16   gray, RGB; alpha
-PGM, PPM 1 to 8 → 8, up to 16 → 16     gray, RGB; white is what the file says it is
+PGM, PPM 1 to 8 → 8, up to 16 → 16     gray, RGB; white is the file's maximum value
 JPEG     8                             gray, RGB, CMYK
 WebP     8                             RGB; alpha
 AVIF     8                             gray, RGB; alpha
@@ -16,9 +16,9 @@ GIF, BMP 1 to 8 → 8                    gray, RGB, palette; alpha or colour key
 ======== ============================= ===================================================
 
 TIFF files may be tiled, planar, big-endian, MinIsWhite or have premultiplied alpha. CMYK becomes
-sRGB through the profile of the file and is refused without one; Lab becomes sRGB. Several pages
-or frames are refused, since only one could be kept, except in JPEG: the first picture is the
-photograph, and those behind it (MPO) are previews, gain maps or second views.
+sRGB through the profile of the file and is refused without one; Lab becomes sRGB. Files with
+several pages or frames are refused, since only one could be kept, except JPEG: there the first
+picture is the photograph, and the others (MPO) are previews, gain maps or second views.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ READABLE_SUFFIXES = (
     *(".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".mpo", ".pbm", ".pgm", ".png", ".ppm"),
     *(".tif", ".tiff", ".webp"),
 )
-# How the content of each format begins. Other formats are not tried: Pillow would read some with
-# fewer bits than they hold, and some by running external programs.
+# The first bytes of each format. Other formats are not tried: Pillow would read some with fewer
+# bits than they hold, and some by running external programs.
 _BEGINNINGS = {
     "PNG": rb"\x89PNG\r\n\x1a\n",
     "JPEG": rb"\xff\xd8\xff",
@@ -60,9 +60,9 @@ _BEGINNINGS = {
 
 
 def read_photo(path: str | os.PathLike[str]) -> Photo:
-    """Read an image file of any common kind, turned upright as its EXIF data says.
+    """Read an image file of any common format, turned upright according to its EXIF data.
 
-    The table in `eamamba.images.reading` lists the formats and what is kept of each. No global
+    The table in `eamamba.images.reading` lists the formats and what is kept. No global
     state is changed, so any number of threads may read; Pillow's warnings about odd metadata
     follow the filters of `warnings`.
 
@@ -100,7 +100,7 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     Raises
     ------
     ImageError
-        No such folder, one that cannot be read, or no image in it.
+        The folder is missing, cannot be read, or has no image in it.
     """
     folder = Path(folder)
     try:
@@ -118,7 +118,7 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def _content(path: Path) -> bytes:
-    """Return the content of a file, so that later failures are due to damage, not the disk."""
+    """Return the content of a file, so that later failures indicate damage, not the disk."""
     try:
         if path.is_dir():
             raise ImageError("a folder; expected an image file")
@@ -164,6 +164,6 @@ def _decode(content: bytes) -> Decoded:
 
 def _check_avif_depth(content: bytes) -> None:
     """Refuse AVIF files with 10 or 12 bits: Pillow would keep only 8."""
-    place = content.find(b"av1C")  # AV1 Codec ISO Media File Format Binding, 2.3.3
-    if place >= 0 and content[place + 6] & 0x40:
+    start = content.find(b"av1C")  # AV1 Codec ISO Media File Format Binding, 2.3.3
+    if start >= 0 and content[start + 6] & 0x40:
         raise ImageError("AVIF of more than 8 bits per channel; convert it to 16-bit PNG first")

@@ -1,4 +1,4 @@
-"""TIFF files: every layout is read correctly or refused by name."""
+"""TIFF files: every layout is either read correctly or refused by name."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def decode_tiff(content: bytes) -> Decoded:
         page = _only_page(file)
         check_size(page.imagewidth, page.imagelength)
         bits, extra = _check_layout(page)
-        _check_whole(page, len(content))
+        _check_complete(page, len(content))
         about = _read_metadata(page, content)
         plain = bits >= 8 and page.photometric <= _RGB
         samples = _tifffile_samples(page) if plain else None
@@ -71,7 +71,7 @@ def decode_tiff(content: bytes) -> Decoded:
     notes: tuple[str, ...] = ("floating-point samples kept with 16 bits",) if is_float else ()
     if file.is_bigtiff:  # Pillow cannot read its EXIF data
         notes += ("BigTIFF without its EXIF data",)
-    samples = _straightened(samples, white, extra, page.photometric == _WHITE_IS_ZERO)
+    samples = _normalised(samples, white, extra, page.photometric == _WHITE_IS_ZERO)
     return Decoded(samples, white, min(bits, 16), about, notes=notes)
 
 
@@ -94,7 +94,7 @@ def _check_layout(page: TiffPage) -> tuple[int, int]:
     depths = {int(bits) for bits in np.atleast_1d(_tag(page, 258, 1))}
     kinds = {int(kind) for kind in np.atleast_1d(_tag(page, 339, _UNSIGNED))}
     if len(depths) > 1 or len(kinds) > 1:
-        raise ImageError(f"channels of unequal depth ({sorted(depths)} bits); save it with 8 or 16")
+        raise ImageError(f"channels of unequal depth ({sorted(depths)}); save it with 8 or 16 bits")
     (bits,), (kind,) = depths, kinds
     known = bits in range(1, 9) or bits == 16
     if not (known if kind == _UNSIGNED else kind == _FLOATING and bits in (16, 32, 64)):
@@ -109,23 +109,23 @@ def _check_layout(page: TiffPage) -> tuple[int, int]:
     deep = bits > 8 or kind == _FLOATING
     if colour not in _COLOUR_CHANNELS or (deep and colour > _RGB):
         name = getattr(page.photometric, "name", str(colour))
-        raise ImageError(f"TIFF in the colours {name} with {bits} bits; convert it to RGB first")
+        raise ImageError(f"{bits}-bit TIFF in {name} colours; convert it to RGB first")
     if colour == _SEPARATED and _tag(page, _INK_SET_TAG, _CMYK) != _CMYK:
-        raise ImageError("TIFF in other inks than CMYK; convert it to RGB first")
+        raise ImageError("TIFF with inks other than CMYK; convert it to RGB first")
     channels = _COLOUR_CHANNELS[colour]
     spare = page.samplesperpixel - channels
-    # some programs do not say what a fourth channel is; then it is transparency
+    # some programs do not state what a fourth channel is; it is transparency
     meaning = tuple(int(extra) for extra in page.extrasamples) or (_ALPHA,) * spare
     if spare not in (0, 1) or (spare and (meaning[0] not in (1, 2) or colour > _RGB)):
         raise ImageError(
-            f"{page.samplesperpixel} channels, expected {channels} and perhaps one for "
+            f"{page.samplesperpixel} channels, expected {channels} and optionally one for "
             "transparency; remove the others first"
         )
     return bits, meaning[0] if spare else 0
 
 
-def _check_whole(page: TiffPage, size: int) -> None:
-    """Refuse truncated files, because decoders fill in what is missing."""
+def _check_complete(page: TiffPage, size: int) -> None:
+    """Refuse truncated files, because decoders would fill in the missing parts."""
     segments = list(zip(page.dataoffsets, page.databytecounts, strict=False))
     if not segments or any(count < 1 or start + count > size for start, count in segments):
         raise ImageError("damaged image (parts of it are missing); copy or download it again")
@@ -150,7 +150,7 @@ def _read_metadata(page: TiffPage, content: bytes) -> Metadata:
 
 
 def _tifffile_samples(page: TiffPage) -> np.ndarray | None:
-    """Return (H, W, channels) as they stand in the file, or None if a codec is missing."""
+    """Return (H, W, channels) as stored in the file, or None if a codec is missing."""
     try:
         samples = page.asarray(maxworkers=1)
     except (ImportError, ValueError) as error:
@@ -195,8 +195,8 @@ def _opencv_samples(page: TiffPage, content: bytes) -> np.ndarray | None:
         return None
     upright = bytearray(content)
     if _ORIENTATION_TAG in page.tags:  # OpenCV would turn some of these images
-        place = page.tags[_ORIENTATION_TAG].valueoffset
-        struct.pack_into(f"{page.parent.byteorder}H", upright, place, 1)
+        offset = page.tags[_ORIENTATION_TAG].valueoffset
+        struct.pack_into(f"{page.parent.byteorder}H", upright, offset, 1)
     samples = cv2.imdecode(np.frombuffer(upright, np.uint8), cv2.IMREAD_UNCHANGED)
     shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
     if samples is None or samples.dtype != np.uint16 or samples.size != np.prod(shape):
@@ -214,8 +214,8 @@ def _check_range(samples: np.ndarray) -> None:
         )
 
 
-def _straightened(samples: np.ndarray, white: float, extra: int, white_is_zero: bool) -> np.ndarray:
-    """Return samples with black at zero and colours not multiplied by transparency."""
+def _normalised(samples: np.ndarray, white: float, extra: int, white_is_zero: bool) -> np.ndarray:
+    """Return samples with black at zero and colours not premultiplied by alpha."""
     colours, alpha = (samples[..., :-1], samples[..., -1:]) if extra else (samples, None)
     if white_is_zero:
         colours = (white - colours).astype(samples.dtype)

@@ -23,9 +23,9 @@ def encode_tiff(samples: np.ndarray, photo: Photo, icc_profile: bytes | None) ->
     Parameters
     ----------
     samples : array (H, W, 1 to 4), uint8 or uint16
-        Gray or RGB, then transparency if there is any.
+        Gray or RGB, then transparency if any.
     photo : Photo
-        Gives EXIF data, XMP and pixels per inch.
+        Supplies EXIF data, XMP and pixels per inch.
     icc_profile : bytes or None
     """
     import tifffile

@@ -1,4 +1,4 @@
-"""Writing image files: whole or not at all, with all that their format can hold."""
+"""Write image files atomically, with everything that their format can hold."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ _ENCODER_OPTIONS: dict[str, dict[str, object]] = {
 
 
 def write_photo(path: str | os.PathLike[str], photo: Photo) -> None:
-    """Write a photograph; the suffix of the path chooses the format.
+    """Write a photograph; the suffix of the path determines the format.
 
-    Colours are clipped to [0, 1] and rounded. The file appears whole or not at all: it is
-    written to a temporary file and then moved into place. PNG and TIFF keep everything; the
-    other formats get 8 bits. WebP files become RGB and lose the pixels per inch; BMP files lose
-    EXIF data, XMP and profile. A profile for images with other channels is left out.
+    Colours are clipped to [0, 1] and rounded. The file is written atomically: to a temporary file,
+    which is then moved into place. PNG and TIFF keep everything; the other formats get 8 bits. WebP
+    files become RGB and lose the pixels per inch; BMP files lose EXIF data, XMP and profile. A
+    profile for images with other channels is left out.
 
     Raises
     ------
@@ -75,13 +75,13 @@ def write_image(path: str | os.PathLike[str], rgb: Tensor) -> None:
 
 
 def check_target(path: str | os.PathLike[str], photo: Photo, *, upscale: int = 1) -> None:
-    """Check that a photograph can be written, before computing it.
+    """Check, before computing a photograph, that it can be written.
 
     Parameters
     ----------
     path : path
     photo : Photo
-        One with the transparency, size and metadata that the written one will have.
+        Has the transparency, size and metadata of the photograph that will be written.
     upscale : int
         Scale factor between the written photograph and this one.
 
@@ -106,8 +106,8 @@ def check_target(path: str | os.PathLike[str], photo: Photo, *, upscale: int = 1
         raise ImageError(f"{path}: {suffix} files cannot be transparent; use .png")
     if file_format != "PNG" and not is_srgb(photo):
         raise ImageError(
-            f"{path}: {suffix} files cannot say that the colours are not sRGB (gAMA, cHRM or cICP "
-            "of a PNG file); use .png"
+            f"{path}: {suffix} files cannot record that the colours are not sRGB (gAMA, cHRM or "
+            "cICP of a PNG file); use .png"
         )
     if file_format == "JPEG":
         for name, before in _JPEG_PREFIX_BYTES.items():
@@ -133,7 +133,7 @@ def check_place(path: str | os.PathLike[str]) -> None:
         raise ImageError(f"{path}: no folder {path.parent}; create it first")
     try:
         if path.is_dir():
-            raise ImageError(f"{path}: a folder is in the place of the file; choose another name")
+            raise ImageError(f"{path}: a folder has this name; choose another name")
         os.path.lexists(path)
         # by trying, because permissions do not reveal read-only file systems
         trial = path.with_name(f".{secrets.token_hex(4)}.tmp")

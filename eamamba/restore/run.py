@@ -27,7 +27,7 @@ OVERLAP = 32
 BORDER = 8  # as wide as the edge effect of the networks in the package
 # How images in another range or order are recognised: noise takes no pixel this far above 1, and
 # no ordinary image has this many channels.
-_BRIGHTEST, _MOST_CHANNELS = 4.0, 16
+_BRIGHTEST, _MAX_CHANNELS = 4.0, 16
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 
 
@@ -275,7 +275,7 @@ def _check(model: Restorer, image: object) -> None:
         raise RestoreError(f"expected an image (c, h, w) or (batch, c, h, w), got shape {shape}")
     channels = getattr(getattr(model, "settings", None), "inp_channels", None)
     misplaced = shape[-1] == channels if channels else shape[-1] in (1, 3, 4)
-    if misplaced and (shape[-3] != channels if channels else shape[-3] > _MOST_CHANNELS):
+    if misplaced and (shape[-3] != channels if channels else shape[-3] > _MAX_CHANNELS):
         order = "2, 0, 1" if len(shape) == 3 else "0, 3, 1, 2"
         raise RestoreError(
             f"got shape {shape}, which looks like (h, w, c); expected (c, h, w): use "

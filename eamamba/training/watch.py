@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from eamamba.config import Stage, TaskSettings
 from eamamba.files import write_atomically
-from eamamba.progress import how_to_show
+from eamamba.progress import bar_options
 from eamamba.training.states import States
 from eamamba.training.trainer import Trainer, learning_rate
 
@@ -34,7 +34,7 @@ class Watch:
             initial=trainer.iteration,
             desc=settings.task,
             disable=not progress,
-            **how_to_show(seconds=1),
+            **bar_options(seconds=1),
         )
         limit = math.inf if time_limit_s is None else time_limit_s
         self.deadline = time.monotonic() + limit

@@ -18,6 +18,7 @@ from eamamba.cli.choices import (
     choose_device,
     project_settings,
 )
+from eamamba.cli.rehearsing import show_rehearsal
 from eamamba.config import TaskSettings
 
 FreshOption = Annotated[
@@ -43,6 +44,12 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the stages, cost and missing data, then stop.")
     ] = False,
+    rehearse: Annotated[
+        bool,
+        typer.Option(
+            "--rehearse", help="Try a few steps of every stage at full size, then stop: days, GiB."
+        ),
+    ] = False,
     fresh: FreshOption = False,
     time_limit: TimeLimitOption = None,
 ) -> None:
@@ -56,6 +63,9 @@ def train(
     chosen = project_settings(profile, settings).task(task)
     if dry_run:
         _show_plan(chosen, str(choose_device(device)))
+        return
+    if rehearse:
+        show_rehearsal(chosen, str(choose_device(device)))
         return
     folder = output or paths.results(chosen.profile, task)
     place = str(choose_device(device))

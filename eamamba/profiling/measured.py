@@ -124,13 +124,13 @@ def _forward_costs(
     needed_per_pixel = 0.0
     with torch.inference_mode():
         model(torch.rand(1, settings.inp_channels, 16, 16, device=device))  # compiles kernels
-        before = _reset_peak_bytes(device)
+        before = reset_peak_bytes(device)
         for size in sizes:
             if needed_per_pixel * size**2 > limit:
                 return
             image = torch.rand(1, settings.inp_channels, size, size, device=device)
             seconds = min(_time_pass(model, image) for _ in range(repeats))
-            peak_mib = max(0, _peak_bytes(device) - before) / MIB
+            peak_mib = max(0, peak_bytes(device) - before) / MIB
             needed_per_pixel = peak_mib / size**2
             yield ForwardCost(size, peak_mib, seconds)
 
@@ -143,7 +143,8 @@ def _time_pass(model: Network, image: Tensor) -> float:
     return time.perf_counter() - started
 
 
-def _reset_peak_bytes(device: str) -> int:
+def reset_peak_bytes(device: str) -> int:
+    """Forget the peak of memory so far, and return what is in use, in bytes."""
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
@@ -153,8 +154,8 @@ def _reset_peak_bytes(device: str) -> int:
     return psutil.Process().memory_info().rss
 
 
-def _peak_bytes(device: str) -> int:
-    """Return the peak memory since `_reset_peak_bytes` (on macOS, since the process started)."""
+def peak_bytes(device: str) -> int:
+    """Return the peak memory since `reset_peak_bytes` (on macOS, since the process started)."""
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status")

@@ -84,8 +84,7 @@ def _plan_stage(settings: TaskSettings, stage: Stage, images: int) -> dict[str, 
     side = stage.patch // settings.scale
     cost = complexity(settings.model, side)
     patches = stage.batch * stage.iterations
-    weights = 4 * cost.parameters * _COPIES_OF_WEIGHTS
-    memory = weights + stage.batch * kept_bytes(settings.model, side)
+    memory = weights_bytes(settings.model) + stage.batch * kept_bytes(settings.model, side)
     return {
         "patch": stage.patch,
         "batch": stage.batch,
@@ -96,6 +95,13 @@ def _plan_stage(settings: TaskSettings, stage: Stage, images: int) -> dict[str, 
         "teraflops": 3 * patches * cost.gflops / 1e3,
         "memory_gib": memory / _GIB,
     }
+
+
+def weights_bytes(settings: ModelSettings) -> int:
+    """Return the bytes of the weights, their gradients, the optimiser and the moving average."""
+    with torch.device("meta"):
+        model = build(settings)
+    return 4 * _COPIES_OF_WEIGHTS * sum(weight.numel() for weight in model.parameters())
 
 
 def kept_bytes(settings: ModelSettings, side: int) -> int:

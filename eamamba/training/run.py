@@ -85,7 +85,7 @@ def train(
         states.remove_leftovers()
         for name in (CURVE_FILE, WEIGHTS_FILE):
             remove_leftovers(output / name)
-        trainer = _begin(settings, accelerator, states if resume else None)
+        trainer = begin(settings, accelerator, states if resume else None)
         if resume and progress:
             print(f"Resuming from iteration {trainer.iteration}", file=sys.stderr)
         if not _run(trainer, settings, states, progress, time_limit_s):
@@ -98,7 +98,7 @@ def train(
     return weights
 
 
-def _begin(settings: TaskSettings, accelerator: Accelerator, states: States | None) -> Trainer:
+def begin(settings: TaskSettings, accelerator: Accelerator, states: States | None) -> Trainer:
     """Return a trainer at the beginning, or where the states on disk end."""
     torch.manual_seed(settings.training.seed)
     start = settings.training.initial_weights
@@ -122,7 +122,7 @@ def _run(
     begun = trainer.iteration
     with Watch(trainer, settings, states, progress, time_limit_s) as watch, Signals() as signals:
         try:
-            for stage, loader in _stage_loaders(settings, begun, trainer.accelerator):
+            for stage, loader in stage_loaders(settings, begun, trainer.accelerator):
                 for batch in loader:
                     with signals.step():
                         _step(trainer, watch, states, stage, batch)
@@ -172,7 +172,7 @@ def _step(
         raise states.keep_diverged(trainer, error, iteration, (degraded, clean)) from None
 
 
-def _stage_loaders(
+def stage_loaders(
     settings: TaskSettings, done: int, accelerator: Accelerator
 ) -> Iterator[tuple[Stage, DataLoader]]:
     """Yield each unfinished stage with a loader over what is left of it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,6 +28,13 @@ def test_time_limit_is_resumable(run: Run, project: Path) -> None:
     status, output, errors = run(*TRAIN, "--time-limit", "1h30m")
     assert (status, lines_said(errors)) == (0, ["Resuming from iteration 1"])
     assert output == f"weights: {Path('out/model.safetensors')}\n"
+
+
+def test_rehearsal_writes_nothing(run: Run, project: Path) -> None:
+    status, output, errors = run("train", "denoise_gaussian", "--rehearse", "--device", "cpu")
+    assert (status, lines_said(errors), files(project)) == (0, [], ["params.yaml"])
+    assert "a saved state takes" in output
+    assert re.search(r"about [\d.e-]+ hours on cpu for 8 iterations", output)
 
 
 @pytest.mark.parametrize("text", ["soon", "", "1d", "-5", "h", "1m1h"])

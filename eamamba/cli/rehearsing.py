@@ -1,0 +1,30 @@
+"""``eamamba train --rehearse``: what a training costs here, measured."""
+
+from __future__ import annotations
+
+import typer
+
+from eamamba.config import TaskSettings
+
+
+def show_rehearsal(settings: TaskSettings, device: str) -> None:
+    """Rehearse a training, and say what it costs and where it was reduced."""
+    from eamamba.training import missing
+    from eamamba.training.rehearsal import rehearse
+
+    tried = rehearse(settings, device)
+    typer.echo(tried.stages.to_string(float_format="{:.3g}".format))
+    if tried.made_up:
+        typer.echo("training set: not here; pictures made up in its layout and size took its place")
+    for stage, row in tried.stages.iterrows():
+        if row["part"] < row["batch"]:
+            done = f"computed {row['part']:.0f} at a time" if row["part"] else "not one fits"
+            typer.echo(f"stage {stage}: {done}, for want of memory")
+    if tried.checkpointing:
+        typer.echo("activations computed twice (checkpoint_percentage: 1), for want of memory")
+    typer.echo(f"a saved state takes {tried.state_mib:,.0f} MiB on the disk")
+    days, iterations = tried.days, settings.training.iterations
+    shown = f"{days:,.3g} days" if days >= 1 else f"{24 * days:.2g} hours"
+    typer.echo(f"about {shown} on {device} for {iterations:,} iterations")
+    for line in missing(settings):
+        typer.echo(f"missing: {line}")

@@ -1,0 +1,100 @@
+"""Rehearsals: a few steps of every stage of every task, on the user's data or on made-up ones."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from published_tasks import paper
+from published_trees import TREES, pixels, write, write_folders
+
+from eamamba.config import EAMambaSettings, TaskSettings
+from eamamba.datasets import DatasetError
+from eamamba.datasets.made_up import made_up_training_set
+from eamamba.datasets.training import training_patches
+from eamamba.training import TrainingError, rehearsal
+from eamamba.training.plan import kept_bytes, weights_bytes
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make an empty folder for data sets."""
+    monkeypatch.setenv("EAMAMBA_DATA", str(tmp_path))
+    return tmp_path
+
+
+def small(name: str, patches: tuple[int, ...] = (24, 48)) -> TaskSettings:
+    """Return a task of the paper with its data, small stages and a small network."""
+    settings = paper(name)
+    changes = {"dim": 8, "num_blocks": [1, 1, 1, 1], "mamba_cfg": {"scan_count": 4, "d_state": 4}}
+    if isinstance(settings.model, EAMambaSettings):
+        changes["num_refinement_blocks"] = 1
+    stages = [{"patch": patch, "batch": 2, "iterations": 1000} for patch in patches]
+    values = settings.model_dump()
+    values["model"] |= changes
+    values["training"] |= {"stages": stages}
+    values["data"] |= {"workers": 0}
+    return TaskSettings.model_validate(values)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TREES)
+def test_every_task_is_rehearsed_on_its_published_sets(name: str, data: Path) -> None:
+    settings = small(name)
+    TREES[name](data)
+    before = {path for path in data.rglob("*") if path.is_file()}
+    tried = rehearsal.rehearse(settings, steps=2, progress=False)
+    assert not tried.made_up
+    assert not tried.checkpointing
+    stages = tried.stages
+    assert stages["part"].tolist() == [2, 2]
+    assert (stages[["peak_gib", "step_s", "loading_s"]] > 0).all(axis=None)
+    seconds = stages["step_s"] + stages["loading_s"]
+    assert stages["days"].tolist() == pytest.approx((seconds * 1000 / 86400).tolist())
+    assert tried.days == pytest.approx(stages["days"].sum())
+    assert {path for path in data.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_made_up_sets_are_read_like_the_published_ones(name: str, tmp_path: Path) -> None:
+    settings = small(name)
+    made_up = made_up_training_set(settings.data, tmp_path, size=(48, 36))
+    degraded, clean = training_patches(made_up, 24, 4, seed=0)[3]
+    side = 24 // settings.scale
+    assert degraded.shape == (settings.model.inp_channels, side, side)
+    assert clean.shape == (3, 24, 24)
+    assert made_up.training_set.keys() == settings.data.training_set.keys()
+
+
+def test_pictures_are_made_up_only_where_there_is_no_set(data: Path) -> None:
+    settings = small("derain", (24,))
+    tried = rehearsal.rehearse(settings, steps=2, made_up_size=(40, 32), progress=False)
+    assert tried.made_up
+    write_folders(data, "Rain13K")
+    write(data / "Rain13K/input/alone.png", pixels(0))
+    with pytest.raises(DatasetError, match=r"alone\.png has no partner"):
+        rehearsal.rehearse(settings, steps=2, progress=False)
+
+
+@pytest.mark.usefixtures("data")
+def test_memory_decides_how_much_is_computed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = small("derain", (24, 48))
+    twice = settings.model.model_copy(update={"checkpoint_percentage": 1.0})
+    kept, less = kept_bytes(settings.model, 48), kept_bytes(twice, 48)
+    assert less < 0.5 * kept
+
+    def rehearse(bytes_for_images: float) -> rehearsal.Rehearsal:
+        free = (bytes_for_images + weights_bytes(settings.model)) / 0.7
+        monkeypatch.setattr(rehearsal, "available_memory", lambda: free)
+        return rehearsal.rehearse(settings, steps=2, made_up_size=(48, 48), progress=False)
+
+    tried = rehearse(1.5 * kept)
+    assert (tried.stages["part"].tolist(), tried.checkpointing) == ([2, 1], False)
+    tried = rehearse(1.5 * less)
+    assert (tried.stages["part"].tolist(), tried.checkpointing) == ([2, 1], True)
+    tried = rehearse(0.7 * less)
+    assert (tried.stages["part"].tolist(), tried.checkpointing) == ([2, 0], True)
+    assert math.isnan(tried.days)
+    with pytest.raises(TrainingError, match="no room for a single patch"):
+        rehearse(0)

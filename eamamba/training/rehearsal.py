@@ -19,7 +19,7 @@ from eamamba.config.errors import ran_out_of_memory
 from eamamba.datasets import check
 from eamamba.datasets.made_up import Size, made_up_training_set
 from eamamba.profiling.measured import peak_bytes, reset_peak_bytes
-from eamamba.progress import how_to_show
+from eamamba.progress import bar_options
 from eamamba.restore.limits import available_memory
 from eamamba.training.errors import TrainingError
 from eamamba.training.folder import WEIGHTS_FILE
@@ -174,7 +174,7 @@ def _train(
     costs = []
     name = f"{settings.task}: rehearsal"
     total = settings.training.iterations
-    with tqdm(total=total, desc=name, disable=not progress, **how_to_show()) as bar:
+    with tqdm(total=total, desc=name, disable=not progress, **bar_options()) as bar:
         for stage, loader in stage_loaders(settings, 0, accelerator):
             try:
                 costs.append(_play(trainer, stage, loader, device, bar))

@@ -188,7 +188,8 @@ def test_book_depends_on_every_page() -> None:
 
 
 def test_pages_hold_no_scores_typed_by_hand() -> None:
-    for page in (ROOT / "book").rglob("*.md"):
+    written = [page for page in (ROOT / "book").rglob("*.md") if "results" not in page.parts]
+    for page in written:
         text = page.read_text(encoding="utf-8")
         typed = re.findall(r"\d+[.,]\d+\s*(?:dB|M\b|GFLOPs|%)", text)
         assert not typed, f"{page.name}: {typed}"

@@ -15,7 +15,9 @@ ROOT = FOLDER.parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(FOLDER)]
 
 from browser_page import write_browser_page  # noqa: E402
+from citation import citation_words, read_citation, repository, repository_options  # noqa: E402
 from pages import write_pages  # noqa: E402
+from provenance import Results, add_lines  # noqa: E402
 
 REMOTE_SOURCE = re.compile(
     r'<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)="((?:https?:)?//[^"]+)'
@@ -23,8 +25,17 @@ REMOTE_SOURCE = re.compile(
 
 
 def fill_results(app: Any, config: Any) -> None:
-    """Fill ``book/results`` and pass the numbers for the text to MyST."""
-    config.myst_substitutions = write_pages(ROOT, Path(app.srcdir) / "results")
+    """Fill ``book/results``, pass numbers and names to MyST, and learn where results are from."""
+    target = Path(app.srcdir) / "results"
+    words, citation = write_pages(ROOT, target), read_citation(ROOT)
+    config.myst_substitutions = words | citation_words(citation, target)
+    address = repository(citation)
+    app.results_known = Results(ROOT, words["profile"], address)
+    config.html_theme_options["extra_footer"] = app.results_known.age()
+    if address:
+        options, context = repository_options(address)
+        config.html_theme_options |= options
+        config.html_context |= context
 
 
 def add_browser_page(app: Any, exception: Exception | None) -> None:
@@ -45,6 +56,7 @@ def check_offline(app: Any, exception: Exception | None) -> None:
 def setup(app: Any) -> dict[str, bool]:
     """Register the hooks; `fill_results` runs before the table of contents seeks files (900)."""
     app.connect("config-inited", fill_results, priority=100)
+    app.connect("doctree-read", add_lines, priority=100)  # before files to download are collected
     app.connect("build-finished", add_browser_page)
     app.connect("build-finished", check_offline)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -28,8 +28,16 @@ from eamamba.report.scores import condition_label
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILE = "pretrained"
-SCORES = ["psnr_input_db", "psnr_db", "ssim_input", "ssim"]
-INTERVAL = ["gain_low_db", "gain_high_db"]
+COLUMNS = [
+    "images",
+    "psnr_input_db",
+    "psnr_db",
+    "ssim_input",
+    "ssim",
+    "gain_low_db",
+    "gain_high_db",
+    "worse",
+]
 
 
 def cards(root: Path = ROOT) -> list[Card]:
@@ -104,8 +112,7 @@ def _photographs(root: Path, name: str) -> list[Score]:
             kind="degraded photographs",
             test=benchmark,
             condition=condition_label(condition),
-            images=means["images"],
-            **{score: means[score] for score in SCORES},
+            **{key: means.get(key) for key in COLUMNS},
         )
         for benchmark, conditions in json.loads(file.read_text(encoding="utf-8")).items()
         for condition, means in conditions.items()
@@ -125,7 +132,7 @@ def _published(root: Path, name: str) -> list[Score]:
             kind="published sets",
             test=row["benchmark"],
             condition=condition_label(row["condition"]),
-            **{key: row[key] for key in ("images", *SCORES, *INTERVAL, "worse")},
+            **{key: row[key] for key in COLUMNS},
         )
         for row in own.to_dict("records")
     ]

@@ -124,6 +124,15 @@ def test_weights_of_the_package_in_tiles(tmp_path: Path, weights: str) -> None:
     torch.testing.assert_close(found.clamp(0, 1), expected, atol=ERROR, rtol=0)
 
 
+def test_8_bit_weights(tmp_path: Path) -> None:
+    file = tmp_path / "weights.safetensors"
+    save_model(load_model("compact_denoiser"), file, int8=True)
+    image = torch.rand(3, 24, 40, generator=seeded())
+    found = restored_by_node(tmp_path, KERNELS[1], file, image, 1)
+    expected = load_model(file)(image[None])[0]
+    torch.testing.assert_close(found, expected, atol=ERROR, rtol=0)
+
+
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 130), (64, 33)])
 def test_any_size_is_padded_and_blended_as_in_python(
     tmp_path: Path, height: int, width: int

@@ -33,7 +33,11 @@ function readWeights(bytes) {
     const data = bytes.slice(8 + length + start, 8 + length + end).buffer; // aligned, being new
     if (dtype === 'F32') return { shape, values: new Float32Array(data) };
     if (dtype === 'F16') return { shape, values: fromHalf(new Uint16Array(data)) };
-    throw new Error(`tensor ${name} holds ${dtype}; expected F16 or F32`);
+    if (dtype === 'I8') {
+      const scales = read(`${name}.int8_scale`).values;
+      return { shape, values: scaleRows(new Int8Array(data), scales) };
+    }
+    throw new Error(`tensor ${name} holds ${dtype}; expected I8, F16 or F32`);
   };
   return { task, settings, has: (name) => name in tensors, read };
 }
@@ -43,6 +47,12 @@ function fromHalf(bits) {
   // Moved into place, the exponent is too small by 112, also where the number is subnormal.
   const moved = Uint32Array.from(bits, (b) => ((b & 0x8000) << 16) | ((b & 0x7fff) << 13));
   return new Float32Array(moved.buffer).map((value) => value * 2 ** 112);
+}
+
+/** Rows of 8-bit integers, each multiplied by its scale, as eamamba/checkpoint/int8.py has them. */
+function scaleRows(integers, scales) {
+  const length = integers.length / scales.length;
+  return Float32Array.from(integers, (value, i) => value * scales[Math.floor(i / length)]);
 }
 
 /** Say clearly what these kernels do not cover; everything else is computed as in Python. */

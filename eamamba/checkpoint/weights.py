@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from eamamba import paths
 from eamamba.checkpoint.errors import CheckpointError
+from eamamba.checkpoint.int8 import from_int8, to_int8
 from eamamba.checkpoint.other_programs import translate_state_dict
 from eamamba.checkpoint.released import Weights, is_released, settings_of, translate_released
 from eamamba.checkpoint.unpickling import unpickle
@@ -32,6 +33,7 @@ def save_model(
     *,
     task: str | None = None,
     extra: dict[str, Any] | None = None,
+    int8: bool = False,
 ) -> None:
     """Write weights and settings to one safetensors file, atomically.
 
@@ -46,6 +48,9 @@ def save_model(
         What the weights were trained for, such as ``denoise_gaussian``.
     extra : dict, optional
         Anything JSON can hold, for the record: training data, figures reached.
+    int8 : bool
+        Store matrices and convolutions in one byte per weight and the rest in half precision;
+        see `to_int8`. Networks compute in float32 with the rounded weights.
 
     Raises
     ------
@@ -59,11 +64,12 @@ def save_model(
         "extra": extra or {},
     }
     state = plain_names(network.state_dict())
-    if bad := _not_finite(state):
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    tensors = to_int8(tensors) if int8 else tensors
+    if bad := _not_finite(tensors):
         raise CheckpointError(
             f"{path}: not written: {bad} holds NaN or infinite values; the training diverged"
         )
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     # one key: the library writes several in no fixed order, and equal weights shall be equal files
     write_atomically(Path(path), save(tensors, {FORMAT: json.dumps(header, sort_keys=True)}))
 
@@ -123,6 +129,7 @@ def load_model(
         settings = settings_of(header["settings"], str(path))
         with _open_safetensors(path) as file:
             state = plain_names({name: file.get_tensor(name) for name in file.keys()})
+        state = _unquantised(state, str(path))
     else:
         content, source = unpickle(path), str(path)
         if is_released(content):
@@ -197,6 +204,13 @@ def _build_from_state(settings: ModelSettings, state: dict[str, Tensor], source:
         )
     model.load_state_dict(state, assign=True)
     return model
+
+
+def _unquantised(state: dict[str, Tensor], source: str) -> dict[str, Tensor]:
+    try:
+        return from_int8(state)
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{source}: its 8-bit weights lack fitting scales: {error}") from None
 
 
 def _not_finite(state: dict[str, Tensor]) -> str | None:

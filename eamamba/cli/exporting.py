@@ -26,22 +26,30 @@ def export(
         ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="File to write: .onnx or .pt2.")
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="File to write: .onnx, .pt2 or .safetensors."
+        ),
     ],
     file_format: Annotated[
         str | None,
-        typer.Option("--format", help="onnx or pt2 (torch.export). Default: as FILE ends."),
+        typer.Option(
+            "--format", help="onnx, pt2 (torch.export) or safetensors. Default: as FILE ends."
+        ),
     ] = None,
     half: Annotated[
-        bool, typer.Option("--half", help="Store the weights of an ONNX model in half precision.")
+        bool, typer.Option("--half", help="Store weights in half precision (not in .pt2).")
+    ] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Store most weights in one byte each (.safetensors).")
     ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Run the file and compare it with PyTorch, three sizes.")
     ] = False,
 ) -> None:
-    """Write a network as an ONNX model, or as a program of torch.export.
+    """Write a network as an ONNX model, a program of torch.export, or a weights file.
 
-    Either takes images of any size in multiples of the network's (8; super-resolution: 1), and any
+    Each takes images of any size in multiples of the network's (8; super-resolution: 1), and any
     number at once. ONNX needs the extra "export" of this package.
     """
     from eamamba.checkpoint import find_weights, load_model, read_header
@@ -49,7 +57,7 @@ def export(
     from eamamba.export import export as write
 
     chosen = _format(output, file_format)
-    check_possible(chosen, half, run=check)
+    check_possible(chosen, half, int8, run=check)
     file = find_weights(weights)
     _check_output(output, file)
     model = load_model(file)
@@ -58,10 +66,11 @@ def export(
         model = round_to_half(model)
     task = read_header(file)["task"] if file.suffix.lower() == ".safetensors" else None
     ours = file.resolve().parent == paths.PRETRAINED.resolve()
-    write(model, output, chosen, half=half, task=task, license=LICENSE if ours else None)
+    license = LICENSE if ours else None
+    write(model, output, chosen, half=half, int8=int8, task=task, license=license)
     typer.echo(f"written to {output}, {output.stat().st_size / 1e6:.1f} MB")
     if check:
-        _compare(model, output, chosen)
+        _compare(load_model(output) if int8 else model, output, chosen)
 
 
 def _check_output(output: Path, weights: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from eamamba.checkpoint import load_model
 from eamamba.export.files import Format
 from eamamba.network import Network
 
@@ -28,7 +30,7 @@ def largest_difference(
         On a CPU.
     path : path
         What `eamamba.export.export` wrote from it.
-    file_format : {'onnx', 'pt2'}
+    file_format : {'onnx', 'pt2', 'safetensors'}
     shape : (int, int, int)
         Batch, height and width.
 
@@ -40,9 +42,9 @@ def largest_difference(
     batch, height, width = shape
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(batch, model.settings.inp_channels, height, width, generator=generator)
-    run = _run_onnx if file_format == "onnx" else _run_pt2
     with torch.no_grad():
-        return float((run(Path(path), image) - model(image)).abs().max())
+        restored = _RUN[file_format](Path(path), image)
+        return float((restored - model(image)).abs().max())
 
 
 def _run_onnx(path: Path, image: Tensor) -> Tensor:
@@ -55,3 +57,15 @@ def _run_onnx(path: Path, image: Tensor) -> Tensor:
 
 def _run_pt2(path: Path, image: Tensor) -> Tensor:
     return torch.export.load(path).module()(image)
+
+
+def _run_weights(path: Path, image: Tensor) -> Tensor:
+    restored: Tensor = load_model(path)(image)
+    return restored
+
+
+_RUN: dict[Format, Callable[[Path, Tensor], Tensor]] = {
+    "onnx": _run_onnx,
+    "pt2": _run_pt2,
+    "safetensors": _run_weights,
+}

@@ -12,12 +12,13 @@ from typing import Literal, get_args
 import torch
 
 from eamamba import __version__
+from eamamba.checkpoint import save_model
 from eamamba.export.errors import ExportError
 from eamamba.export.trace import trace
 from eamamba.files import write_atomically
 from eamamba.network import Network
 
-Format = Literal["onnx", "pt2"]
+Format = Literal["onnx", "pt2", "safetensors"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
@@ -27,6 +28,7 @@ def export(
     file_format: Format = "onnx",
     *,
     half: bool = False,
+    int8: bool = False,
     task: str | None = None,
     license: str | None = None,
 ) -> None:
@@ -42,13 +44,16 @@ def export(
         On any device; the file is for all.
     path : path
         Its folder is created.
-    file_format : {'onnx', 'pt2'}
+    file_format : {'onnx', 'pt2', 'safetensors'}
         ``onnx``: opset 18, operators of the standard alone, input ``image``, output ``restored``.
         ``pt2``: what `torch.export.save` writes; to run it takes this package, which defines the
         operator of the scan, and sides of at least twice ``model.size_multiple``.
+        ``safetensors``: a weights file, for `load_model` and for the network for browsers.
     half : bool
-        Store the weights of an ONNX model in half precision, in half the space. It computes in
-        float32 with the rounded weights, those of `round_to_half`.
+        Store weights in half precision, in half the space. Networks compute in float32 with the
+        rounded weights, those of `round_to_half`. Not for ``pt2``.
+    int8 : bool
+        Store most weights in one byte each: see `save_model`. For ``safetensors`` only.
     task : str, optional
         What the weights were trained for.
     license : str, optional
@@ -57,7 +62,7 @@ def export(
     Raises
     ------
     ExportError
-        If a package is missing, the format is unknown, or ``half`` is asked of another than ONNX.
+        If a package is missing, or the format is unknown or cannot store its weights like this.
     OSError
         If the file cannot be written; one that is there stays as it is.
 
@@ -66,24 +71,34 @@ def export(
     Task, settings, licence and version go into the file: into ``metadata_props`` of an ONNX model,
     and as JSON into the extra file ``eamamba.json`` of a ``pt2``.
     """
-    check_possible(file_format, half)
+    check_possible(file_format, half, int8)
     facts = _facts(model, task, license)
-    content = _onnx(model, facts, half) if file_format == "onnx" else _pt2(model, facts)
-    write_atomically(Path(path), content)
+    if file_format == "safetensors":
+        stored = round_to_half(model).half() if half else model
+        save_model(stored, path, task=task, extra={"license": license}, int8=int8)
+    else:
+        content = _onnx(model, facts, half) if file_format == "onnx" else _pt2(model, facts)
+        write_atomically(Path(path), content)
 
 
-def check_possible(file_format: str, half: bool = False, run: bool = False) -> None:
+def check_possible(
+    file_format: str, half: bool = False, int8: bool = False, run: bool = False
+) -> None:
     """Check that `export` could write a format here, and on request that the file would run.
 
     Raises
     ------
     ExportError
-        If the format is unknown or has no half precision, or a package is missing.
+        If the format is unknown or cannot store its weights like this, or a package is missing.
     """
     if file_format not in FORMATS:
         raise ExportError(f"no export format {file_format!r}; expected {' or '.join(FORMATS)}")
-    if half and file_format != "onnx":
-        raise ExportError(f"half precision is for ONNX, not for {file_format}")
+    if half and file_format == "pt2":
+        raise ExportError("half precision is for onnx and safetensors, not for pt2")
+    if int8 and file_format != "safetensors":
+        raise ExportError(f"8-bit weights are for safetensors, not for {file_format}")
+    if half and int8:
+        raise ExportError("weights in half precision or in 8 bits: expected one of the two")
     needed = ("onnx", "onnx_ir", "onnxscript", *(("onnxruntime",) if run else ()))
     missing = [name for name in needed if find_spec(name) is None]
     if file_format == "onnx" and missing:

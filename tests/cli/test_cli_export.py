@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from eamamba import export
-from eamamba.checkpoint import save_model
+from eamamba.checkpoint import load_model, read_header, save_model
 from eamamba.config import EAMambaSRSettings, MambaSettings
 from eamamba.network import EAMambaSR
 
@@ -84,14 +85,27 @@ def test_difference_is_an_error(
     assert "computes something else" in errors
 
 
+@pytest.mark.parametrize(("options", "share"), [([], 1), (["--half"], 0.55), (["--int8"], 0.35)])
+def test_weights_file_is_checked(run: Run, weights: Path, options: list[str], share: float) -> None:
+    status, output, errors = run("export", weights, "-o", "a.safetensors", *options, "--check")
+    assert (status, errors) == (0, "")
+    assert "largest difference to PyTorch: 0.0e+00" in output
+    assert read_header("a.safetensors")["task"] == "light_sr_x2"
+    stored = load_file("a.safetensors").values()
+    values = sum(weight.numel() for weight in load_model(weights).parameters())
+    assert sum(tensor.nbytes for tensor in stored) <= share * 4 * values
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["-o", "model.onx"], "model.onx: expected a file ending in .onnx or .pt2"),
+        (["-o", "model.onx"], "model.onx: expected a file ending in .onnx or .pt2 or .safetensors"),
         (["-o", "model", "--format", "tflite"], "--format: no format 'tflite'"),
         (["-o", "model.pt2", "--format", "onnx"], "model.pt2: ends as pt2 files do"),
         (["-o", "nowhere/model.pt2"], "nowhere/model.pt2: no folder nowhere"),
-        (["-o", "model.pt2", "--half"], "half precision is for ONNX, not for pt2"),
+        (["-o", "model.pt2", "--half"], "half precision is for onnx and safetensors, not for pt2"),
+        (["-o", "model.pt2", "--int8"], "8-bit weights are for safetensors, not for pt2"),
+        (["-o", "a.safetensors", "--half", "--int8"], "weights in half precision or in 8 bits"),
     ],
 )
 def test_impossible_exports(run: Run, weights: Path, arguments: list[str], reason: str) -> None:
@@ -104,7 +118,7 @@ def test_impossible_exports(run: Run, weights: Path, arguments: list[str], reaso
 
 def test_weights_are_not_replaced(run: Run, weights: Path) -> None:
     before = weights.read_bytes()
-    status, _, errors = run("export", weights, "-o", weights, "--format", "pt2")
+    status, _, errors = run("export", weights, "-o", weights)
     assert status == 2
     assert "would replace the weights" in errors
     assert weights.read_bytes() == before

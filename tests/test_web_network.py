@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from functools import cache
@@ -19,10 +20,12 @@ from eamamba.checkpoint import save_model
 from eamamba.config import EAMambaSettings, EAMambaSRSettings, MambaSettings
 from eamamba.images import Photo
 from eamamba.network import Network, build
+from eamamba.network.scan_order import SCAN_ORDERS, scan_order
 from eamamba.restore import restore_photo
 
 WEB = Path(__file__).parents[1] / "web"
 PROGRAM = Path(__file__).parent / "web" / "restore.mjs"
+ORDERS = PROGRAM.with_name("orders.mjs")
 KERNELS = ["kernels.wasm", "kernels_relaxed.wasm"]
 NODE = shutil.which("node")
 ERROR = 1e-4
@@ -147,10 +150,22 @@ def test_any_size_is_padded_and_blended_as_in_python(
     torch.testing.assert_close(found.clamp(0, 1), expected, atol=ERROR, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("heads", "height", "width"), [(8, 1, 1), (8, 16, 16), (4, 7, 20), (8, 33, 5), (1, 64, 64)]
+)
+def test_scan_orders_of_every_pattern(heads: int, height: int, width: int) -> None:
+    command = [str(NODE), str(ORDERS), str(heads), str(height), str(width)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    expected = {
+        pattern: scan_order(pattern, heads, height, width).flatten().tolist()
+        for pattern in SCAN_ORDERS
+    }
+    assert json.loads(printed) == expected
+
+
 REFUSED: dict[str, dict[str, Any]] = {
     "channel_mixer_type cca": {"channel_mixer_type": "cca"},
     "layernorm_type BiasFree": {"layernorm_type": "BiasFree"},
-    "scan_type hilbert": {"mamba_cfg": {"scan_type": "hilbert"}},
     "scan_merge_method add": {"mamba_cfg": {"scan_merge_method": "add"}},
     "dim modulo 8 4": {"dim": 12, "mamba_cfg": {"scan_count": 4}},
     "dual_pixel_task true": {"dual_pixel_task": True, "inp_channels": 3},

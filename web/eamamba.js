@@ -65,7 +65,7 @@ function checkSettings(settings) {
     ['layernorm_type', settings.layernorm_type, ['WithBias']],
     ['channel_mixer_type', settings.channel_mixer_type, ['simple']],
     ['dual_pixel_task', settings.dual_pixel_task ?? false, [false]],
-    ['mamba_cfg.scan_type', mamba.scan_type, ['diagonal', 'raster']],
+    ['mamba_cfg.scan_type', mamba.scan_type, PATTERNS],
     ['mamba_cfg.scan_merge_method', mamba.scan_merge_method, ['concate']],
     ['mamba_cfg.disable_z_branch', mamba.disable_z_branch, [false]],
     ['mamba_cfg.conv_2d', mamba.conv_2d, [true]],
@@ -83,11 +83,39 @@ function checkSettings(settings) {
   }
 }
 
+/** Pattern -> sort key of a pixel, as eamamba/network/scan_order.py has them; raster needs none. */
+const KEYS = {
+  diagonal: (r, c, height) => (r + c) * height + r,
+  zigzag: (r, c, height) =>
+    (r + c) * height + ((r + c + height) % 2 === 1 ? r : height - 1 - r),
+  zorder: (r, c) => {
+    let key = 0;
+    for (let bit = 1; bit <= Math.max(r, c); bit *= 2) {
+      key += bit * bit * (((c & bit) > 0) + 2 * ((r & bit) > 0));
+    }
+    return key;
+  },
+  hilbert: (r, c, height, width) => {
+    let [x, y, key] = [r, c, 0];
+    for (let size = 2 ** Math.ceil(Math.log2(Math.max(height, width))) / 2; size >= 1; size /= 2) {
+      const [right, upper] = [(x & size) > 0, (y & size) > 0];
+      key += size * size * ((3 * right) ^ upper);
+      [x, y] = [x & (size - 1), y & (size - 1)];
+      if (right && !upper) [x, y] = [size - 1 - x, size - 1 - y];
+      if (!upper) [x, y] = [y, x];
+    }
+    return key;
+  },
+};
+export const PATTERNS = ['raster', ...Object.keys(KEYS)];
+
 /**
- * Raster positions in visiting order, all heads one after another, as
- * eamamba/network/scan_order.py has them.
+ * The order in which each head visits the pixels.
+ * @param {string} pattern - one of `PATTERNS`
+ * @param {number} heads - 1, 2, 4 or 8
+ * @returns {Int32Array} raster positions in visiting order, all heads one after another
  */
-function scanOrder(pattern, heads, height, width) {
+export function scanOrder(pattern, heads, height, width) {
   const length = height * width;
   const fill = (position) => Int32Array.from({ length }, (_, t) => position(t));
   const mirror = (order) => order.map((p) => p + width - 1 - 2 * (p % width));
@@ -96,24 +124,16 @@ function scanOrder(pattern, heads, height, width) {
   const columns = fill((t) => (t % height) * width + Math.floor(t / height));
   const raster = [rows, rows.toReversed(), columns, columns.toReversed()];
   let orders = [...raster, ...raster.map(mirror)];
-  if (pattern === 'diagonal') {
-    const base = diagonal(height, width);
+  if (pattern !== 'raster') {
+    const key = Float64Array.from(rows, (p) =>
+      KEYS[pattern](Math.floor(p / width), p % width, height, width),
+    );
+    const base = rows.toSorted((p, q) => key[p] - key[q]);
     orders = [base, turn(base), mirror(base), turn(mirror(base)), ...raster];
   }
   const joined = new Int32Array(heads * length);
   orders.slice(0, heads).forEach((order, head) => joined.set(order, head * length));
   return joined;
-}
-
-function diagonal(height, width) {
-  const order = new Int32Array(height * width);
-  let t = 0;
-  for (let s = 0; s < height + width - 1; s++) {
-    for (let r = Math.max(0, s - width + 1); r <= Math.min(s, height - 1); r++) {
-      order[t++] = r * width + s - r;
-    }
-  }
-  return order;
 }
 
 /** Memory of the kernels: a stack of arrays of 4-byte numbers, known by their addresses. */

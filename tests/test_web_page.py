@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
-import json
 import re
-import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from browser import in_browser, visit, write_page
 from browser_page import write_browser_page
 from pictures import seeded
 from PIL import Image
@@ -25,34 +23,16 @@ from eamamba.images import Photo, read_image, write_image
 from eamamba.restore import restore_photo
 
 ROOT = Path(__file__).parents[1]
-PROGRAM = ROOT / "tests" / "web" / "browser.mjs"
+PROGRAM = "restore_page.mjs"
 CHAPTER = ROOT / "book" / "restore_here.md"
 MOST_BYTES = 4_000_000
-
-NODE = shutil.which("node")
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-PLAYWRIGHT = ROOT / ".venv" / "node_modules" / "playwright-core"
-MISSING = [
-    name
-    for name, found in {
-        "Node.js": NODE,
-        "Chromium": BROWSER,
-        "playwright-core": PLAYWRIGHT.is_dir(),
-    }.items()
-    if not found
-]
-in_browser = pytest.mark.skipif(
-    bool(MISSING), reason=f"needs {', '.join(MISSING)}; scripts/browser installs them"
-)
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page with all that it loads, in a folder; the rest of the book is left out."""
     folder = tmp_path_factory.mktemp("site")
-    (block,) = re.findall(r"```\{raw\} html\n(.*?)```", CHAPTER.read_text("utf-8"), re.DOTALL)
-    head = '<!doctype html><meta charset="utf-8"><title>Restore</title>'
-    (folder / "restore_here.html").write_text(head + block, encoding="utf-8")
+    write_page(CHAPTER, folder)
     write_browser_page(ROOT, folder / "_static" / "restore")
     return folder
 
@@ -77,17 +57,8 @@ def server(site: Path) -> Iterator[str]:
 def use_page(
     address: str, scenario: str, file: Path | str = "", model: str = "", target: Path | str = ""
 ) -> dict[str, Any]:
-    """Return what the page said, after a scenario of browser.mjs; it must not throw."""
-    words = [NODE, PROGRAM, PLAYWRIGHT, BROWSER, address, scenario, file, model, target]
-    ended = subprocess.run(
-        [str(word) for word in words], capture_output=True, text=True, check=False, timeout=240
-    )
-    assert ended.returncode == 0, ended.stderr
-    result: dict[str, Any] = json.loads(ended.stdout)
-    assert not result["complaints"]
-    remote = [url for url in result["requests"] if not url.startswith(("file:", "blob:", "data:"))]
-    assert all(url.startswith(address.rpartition("/")[0]) for url in remote), remote
-    return result
+    """Return what the page said, after a scenario of restore_page.mjs; it must not throw."""
+    return visit(PROGRAM, address, scenario, file, model, target)
 
 
 def test_page_is_light_before_a_network_is_chosen(site: Path) -> None:

@@ -1,0 +1,55 @@
+"""Use pages of the book in a real browser, opened as files or from a server."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NODE = shutil.which("node")
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+PLAYWRIGHT = ROOT / ".venv" / "node_modules" / "playwright-core"
+MISSING = [
+    name
+    for name, found in {
+        "Node.js": NODE,
+        "Chromium": BROWSER,
+        "playwright-core": PLAYWRIGHT.is_dir(),
+    }.items()
+    if not found
+]
+in_browser = pytest.mark.skipif(
+    bool(MISSING), reason=f"needs {', '.join(MISSING)}; scripts/browser installs them"
+)
+
+
+def write_page(chapter: Path, folder: Path) -> str:
+    """Write the HTML of a chapter as a page, without the rest of the book; return its address."""
+    (block,) = re.findall(r"```\{raw\} html\n(.*?)```", chapter.read_text("utf-8"), re.DOTALL)
+    head = f'<!doctype html><meta charset="utf-8"><title>{chapter.stem}</title>'
+    page = folder / f"{chapter.stem}.html"
+    page.write_text(head + block, encoding="utf-8")
+    return page.as_uri()
+
+
+def visit(program: str, address: str, *words: object) -> dict[str, Any]:
+    """Return what a program of tests/web found on a page, which must not throw.
+
+    The page may ask for nothing but files beside it.
+    """
+    command = [NODE, ROOT / "tests" / "web" / program, PLAYWRIGHT, BROWSER, address, *words]
+    ended = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, check=False, timeout=240
+    )
+    assert ended.returncode == 0, ended.stderr
+    result: dict[str, Any] = json.loads(ended.stdout)
+    assert not result["complaints"]
+    remote = [url for url in result["requests"] if not url.startswith(("file:", "blob:", "data:"))]
+    assert all(url.startswith(address.rpartition("/")[0]) for url in remote), remote
+    return result

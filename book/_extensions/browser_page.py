@@ -47,18 +47,18 @@ def write_browser_page(root: Path, target: Path) -> None:
         "network": (web / "eamamba.js").read_text(encoding="utf-8"),
         "tiles": (web / "tiles.js").read_text(encoding="utf-8"),
         "kernels": {
-            "plain": _base64((web / "kernels.wasm").read_bytes()),
-            "relaxed": _base64((web / "kernels_relaxed.wasm").read_bytes()),
+            "plain": as_base64((web / "kernels.wasm").read_bytes()),
+            "relaxed": as_base64((web / "kernels_relaxed.wasm").read_bytes()),
         },
         "models": [_model(card) for card in shipped_cards().values()],
     }
-    _write_script(target / "runtime.js", "self.eamambaRuntime", runtime)
+    write_script(target / "runtime.js", "self.eamambaRuntime", runtime)
     for name in shipped_cards():
-        weights = _base64((PRETRAINED / f"{name}.safetensors").read_bytes())
+        weights = as_base64((PRETRAINED / f"{name}.safetensors").read_bytes())
         file = target / "models" / f"{name}.js"
-        _write_script(file, f"(self.eamambaWeights ??= {{}})[{json.dumps(name)}]", weights)
-    example = {"name": f"{EXAMPLE.stem}_noisy.png", "png": _base64(_noisy(root / EXAMPLE))}
-    _write_script(target / "example.js", "self.eamambaExample", example)
+        write_script(file, f"(self.eamambaWeights ??= {{}})[{json.dumps(name)}]", weights)
+    example = {"name": f"{EXAMPLE.stem}_noisy.png", "png": as_base64(_noisy(root / EXAMPLE))}
+    write_script(target / "example.js", "self.eamambaExample", example)
 
 
 def _model(card: Card) -> dict[str, Any]:
@@ -88,9 +88,11 @@ def _noisy(photograph: Path) -> bytes:
     return buffer.getvalue()
 
 
-def _base64(content: bytes) -> str:
+def as_base64(content: bytes) -> str:
+    """Return bytes as text that scripts can carry."""
     return base64.b64encode(content).decode("ascii")
 
 
-def _write_script(path: Path, name: str, value: object) -> None:
+def write_script(path: Path, name: str, value: object) -> None:
+    """Write a script that sets a variable: pages opened as files cannot fetch data."""
     path.write_text(f"{name} = {json.dumps(value)};\n", encoding="utf-8")

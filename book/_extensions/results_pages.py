@@ -18,6 +18,7 @@ from browser_page import write_browser_page  # noqa: E402
 from citation import citation_words, read_citation, repository, repository_options  # noqa: E402
 from pages import write_pages  # noqa: E402
 from provenance import Results, add_lines  # noqa: E402
+from scan_explorer import write_scan_explorer  # noqa: E402
 
 REMOTE_SOURCE = re.compile(
     r'<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)="((?:https?:)?//[^"]+)'
@@ -38,10 +39,12 @@ def fill_results(app: Any, config: Any) -> None:
         config.html_context |= context
 
 
-def add_browser_page(app: Any, exception: Exception | None) -> None:
-    """Put what the page *Restore your photo here* loads beside the pages."""
+def add_interactive_pages(app: Any, exception: Exception | None) -> None:
+    """Put what the pages with scripts of their own load beside the pages."""
     if exception is None and app.builder.format == "html":
-        write_browser_page(ROOT, Path(app.outdir) / "_static" / "restore")
+        static = Path(app.outdir) / "_static"
+        write_browser_page(ROOT, static / "restore")
+        write_scan_explorer(ROOT, static / "scans")
 
 
 def check_offline(app: Any, exception: Exception | None) -> None:
@@ -57,6 +60,6 @@ def setup(app: Any) -> dict[str, bool]:
     """Register the hooks; `fill_results` runs before the table of contents seeks files (900)."""
     app.connect("config-inited", fill_results, priority=100)
     app.connect("doctree-read", add_lines, priority=100)  # before files to download are collected
-    app.connect("build-finished", add_browser_page)
+    app.connect("build-finished", add_interactive_pages)
     app.connect("build-finished", check_offline)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -28,7 +28,11 @@ Page = dict[str, Any]
 def toc(settings: Settings) -> str:
     """Return the table of contents as Jupyter Book reads it."""
     parts = {
-        "The method": [_page("method"), _run("scan_orders/scan_orders", "Scan orders")],
+        "The method": [
+            _page("method"),
+            _page("scan_explorer"),
+            _run("scan_orders/scan_orders", "Scan orders"),
+        ],
         "The results": [
             _page("claims"),
             _page("glance", _run("photographs/photographs", "Photographs")),

@@ -14,6 +14,7 @@ from torch import Tensor
 from eamamba.config import EAMambaSettings, Stage, TrainingSettings, load_settings
 from eamamba.network import EAMamba, set_backend
 from eamamba.network.scan_order import scan_order
+from eamamba.restore import Captured
 from eamamba.selective_scan import Backend, mamba_ssm, reference, selective_scan, triton
 from eamamba.training import train
 from eamamba.training.trainer import Trainer, accelerator_for
@@ -188,3 +189,18 @@ def test_training_with_loader_workers_captures_and_learns(tmp_path: Path) -> Non
     )
     assert weights is not None
     assert weights.is_file()
+
+
+@needs_triton
+def test_replayed_network_is_the_launched_one() -> None:
+    torch.manual_seed(0)
+    network = EAMamba(EAMambaSettings(dim=16, num_blocks=(1, 1, 1, 1))).cuda().eval()
+    replayed = Captured(network)
+    with torch.inference_mode():
+        for side in (64, 96, 64, 128, 64, 96):
+            for _ in range(3):
+                image = torch.rand(1, 3, side, side, device="cuda")
+                assert torch.equal(replayed(image), network(image))
+    image = torch.rand(1, 3, 64, 64, device="cuda", requires_grad=True)
+    replayed(image).sum().backward()  # not captured: gradients pass
+    assert image.grad is not None

@@ -42,10 +42,11 @@ def evaluate(
     Example: `eamamba evaluate derain --weights derain --output scores/`
     """
     from eamamba import evaluation, report
+    from eamamba.restore import Captured
 
     chosen = project_settings(profile, settings).task(task)
     folder = output or paths.results(chosen.profile, task)
-    model = _load_on_device(weights or f"{chosen.profile}/{task}", device, task)
+    model = Captured(_load_on_device(weights or f"{chosen.profile}/{task}", device, task))
     failed: evaluation.EvaluationError | None = None
     try:
         metrics = evaluation.evaluate(model, chosen, folder, export=export)

@@ -23,8 +23,7 @@ from eamamba.cli.jobs import plan_jobs, with_truths
 from eamamba.config import ProtocolSettings, SettingsError
 
 if TYPE_CHECKING:
-    from eamamba.network import Network
-    from eamamba.restore import InBfloat16, SelfEnsemble
+    from eamamba.restore import Captured, SelfEnsemble
 
 ENSEMBLES: dict[str | None, SelfEnsemble] = {None: 0, "4": 4, "8": 8}
 
@@ -139,18 +138,18 @@ def restore(
 
 def _prepare(
     file: Path, device: str, precision: Literal["auto", "float32", "bfloat16"]
-) -> Network | InBfloat16:
+) -> Captured:
     from eamamba.checkpoint import load_model
-    from eamamba.restore import with_precision
+    from eamamba.restore import Captured, with_precision
 
-    return with_precision(load_model(file, choose_device(device)), precision)
+    return Captured(with_precision(load_model(file, choose_device(device)), precision))
 
 
 def _introduce(file: Path, method: Method, as_json: bool) -> None:
     """Say which weights are used and how, before the first photo."""
     from eamamba.restore import InBfloat16
 
-    rounded = isinstance(method.model, InBfloat16)
+    rounded = isinstance(getattr(method.model, "network", None), InBfloat16)
     if not as_json:
         typer.echo(f"weights: {file}{', computing in bfloat16' if rounded else ''}")
         return

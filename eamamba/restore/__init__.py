@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from eamamba.restore.captured import Captured
 from eamamba.restore.precision import InBfloat16, Precision, with_precision
 from eamamba.restore.run import (
     Progress,
@@ -19,6 +20,7 @@ from eamamba.restore.strength import blend
 from eamamba.restore.tiles import pad_to_multiple
 
 __all__ = [
+    "Captured",
     "InBfloat16",
     "Precision",
     "Progress",

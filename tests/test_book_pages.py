@@ -6,13 +6,16 @@ import json
 import re
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
+from nbformat.v4 import new_markdown_cell, new_notebook
 from pages import ResultsError, write_pages
 from results_by_hand import PAPER, ROOT, counted, means
+from runs import runs
 
 from eamamba.cards import shipped_cards
-from eamamba.config import load_settings, resolved
+from eamamba.config import Settings, load_settings, resolved
 from eamamba.report import protocol_label
 
 
@@ -60,7 +63,14 @@ def write_results(root: Path) -> None:
         (folder / "metrics.json").write_text(json.dumps(sizes))
         (folder / "settings.yaml").write_text(resolved(chosen.ablation(variant)))
     write_results_of_no_task(results)
+    write_executed_notebooks(results, chosen)
     (results / "denoise_gaussian" / "model.safetensors").touch()
+
+
+def write_executed_notebooks(results: Path, chosen: Settings) -> None:
+    for run in runs(chosen):
+        text = nbformat.writes(new_notebook(cells=[new_markdown_cell("# A run")]))
+        (results / f"{run.notebook}.ipynb").write_text(text, encoding="utf-8")
 
 
 def write_results_of_no_task(results: Path) -> None:

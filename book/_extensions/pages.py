@@ -20,6 +20,7 @@ from ablations import (
     variant_scores,
 )
 from claims import Files, claims_table, evidence, read_claims
+from runs import write_runs
 from speed_tables import processor, speed_tables
 
 from eamamba.cards import card_markdown, cards_table, shipped_cards
@@ -113,6 +114,7 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     _write_table(target / "scan_orders" / "neighbour_steps.md", neighbour_table(steps))
     rounded = pd.read_csv(target / "protocols" / "differences.csv")
     _write_table(target / "protocols" / "differences.md", protocol_table(rounded))
+    write_runs(target, settings)
     _write_glance(root, target, settings)
     _write_ablations(root, target / "ablations", settings)
     _write_real_pairs(root, target, settings)

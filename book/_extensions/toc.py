@@ -1,4 +1,4 @@
-"""Write ``book/_toc.yml``: the fixed pages, and those of every task and variant of params.yaml.
+"""Write ``book/_toc.yml``: the chapters, and behind them the runs of every task and variant.
 
 python book/_extensions/toc.py
 """
@@ -9,51 +9,30 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from runs import runs
 
 from eamamba.config import Settings, load_settings
 from eamamba.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[2]
-TASK_PAGES = {
-    "data": "Data",
-    "train": "Training",
-    "evaluate": "Evaluation",
-    "receptive_field": "Receptive field",
-}
-"""Executed notebook of a task and what its page is called."""
 
 Page = dict[str, Any]
 
 
 def toc(settings: Settings) -> str:
     """Return the table of contents as Jupyter Book reads it."""
+    tasks = settings.tasks.values()
+    chapters = dict.fromkeys(f"tasks/{task.chapter}" for task in tasks if task.chapter is not None)
+    results = ["claims", "glance", *chapters, "real_pairs", "protocols", "ablations"]
     parts = {
-        "The method": [
-            _page("method"),
-            _page("scan_explorer"),
-            _run("scan_orders/scan_orders", "Scan orders"),
+        "The method": _pages("method", "scan_explorer"),
+        "The results": _pages(*results, "cost", "speed"),
+        "Use it": _pages("reproduce", "restore_here", "restore", "models", "elsewhere"),
+        "Sources": [
+            *_pages("credits", "references"),
+            # Last, so that chapter leads to chapter; the sidebar shows the first level alone.
+            {"file": "runs", "sections": _pages(*(run.page for run in runs(settings)))},
         ],
-        "The results": [
-            _page("claims"),
-            _page("glance", _run("photographs/photographs", "Photographs")),
-            *_chapters(settings),
-            _page("real_pairs"),
-            _page("protocols", _run("protocols/protocols", "Rounding and scores")),
-            _page(
-                "ablations",
-                *(
-                    _run(f"ablations/{name}/ablation", f"Ablation · {variant.title}")
-                    for name, variant in settings.ablations.items()
-                ),
-                _run("ablation_fields/ablation_fields", "Ablation · receptive fields"),
-            ),
-            _page("cost", _run("profiling/profiling", "Parameters and FLOPs")),
-            _page("speed"),
-        ],
-        "Use it": [
-            _page(name) for name in ("reproduce", "restore_here", "restore", "models", "elsewhere")
-        ],
-        "Sources": [_page("credits"), _page("references")],
     }
     table = {
         "format": "jb-book",
@@ -64,24 +43,8 @@ def toc(settings: Settings) -> str:
     return note + yaml.safe_dump(table, sort_keys=False, allow_unicode=True)
 
 
-def _chapters(settings: Settings) -> list[Page]:
-    """Return a chapter for each that a task names, in the order of the tasks, with its runs."""
-    runs: dict[str, list[Page]] = {}
-    for name, task in settings.tasks.items():
-        if task.chapter is not None:
-            runs.setdefault(task.chapter, []).extend(
-                _run(f"{name}/{notebook}", f"{title} · {task.title}")
-                for notebook, title in TASK_PAGES.items()
-            )
-    return [_page(f"tasks/{chapter}", *pages) for chapter, pages in runs.items()]
-
-
-def _page(file: str, *sections: Page) -> Page:
-    return {"file": file} | ({"sections": list(sections)} if sections else {})
-
-
-def _run(notebook: str, title: str) -> Page:
-    return {"file": f"results/{notebook}", "title": title}
+def _pages(*files: str) -> list[Page]:
+    return [{"file": file} for file in files]
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from eamamba.profiling import (
     baseline_2dssm,
     complexity,
     complexity_by_size,
+    layers,
     measure_memory,
 )
 from eamamba.profiling.measured import _forward_costs
@@ -73,6 +74,23 @@ def test_the_papers_model_costs_what_the_paper_says() -> None:
     assert counted.gflops_by_kind == pytest.approx(by_kind, abs=0.015)
 
 
+@pytest.mark.parametrize("settings", [EAMambaSettings(), EAMambaSRSettings(upscale=3)])
+def test_layers_add_up_to_the_network(settings: EAMambaSettings | EAMambaSRSettings) -> None:
+    whole, parts = complexity(settings, 64), layers(settings, 64)
+    names = {layer.name for layer in parts}
+    outermost = [p for p in parts if not any(p.name.startswith(f"{name}.") for name in names)]
+    assert len(outermost) < len(parts)
+    assert sum(layer.parameters for layer in outermost) == whole.parameters
+    assert sum(layer.gflops for layer in outermost) == pytest.approx(whole.gflops)
+    assert all(layer.parameters >= 0 and layer.gflops >= 0 for layer in parts)
+    stages = layers(settings, 64, depth=1)
+    if isinstance(settings, EAMambaSettings):
+        assert stages == [layer for layer in parts if "." not in layer.name]
+        fused = 8 * 64 * 4 * 64 + 4 * 64 * 2 * 64  # weights that merge levels
+        assert stages[-1].parameters == fused
+        assert stages[-2].output == (1, 3, 64, 64)
+
+
 def test_only_channel_attention_pools() -> None:
     blocks = {"dim": 16, "num_blocks": (1, 1, 1, 1), "num_refinement_blocks": 0}
     attention = complexity(EAMambaSettings(**blocks, channel_mixer_type="cca"), 32)
@@ -110,7 +128,7 @@ def test_a_size_that_the_network_does_not_take_is_refused() -> None:
 
 
 def test_real_forward_passes_are_measured_in_a_process_of_their_own() -> None:
-    costs = measure_memory(TINY, (128, 32), repeats=1)
+    costs = list(measure_memory(TINY, (128, 32), repeats=1))
     assert [cost.size for cost in costs] == [32, 128]
     assert all(cost.seconds > 0 for cost in costs)
     # the input, one first-level map and the output, at the very least
@@ -127,10 +145,10 @@ def test_measuring_ends_before_memory_would() -> None:
 
 def test_a_failed_measurement_says_why() -> None:
     with pytest.raises(ProfilingError, match=r"cpu: ValueError: .*multiples of 8"):
-        measure_memory(TINY, (36,))
+        list(measure_memory(TINY, (36,)))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_a_missing_device_is_named() -> None:
     with pytest.raises(ProfilingError, match="'cuda': no CUDA device"):
-        measure_memory(TINY, (32,), device="cuda")
+        list(measure_memory(TINY, (32,), device="cuda"))

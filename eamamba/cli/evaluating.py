@@ -17,9 +17,11 @@ from eamamba.cli.choices import (
     TaskArgument,
     WeightsOption,
     choose_device,
+    choose_weights,
     name_other_task,
     project_settings,
 )
+from eamamba.config import TaskSettings
 
 if TYPE_CHECKING:
     from eamamba.network import Network
@@ -30,6 +32,19 @@ def evaluate(
     profile: ProfileOption = None,
     settings: SettingsOption = None,
     weights: WeightsOption = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            help="Test on this folder instead: clean photographs, which the task's degradation is "
+            "applied to, or pairs in input/ and target/. Needs --output, and no settings file."
+        ),
+    ] = None,
+    self_ensemble: Annotated[
+        bool,
+        typer.Option(
+            "--self-ensemble", help="Average over 4 turned copies; results in self_ensemble/."
+        ),
+    ] = False,
     device: DeviceOption = "auto",
     output: OutputFolderOption = None,
     export: Annotated[
@@ -39,17 +54,24 @@ def evaluate(
 ) -> None:
     """Score one task on its benchmarks; writes per_image.csv and metrics.json.
 
-    Example: `eamamba evaluate derain --weights derain --output scores/`
+    After an interruption, the same again goes on where it ended (not with --export).
+
+    Example: `eamamba evaluate derain --images my_pairs/ --output scores/`
     """
     from eamamba import evaluation, report
     from eamamba.restore import Captured
 
-    chosen = project_settings(profile, settings).task(task)
-    folder = output or paths.results(chosen.profile, task)
-    model = Captured(_load_on_device(weights or f"{chosen.profile}/{task}", device, task))
+    if images is not None and output is None:
+        raise CommandError("--images: say where the scores go: --output FOLDER")
+    source = settings or (None if images is None else paths.settings_file())
+    chosen = project_settings(profile, source).task(task)
+    folder = output or paths.results(chosen.profile, task) / ("self_ensemble" * self_ensemble)
+    chosen = _changed(chosen, images, self_ensemble)
+    file = _weights(task, weights, profile, images, chosen)
+    model = Captured(_load_on_device(file, device, task))
     failed: evaluation.EvaluationError | None = None
     try:
-        metrics = evaluation.evaluate(model, chosen, folder, export=export)
+        metrics = evaluation.evaluate(model, chosen, folder, export=export, resume=True)
     except evaluation.EvaluationError as error:
         if not error.metrics:
             raise
@@ -64,6 +86,31 @@ def evaluate(
         raise failed
 
 
+def _changed(settings: TaskSettings, images: Path | None, self_ensemble: bool) -> TaskSettings:
+    """Return settings with what the command line asks for instead."""
+    evaluation = settings.evaluation
+    if self_ensemble:
+        evaluation = evaluation.model_copy(update={"self_ensemble": True})
+    data = settings.data
+    if images is not None:
+        if not images.is_dir():
+            raise CommandError(f"--images: {images}: no such folder")
+        layout = "pairs" if (images / "input").is_dir() else "photographs"
+        place = {images.resolve().name: str(images.resolve())}
+        changes = {"layout": layout, "benchmarks": place, "held_out_size": None}
+        data = data.model_copy(update=changes)
+    return settings.model_copy(update={"evaluation": evaluation, "data": data})
+
+
+def _weights(
+    task: str, weights: str | None, profile: str | None, images: Path | None, settings: TaskSettings
+) -> str:
+    """Return the weights to test: those of the package too, on a folder of one's own."""
+    if weights is not None or images is None:
+        return weights or f"{settings.profile}/{task}"
+    return str(choose_weights(task, None, profile))
+
+
 def receptive_field(
     task: TaskArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="PNG file to write.")],
@@ -72,6 +119,12 @@ def receptive_field(
     weights: WeightsOption = None,
     position: Annotated[
         list[str] | None, typer.Option(help="centre, top left …; repeat for several.")
+    ] = None,
+    noise: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Level of Gaussian noise, σ in 8-bit units; on top of other degradations."
+        ),
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:
@@ -86,7 +139,7 @@ def receptive_field(
         raise CommandError(f"{output}: expected a file ending in .png")
     chosen = project_settings(profile, settings).task(task)
     model = _load_on_device(weights or f"{chosen.profile}/{task}", device, task)
-    images = network_inputs(chosen)
+    images = network_inputs(chosen, noise)
     fields = {
         name: effective_receptive_field(model, images, name).numpy()
         for name in position or ["centre"]

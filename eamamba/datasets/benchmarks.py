@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from functools import partial
 
@@ -46,9 +46,45 @@ OnFailure = Callable[[str, str, Exception], None]
 """Told the benchmark, the image (empty: the whole benchmark) and what is wrong with it."""
 
 
+@dataclass(frozen=True)
+class BenchmarkImages(Iterable[BenchmarkImage], Sized):
+    """The images of one benchmark, read one at a time.
+
+    Attributes
+    ----------
+    name : str
+    wanted : list of (str, function)
+        The name of each image and what reads it.
+    needs_noise : bool
+        Whether the test adds noise of several strengths to each.
+    on_failure : function, optional
+        See `benchmark_images`.
+    """
+
+    name: str
+    wanted: list[tuple[str, Callable[[], BenchmarkImage]]]
+    needs_noise: bool
+    on_failure: OnFailure | None = None
+
+    def __len__(self) -> int:
+        return len(self.wanted)
+
+    def __iter__(self) -> Iterator[BenchmarkImage]:
+        for image, load in self.wanted:
+            try:
+                loaded = load()
+            except Exception as error:
+                known = isinstance(error, EAMambaError | OSError) or ran_out_of_memory(error)
+                if self.on_failure is None or not known:
+                    raise
+                self.on_failure(self.name, image, error)
+            else:
+                yield loaded
+
+
 def benchmark_images(
     data: DataSettings, on_failure: OnFailure | None = None
-) -> dict[str, Iterator[BenchmarkImage]]:
+) -> dict[str, BenchmarkImages]:
     """Return the images of every benchmark, read one at a time.
 
     Photograph *i* of a set without pairs gets the degradation of the settings with a generator
@@ -67,7 +103,7 @@ def benchmark_images(
         If a benchmark is missing or not whole, with `on_failure` if all are; before the first
         image is read.
     """
-    images: dict[str, Iterator[BenchmarkImage]] = {}
+    images: dict[str, BenchmarkImages] = {}
     problems: list[str] = []
     for name, place in data.benchmarks.items():
         try:
@@ -85,22 +121,9 @@ def benchmark_images(
 
 def _open_benchmark(
     data: DataSettings, name: str, place: str, on_failure: OnFailure | None
-) -> Iterator[BenchmarkImage]:
-    wanted = _wanted(data, name, place)
-
-    def read() -> Iterator[BenchmarkImage]:
-        for image, load in wanted:
-            try:
-                loaded = load()
-            except Exception as error:
-                known = isinstance(error, EAMambaError | OSError) or ran_out_of_memory(error)
-                if on_failure is None or not known:
-                    raise
-                on_failure(name, image, error)
-            else:
-                yield loaded
-
-    return read()
+) -> BenchmarkImages:
+    needs_noise = data.kind.added_by_test and not _has_pairs(data, place)
+    return BenchmarkImages(name, _wanted(data, name, place), needs_noise, on_failure)
 
 
 def originals(data: DataSettings) -> dict[str, Iterator[tuple[str, Tensor]]]:

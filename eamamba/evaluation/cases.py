@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
 
 import torch
@@ -45,8 +45,8 @@ class Case:
         return self.conditions[-1]
 
 
-def cases(settings: TaskSettings, on_failure: OnFailure | None = None) -> Iterator[Case]:
-    """Yield the test images of a task, each under all of its conditions.
+class Cases(Iterable[Case], Sized):
+    """The test images of a task, each under all of its conditions.
 
     Gaussian noise is tested at each level in ``evaluation.sigmas_255`` (conditions ``sigma15`` …),
     a benchmark with several parts as a whole and by part (``combined`` and the names of the
@@ -61,19 +61,31 @@ def cases(settings: TaskSettings, on_failure: OnFailure | None = None) -> Iterat
     Raises
     ------
     DatasetError
-        If there is no benchmark, or one is missing or not whole, with `on_failure` if all are;
-        before the first case.
+        If there is no benchmark, or one is missing or not whole, with `on_failure` if all are.
     """
-    if not settings.data.benchmarks:
-        raise DatasetError(f"{settings.task}: data.benchmarks is empty; name a set to test on")
-    for benchmark, images in benchmark_images(settings.data, on_failure).items():
-        for image in images:
-            try:
-                yield from _cases_of_image(benchmark, image, settings.evaluation.sigmas_255)
-            except (MemoryError, RuntimeError) as error:
-                if on_failure is None or not ran_out_of_memory(error):
-                    raise
-                on_failure(benchmark, image.name, error)
+
+    def __init__(self, settings: TaskSettings, on_failure: OnFailure | None = None) -> None:
+        if not settings.data.benchmarks:
+            raise DatasetError(f"{settings.task}: data.benchmarks is empty; name a set to test on")
+        self._sigmas_255, self._on_failure = settings.evaluation.sigmas_255, on_failure
+        self._benchmarks = benchmark_images(settings.data, on_failure)
+
+    def __len__(self) -> int:
+        levels = len(self._sigmas_255)
+        return sum(
+            len(images) * (levels if images.needs_noise else 1)
+            for images in self._benchmarks.values()
+        )
+
+    def __iter__(self) -> Iterator[Case]:
+        for benchmark, images in self._benchmarks.items():
+            for image in images:
+                try:
+                    yield from _cases_of_image(benchmark, image, self._sigmas_255)
+                except (MemoryError, RuntimeError) as error:
+                    if self._on_failure is None or not ran_out_of_memory(error):
+                        raise
+                    self._on_failure(benchmark, image.name, error)
 
 
 def _cases_of_image(

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from eamamba.config import EAMambaError, TaskSettings
 from eamamba.datasets import centre_crop
-from eamamba.evaluation.cases import cases
+from eamamba.degradations import evaluation_noise
+from eamamba.evaluation.cases import Cases
 
 POSITIONS: dict[str, tuple[float, float]] = {
     "centre": (0.5, 0.5),
@@ -136,8 +137,15 @@ def for_display(field: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
     return root / root.max() if root.max() > 0 else root
 
 
-def network_inputs(settings: TaskSettings) -> list[Tensor]:
+def network_inputs(settings: TaskSettings, noise_255: float | None = None) -> list[Tensor]:
     """Return the images over which the receptive field of a task is averaged.
+
+    Parameters
+    ----------
+    settings : TaskSettings
+    noise_255 : float, optional
+        Standard deviation in 8-bit units of Gaussian noise: the level of a test that adds noise of
+        several, else it comes on top of the task's degradation.
 
     Returns
     -------
@@ -154,7 +162,7 @@ def network_inputs(settings: TaskSettings) -> list[Tensor]:
         If no image is large enough.
     """
     evaluation = settings.evaluation
-    inputs = list(islice(_degraded_crops(settings), evaluation.receptive_field_images))
+    inputs = list(islice(_degraded_crops(settings, noise_255), evaluation.receptive_field_images))
     if not inputs:
         raise ReceptiveFieldError(
             f"no test image has {evaluation.receptive_field_size} pixels each way; "
@@ -163,11 +171,16 @@ def network_inputs(settings: TaskSettings) -> list[Tensor]:
     return inputs
 
 
-def _degraded_crops(settings: TaskSettings) -> Iterator[Tensor]:
+def _degraded_crops(settings: TaskSettings, noise_255: float | None) -> Iterator[Tensor]:
     levels = settings.evaluation.sigmas_255
-    middle = settings.evaluation.model_copy(update={"sigmas_255": levels[len(levels) // 2 :][:1]})
-    size = middle.receptive_field_size
-    for case in cases(settings.model_copy(update={"evaluation": middle})):
+    tested = levels[len(levels) // 2 :][:1] if noise_255 is None else (noise_255,)
+    evaluation = settings.evaluation.model_copy(update={"sigmas_255": tested})
+    size = evaluation.receptive_field_size
+    for case in Cases(settings.model_copy(update={"evaluation": evaluation})):
         height, width = (side // settings.scale for side in case.clean.shape[-2:])
-        if min(height, width) >= size:
-            yield centre_crop(case.degraded[..., :height, :width], size)
+        if min(height, width) < size:
+            continue
+        crop = centre_crop(case.degraded[..., :height, :width], size)
+        if noise_255 is not None and not case.condition.startswith("sigma"):
+            crop = crop + evaluation_noise(*crop.shape) * (noise_255 / 255)
+        yield crop

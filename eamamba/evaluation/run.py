@@ -3,50 +3,25 @@
 from __future__ import annotations
 
 import json
-import math
-import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from eamamba.config import EAMambaError, ProtocolSettings, TaskSettings
 from eamamba.config.errors import ran_out_of_memory
-from eamamba.evaluation.cases import Case, cases, without_network
+from eamamba.evaluation.cases import Case, Cases, without_network
 from eamamba.evaluation.exports import Export
 from eamamba.evaluation.protocols import Scores, score
-from eamamba.evaluation.statistics import paired_interval
+from eamamba.evaluation.table import EvaluationError, Metrics, ScoreTable
+from eamamba.evaluation.unfinished import Unfinished
 from eamamba.files import write_atomically
 from eamamba.heap import reuse_large_blocks
 from eamamba.progress import bar_options
 from eamamba.restore import Restorer, restore
-
-Metrics = dict[str, dict[str, dict[str, float | int | None]]]
-
-# Significant digits: more than any table shows, few enough to agree between CPUs.
-_NUMBER_FORMAT = "%.6g"
-# How many failed images an error names; the table names all.
-_NAMED = 3
-
-
-class EvaluationError(EAMambaError):
-    """Images that could not be measured, after everything else was; or a network of another kind.
-
-    Attributes
-    ----------
-    metrics : dict
-        What `evaluate` would have returned: the means over all other images.
-    """
-
-    def __init__(self, message: str, metrics: Metrics | None = None) -> None:
-        super().__init__(message)
-        self.metrics: Metrics = metrics or {}
 
 
 @dataclass(frozen=True)
@@ -78,6 +53,7 @@ def evaluate(
     output: Path,
     *,
     export: Path | None = None,
+    resume: bool = False,
     progress: bool = True,
 ) -> Metrics:
     """Restore every image of every benchmark and write the scores.
@@ -95,8 +71,12 @@ def evaluate(
         machine give the same bytes.
     export : Path, optional
         Folder for the restored images, as `Export` writes them.
+    resume : bool
+        Keep the scores in the output folder as soon as they are there, as `Unfinished` does, and
+        leave out what an interrupted run has measured. Not with `export`, which needs all images.
     progress : bool
-        Show a progress bar on standard error, and what cannot be measured as soon as it is met.
+        Show a progress bar with the time left on standard error, and what cannot be measured as
+        soon as it is met.
 
     Returns
     -------
@@ -125,20 +105,25 @@ def evaluate(
     reuse_large_blocks()
     _check_fit(model, settings)
     written = None if export is None else Export(export, settings.data.layout)
-    table = _Table(settings, progress)
-    name = f"{settings.task}: images"
-    found = cases(settings, table.fail)
-    for case in tqdm(found, name, disable=not progress, **bar_options()):
-        try:
-            example = _restore_and_score(model, settings, case)
-        except Exception as error:
-            if not (isinstance(error, EAMambaError) or ran_out_of_memory(error)):
-                raise
-            table.fail(case.benchmark, case.image, error, case.condition)
-            continue
-        table.add(case, example.scores)
-        if written:
-            written.add(case, example.restored)
+    kept = Unfinished(output, model, settings) if resume and export is None else None
+    table = ScoreTable(settings, progress)
+    found = Cases(settings, table.fail)
+    for case in tqdm(found, f"{settings.task}: images", disable=not progress, **bar_options()):
+        scores = kept.find(case) if kept else None
+        if scores is None:
+            try:
+                example = _restore_and_score(model, settings, case)
+            except Exception as error:
+                if not (isinstance(error, EAMambaError) or ran_out_of_memory(error)):
+                    raise
+                table.fail(case.benchmark, case.image, error, case.condition)
+                continue
+            scores = example.scores
+            if kept:
+                kept.add(case, scores)
+            if written:
+                written.add(case, example.restored)
+        table.add(case, scores)
     # names of files need not be valid text
     write_atomically(output / "per_image.csv", table.csv().encode(errors="backslashreplace"))
     metrics = table.metrics()
@@ -148,61 +133,9 @@ def evaluate(
         written.close(whole=not table.failures)
     if table.failures:
         raise EvaluationError(table.summary(output / "per_image.csv"), metrics)
+    if kept:
+        kept.remove()
     return metrics
-
-
-class _Table:
-    """What is measured and what cannot be, image by image; the latter is said at once if asked."""
-
-    def __init__(self, settings: TaskSettings, say: bool) -> None:
-        self.say = say
-        self.rows: list[dict[str, Any]] = []
-        self.failures: dict[tuple[str, str], str] = {}
-        self.scores: dict[str, dict[str, list[Scores]]] = {
-            name: {} for name in settings.data.benchmarks
-        }
-
-    def add(self, case: Case, scores: Scores) -> None:
-        where = {"benchmark": case.benchmark, "image": case.image, "condition": case.condition}
-        self.rows.append(where | scores)
-        for condition in case.conditions:
-            self.scores[case.benchmark].setdefault(condition, []).append(scores)
-
-    def fail(self, benchmark: str, image: str, error: Exception, condition: str = "") -> None:
-        problem = " ".join(str(error).split())
-        if not isinstance(error, EAMambaError | OSError) and ran_out_of_memory(error):
-            problem = "not enough memory"
-        where = {"benchmark": benchmark, "image": image, "condition": condition}
-        self.rows.append(where | {"problem": problem})
-        self.failures[benchmark, image] = problem
-        if self.say:  # a test may take hours, and this may be worth stopping it
-            tqdm.write(f"note: {benchmark} {image}".rstrip() + f": {problem}", file=sys.stderr)
-
-    def csv(self) -> str:
-        table = pd.DataFrame(self.rows)
-        if "problem" in table:
-            table["problem"] = table.pop("problem")  # the last column
-        return table.to_csv(index=False, lineterminator="\n", float_format=_NUMBER_FORMAT)
-
-    def metrics(self) -> Metrics:
-        return {
-            benchmark: {condition: _mean_scores(part) for condition, part in parts.items()}
-            for benchmark, parts in self.scores.items()
-        }
-
-    def summary(self, path: Path) -> str:
-        """Say in one line what could not be measured."""
-        tried = {(row["benchmark"], row["image"]) for row in self.rows}
-        named = [
-            f"{' '.join(filter(None, place))}: {problem}"
-            for place, problem in list(self.failures.items())[:_NAMED]
-        ]
-        more = len(self.failures) - len(named)
-        rest = f"; and {more} more, in {path}" if more > 0 else f" (in {path} too)"
-        return (
-            f"{len(self.failures)} of {len(tried)} images or benchmarks could not be measured and "
-            f"are in no mean: {'; '.join(named)}{rest}"
-        )
 
 
 def _check_fit(model: Restorer, settings: TaskSettings) -> None:
@@ -238,7 +171,7 @@ def examples(
     """
     return [
         _restore_and_score(model, settings, case)
-        for case in cases(settings)
+        for case in Cases(settings)
         if condition in (None, case.condition) and (names is None or case.image in names)
     ]
 
@@ -275,15 +208,3 @@ def score_before_and_after(
 
 def _input_score_name(name: str) -> str:
     return f"{name.removesuffix('_db')}_input" + ("_db" if name.endswith("_db") else "")
-
-
-def _mean_scores(scores: list[Scores]) -> dict[str, float | int | None]:
-    """Average over images; an infinite mean is None, because JSON has no infinity."""
-    means = {name: math.fsum(s[name] for s in scores) / len(scores) for name in scores[0]}
-    gains = [s["psnr_db"] - s["psnr_input_db"] for s in scores]
-    means["gain_db"] = means["psnr_db"] - means["psnr_input_db"]
-    spread = len(gains) > 1 and all(map(math.isfinite, gains))
-    means["gain_sd_db"] = float(np.std(gains, ddof=1)) if spread else math.nan
-    means["gain_low_db"], means["gain_high_db"] = paired_interval(gains)
-    rounded = {n: float(_NUMBER_FORMAT % v) if math.isfinite(v) else None for n, v in means.items()}
-    return rounded | {"images": len(scores), "worse": sum(gain < 0 for gain in gains)}

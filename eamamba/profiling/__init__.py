@@ -10,9 +10,11 @@ from eamamba.profiling.counted import (
     KINDS,
     PAPER_NETWORKS,
     Complexity,
+    Layer,
     baseline_2dssm,
     complexity,
     complexity_by_size,
+    layers,
 )
 from eamamba.profiling.measured import ForwardCost, ProfilingError, measure_memory
 
@@ -22,9 +24,11 @@ __all__ = [
     "PAPER_NETWORKS",
     "Complexity",
     "ForwardCost",
+    "Layer",
     "ProfilingError",
     "baseline_2dssm",
     "complexity",
     "complexity_by_size",
+    "layers",
     "measure_memory",
 ]

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from eamamba.config import EAMambaSettings, EAMambaSRSettings, MambaSettings, ModelSettings
-from eamamba.network import build
+from eamamba.network import Network, build
 
 DOUBLING_SIZES = (32, 64, 128, 256, 512, 1024, 2048)
 KINDS = ("convolutions", "in_proj", "out_proj", "x_proj+dt_proj", "scan", "out_norm", "pooling")
@@ -99,23 +100,30 @@ def complexity(settings: ModelSettings, size: int = 256) -> Complexity:
     network executes is counted: merging the two Δ projections adds 0.01 GFLOPs of weight products
     to the paper's model at any image size.
     """
-    with torch.device("meta"):
-        model = build(settings)
-        image = torch.empty(1, settings.inp_channels, size, size)
-    aten = torch.ops.aten
-    conventions = {aten.native_layer_norm: _layer_norm_flops, aten.mean: _pooling_flops}
-    counter = FlopCounterMode(display=False, custom_mapping=conventions)
-    with torch.no_grad(), counter:
-        model(image)
-    by_kind = {
-        kind: flops / 2e9 for kind, flops in _flops_by_kind(counter.get_flop_counts()).items()
-    }
+    model, image = _on_meta(settings, size)
+    by_kind = {kind: flops / 2e9 for kind, flops in _flops_by_kind(_counts(model, image)).items()}
     return Complexity(
         size=size,
         parameters=sum(p.numel() for p in model.parameters()),
         gflops=math.fsum(by_kind.values()),
         gflops_by_kind=by_kind,
     )
+
+
+def _on_meta(settings: ModelSettings, size: int) -> tuple[Network, Tensor]:
+    """Return a network and an image for it, neither of which holds any numbers."""
+    with torch.device("meta"):
+        return build(settings), torch.empty(1, settings.inp_channels, size, size)
+
+
+def _counts(model: Network, image: Tensor) -> dict[str, dict[Any, int]]:
+    """Return twice the FLOPs of each module, by operator; see `complexity`."""
+    aten = torch.ops.aten
+    conventions = {aten.native_layer_norm: _layer_norm_flops, aten.mean: _pooling_flops}
+    counter = FlopCounterMode(display=False, custom_mapping=conventions)
+    with torch.no_grad(), counter:
+        model(image)
+    return counter.get_flop_counts()
 
 
 # Doubled like all formulas of PyTorch's counter, which counts a multiply-add as two.
@@ -149,6 +157,84 @@ def _flops_by_kind(counts: dict[str, dict[Any, int]]) -> dict[str, int]:
     }
     everything = sum(counts["Global"].values()) - flops_in("body", aten.native_layer_norm)
     return {"convolutions": everything - sum(kinds.values())} | kinds
+
+
+BETWEEN = "between them"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A part of a network: a module, with everything inside it.
+
+    Attributes
+    ----------
+    name : str
+        Its path, such as ``encoder_level1.0.mamba``; `BETWEEN` for pointwise convolutions that
+        the network computes as matrix products, outside of their modules.
+    kind : str
+        Its class.
+    output : tuple of int
+        Shape of what it returns for one image; empty for `BETWEEN`.
+    parameters : int
+    gflops : float
+        As for `Complexity`.
+    """
+
+    name: str
+    kind: str
+    output: tuple[int, ...]
+    parameters: int
+    gflops: float
+
+
+def layers(settings: ModelSettings, size: int = 256, depth: int = 3) -> list[Layer]:
+    """Return the parts of a network in the order in which they run.
+
+    Parameters
+    ----------
+    settings, size : as for `complexity`
+    depth : int
+        How deep to look: 1 for the stages of the network, 2 for their blocks, 3 for the parts of
+        these.
+    """
+    model, image = _on_meta(settings, size)
+    shapes: dict[str, tuple[int, ...]] = {}
+    modules = {name: module for name, module in model.named_modules() if name}
+    for name, module in modules.items():
+        module.register_forward_hook(
+            lambda _module, _inputs, output, name=name: shapes.update({name: tuple(output.shape)})
+        )
+    counts = _counts(model, image)
+    root = type(model).__name__
+    found = [
+        Layer(
+            name,
+            type(module).__name__,
+            shapes[name],
+            sum(weight.numel() for weight in module.parameters()),
+            _flops_within(f"{root}.{name}", counts) / 2e9,
+        )
+        for name, module in modules.items()
+        if name in shapes and name.count(".") < depth
+    ]
+    names = {layer.name for layer in found}
+    outermost = [x for x in found if not any(x.name.startswith(f"{name}.") for name in names)]
+    rest = (
+        sum(weight.numel() for weight in model.parameters()) - sum(x.parameters for x in outermost),
+        _flops_within(root, counts) / 2e9 - math.fsum(x.gflops for x in outermost),
+    )
+    return [*found, Layer(BETWEEN, root, (), *rest)] if rest[0] else found
+
+
+def _flops_within(name: str, counts: dict[str, dict[Any, int]]) -> int:
+    """Return the FLOPs of a module without the block norms in it, doubled like all counts."""
+    norm = torch.ops.aten.native_layer_norm
+    norms = (
+        flops.get(norm, 0)
+        for inner, flops in counts.items()
+        if f"{inner}.".startswith(f"{name}.") and inner.endswith(".body")
+    )
+    return sum(counts.get(name, {}).values()) - sum(norms)
 
 
 def complexity_by_size(

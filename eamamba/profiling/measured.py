@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -54,11 +55,11 @@ def measure_memory(
     device: str = "cpu",
     repeats: int = 2,
     memory_mib: float | None = None,
-) -> list[ForwardCost]:
+) -> Iterator[ForwardCost]:
     """Run forward passes of a freshly initialised network in a fresh process, size by size.
 
-    The list ends before the first size that runs out of memory or is expected to: memory is assumed
-    to grow linearly with the number of pixels.
+    Each cost is yielded as soon as it is measured. The last is before the first size that runs out
+    of memory or is expected to: memory is assumed to grow linearly with the number of pixels.
 
     Parameters
     ----------
@@ -87,19 +88,36 @@ def measure_memory(
         "limit": 0.8 * _free_mib(device) if memory_mib is None else memory_mib,
         "threads": torch.get_num_threads(),
     }
-    done = subprocess.run(
-        [sys.executable, "-c", _CHILD],
-        input=json.dumps(job),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    out_of_memory = "OutOfMemoryError" in done.stderr or "not enough memory" in done.stderr
-    killed = done.returncode == -9  # Linux kills a process that uses up the memory
-    if done.returncode and not (out_of_memory or killed):
-        reason = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
+    with tempfile.TemporaryFile("w+") as errors:
+        child = subprocess.Popen(
+            [sys.executable, "-c", _CHILD],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        with child:  # waits for its end
+            assert child.stdin is not None
+            assert child.stdout is not None
+            try:
+                child.stdin.write(json.dumps(job))
+                child.stdin.close()
+                for line in child.stdout:
+                    yield ForwardCost(**json.loads(line))
+            except BaseException:
+                child.kill()
+                raise
+        errors.seek(0)
+        _check_end(child.returncode, errors.read(), device)
+
+
+def _check_end(status: int, errors: str, device: str) -> None:
+    """Raise `ProfilingError` unless a measurement ended well, or for lack of memory."""
+    out_of_memory = "OutOfMemoryError" in errors or "not enough memory" in errors
+    killed = status == -9  # Linux kills a process that uses up the memory
+    if status and not (out_of_memory or killed):
+        reason = (errors.strip() or f"exit status {status}").splitlines()[-1]
         raise ProfilingError(f"cannot measure forward passes on {device}: {reason}")
-    return [ForwardCost(**json.loads(line)) for line in done.stdout.splitlines()]
 
 
 def _free_mib(device: str) -> float:

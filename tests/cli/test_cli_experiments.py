@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_files import PARAMS, files, one_error, picture
+from cli_files import PARAMS, files, lines_said, one_error, picture
 
 from eamamba.images import read_photo
+from eamamba.profiling import measured
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -39,6 +40,23 @@ def test_complexity_of_a_task(run: Run) -> None:
         status, _, errors = run(*arguments)
         assert status == 2
         assert message in one_error(errors)
+
+
+def test_complexity_by_layer_and_by_size(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = ("complexity", "-t", "denoise_gaussian", "--size", 16, "--device", "cpu")
+    status, output, errors = run(*task, "--summary")
+    assert (status, errors) == (0, "")
+    header, first, *_ = output.splitlines()
+    assert header.split() == ["layer", "kind", "output", "parameters", "GFLOPs"]
+    assert first.split() == ["patch_embed", "PatchEmbed", "16×16×8", "216", "0.000"]
+    monkeypatch.setattr(measured, "_free_mib", lambda _: 4)
+    status, output, errors = run(*task, "--growth")
+    assert (status, errors) == (0, "")
+    *rows, last = output.splitlines()[2:]
+    sides = [16 * 2**doubling for doubling in range(len(rows))]
+    assert [row.split()[0] for row in rows] == [f"{side}×{side}" for side in sides]
+    assert last == f"{2 * sides[-1]}×{2 * sides[-1]} needs more memory than is free"
+    assert "exclude each other" in one_error(run(*task, "--growth", "--json")[2])
 
 
 @pytest.mark.parametrize(
@@ -94,6 +112,42 @@ def test_restored_test_images_are_exported(run: Run, weights: Path, project: Pat
     assert status == 0
     assert "RGB PSNR and SSIM" in output
     assert len(list((project / "restored").rglob("*.png"))) == 9
+
+
+def test_images_of_ones_own_need_no_settings(
+    run: Run, weights: Path, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    for place in ("photos/a.png", "pairs/input/a.png", "pairs/target/a.png"):
+        (elsewhere / place).parent.mkdir(parents=True)
+        picture(elsewhere / place, 32, 40)
+    (project / "params.yaml").unlink()
+    monkeypatch.chdir(elsewhere)
+    task = ("evaluate", "denoise_gaussian", "-w", weights, "--device", "cpu")
+    status, output, errors = run(*task, "--images", "photos", "-o", "scores")
+    assert (status, lines_said(errors)) == (0, [])
+    conditions = re.findall(r"^photos, (\w+): ", output, re.MULTILINE)
+    assert conditions == ["sigma15", "sigma25", "sigma50"]
+    assert run(*task, "--images", "pairs", "-o", "pair_scores")[0] == 0
+    metrics = json.loads((elsewhere / "pair_scores/metrics.json").read_text())
+    assert list(metrics["pairs"]) == ["all"]
+    assert "--output FOLDER" in one_error(run(*task, "--images", "photos")[2])
+    assert "no such folder" in one_error(run(*task, "--images", "pohtos", "-o", "scores")[2])
+
+
+def test_self_ensemble_has_results_of_its_own(run: Run, weights: Path) -> None:
+    status, output, _ = run("evaluate", "denoise_gaussian", "--self-ensemble", "--device", "cpu")
+    assert status == 0
+    folder = weights.parent / "self_ensemble"
+    assert files(folder) == ["metrics.json", "per_image.csv"]
+    assert f"written to {folder / 'metrics.json'}" in output
+
+
+def test_receptive_field_of_a_noisy_image(run: Run, weights: Path, project: Path) -> None:
+    field = ("receptive-field", "denoise_gaussian", "-w", weights, "--device", "cpu")
+    for name, options in {"a": ["--noise", "0"], "b": ["--noise", "50"], "c": []}.items():
+        assert run(*field, "-o", f"{name}.png", *options)[0] == 0
+        assert read_photo(project / f"{name}.png").rgb.shape[0] == 3
 
 
 def test_experiments_follow_one_another(run: Run, project: Path) -> None:

@@ -1,0 +1,112 @@
+"""The scores of a test that is not finished, so that an interruption loses none."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from eamamba import __version__
+from eamamba.config import TaskSettings
+from eamamba.evaluation.cases import Case
+from eamamba.evaluation.protocols import Scores
+from eamamba.files import write_atomically
+from eamamba.restore import Restorer
+
+FILE = "per_image.unfinished.csv"
+_WHERE = ("benchmark", "image", "condition", "sha256")
+
+
+class Unfinished:
+    """Keeps each score in ``per_image.unfinished.csv`` until the test is done.
+
+    A row counts again only for the same image, network, protocol and versions: all of them are in
+    its hash. Its numbers have all their digits, so that a resumed test gives the same bytes.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the results.
+    model : module or another Restorer
+        Of one that is no module, nothing is known that would tell it from others: nothing is kept.
+    settings : TaskSettings
+    """
+
+    def __init__(self, folder: Path, model: Restorer, settings: TaskSettings) -> None:
+        self.path = folder / FILE
+        self._of_run = _hash_of(model, settings) if isinstance(model, nn.Module) else None
+        self._known = self._read() if self._of_run else {}
+
+    def find(self, case: Case) -> Scores | None:
+        """Return the scores that an earlier run has found; None if there are none."""
+        return self._known.get(self._hash(case)) if self._known else None
+
+    def add(self, case: Case, scores: Scores) -> None:
+        """Keep the scores of an image."""
+        if self._of_run is None:
+            return
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if not self.path.exists():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            writer.writerow([*_WHERE, *scores])
+        place = (case.benchmark, case.image, case.condition, self._hash(case))
+        writer.writerow([*place, *map(repr, scores.values())])
+        with self.path.open("ab") as file:
+            file.write(text.getvalue().encode(errors="backslashreplace"))
+
+    def remove(self) -> None:
+        """Remove the file, when the whole test is written."""
+        self.path.unlink(missing_ok=True)
+
+    def _read(self) -> dict[str, Scores]:
+        """Return hash -> scores; a line that was cut off is removed from the file."""
+        if not self.path.exists():
+            return {}
+        content = self.path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        if whole != content:
+            write_atomically(self.path, whole)
+        rows = csv.DictReader(io.StringIO(whole.decode(errors="replace")))
+        known = {}
+        for row in rows:
+            digest, *_ = (row.pop(name, "") for name in reversed(_WHERE))
+            try:
+                known[digest] = {name: float(value) for name, value in row.items()}
+            except (TypeError, ValueError):
+                continue  # not ours: it is measured again
+        return known
+
+    def _hash(self, case: Case) -> str:
+        digest = hashlib.sha256(f"{self._of_run} {case.condition}".encode())
+        for image in (case.clean, case.degraded):
+            _update(digest, image)
+        return digest.hexdigest()
+
+
+def _hash_of(model: nn.Module, settings: TaskSettings) -> str:
+    """Return a hash of everything but the images that decides scores."""
+    state = model.state_dict()
+    device = next((tensor.device.type for tensor in state.values()), "cpu")
+    facts = (
+        __version__,
+        torch.__version__,
+        device,
+        repr(model),
+        settings.evaluation,
+        settings.scale,
+    )
+    digest = hashlib.sha256(repr(facts).encode())
+    for name, tensor in state.items():
+        digest.update(name.encode())
+        _update(digest, tensor)
+    return digest.hexdigest()
+
+
+def _update(digest: hashlib._Hash, tensor: Tensor) -> None:
+    digest.update(repr(tuple(tensor.shape)).encode())
+    digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)

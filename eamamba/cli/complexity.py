@@ -25,6 +25,17 @@ if TYPE_CHECKING:
 _DOUBLINGS = 24
 
 
+SummaryOption = Annotated[
+    bool, typer.Option("--summary", help="List the layers: output, parameters, FLOPs.")
+]
+GrowthOption = Annotated[
+    bool,
+    typer.Option(
+        "--growth", help="Double the size until memory ends: FLOPs, memory and time, measured."
+    ),
+]
+
+
 def complexity(
     task: Annotated[
         str | None, typer.Option("--task", "-t", help="Default: the paper's model.")
@@ -32,15 +43,8 @@ def complexity(
     profile: ProfileOption = None,
     settings: SettingsOption = None,
     size: Annotated[int, typer.Option(min=1, help="Height and width in pixels.")] = 256,
-    summary: Annotated[
-        bool, typer.Option("--summary", help="List the layers: output, parameters, FLOPs.")
-    ] = False,
-    growth: Annotated[
-        bool,
-        typer.Option(
-            "--growth", help="Double the size until memory ends: FLOPs, memory and time, measured."
-        ),
-    ] = False,
+    summary: SummaryOption = False,
+    growth: GrowthOption = False,
     device: DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

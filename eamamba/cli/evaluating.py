@@ -24,7 +24,24 @@ from eamamba.cli.choices import (
 from eamamba.config import TaskSettings
 
 if TYPE_CHECKING:
+    from eamamba.evaluation.table import Metrics
     from eamamba.network import Network
+
+
+ImagesOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Test on this folder instead: clean photographs, which get the task's degradation, or "
+        "pairs in input/ and target/. Needs --output, and no settings file."
+    ),
+]
+SelfEnsembleOption = Annotated[
+    bool,
+    typer.Option("--self-ensemble", help="Average 4 turned copies; results in self_ensemble/."),
+]
+ExportOption = Annotated[
+    Path | None, typer.Option("--export", help="Folder for restored images (SIDD: Idenoised.mat).")
+]
 
 
 def evaluate(
@@ -32,25 +49,11 @@ def evaluate(
     profile: ProfileOption = None,
     settings: SettingsOption = None,
     weights: WeightsOption = None,
-    images: Annotated[
-        Path | None,
-        typer.Option(
-            help="Test on this folder instead: clean photographs, which the task's degradation is "
-            "applied to, or pairs in input/ and target/. Needs --output, and no settings file."
-        ),
-    ] = None,
-    self_ensemble: Annotated[
-        bool,
-        typer.Option(
-            "--self-ensemble", help="Average over 4 turned copies; results in self_ensemble/."
-        ),
-    ] = False,
+    images: ImagesOption = None,
+    self_ensemble: SelfEnsembleOption = False,
     device: DeviceOption = "auto",
     output: OutputFolderOption = None,
-    export: Annotated[
-        Path | None,
-        typer.Option("--export", help="Folder for restored images (SIDD: Idenoised.mat)."),
-    ] = None,
+    export: ExportOption = None,
 ) -> None:
     """Score one task on its benchmarks; writes per_image.csv and metrics.json.
 
@@ -58,7 +61,7 @@ def evaluate(
 
     Example: `eamamba evaluate derain --images my_pairs/ --output scores/`
     """
-    from eamamba import evaluation, report
+    from eamamba import evaluation
     from eamamba.restore import Captured
 
     if images is not None and output is None:
@@ -76,14 +79,20 @@ def evaluate(
         if not error.metrics:
             raise
         metrics, failed = error.metrics, error
-    typer.echo(report.protocol_label(chosen.evaluation.protocol))
+    _show(metrics, chosen)
+    typer.echo(f"written to {folder / 'metrics.json'} and per_image.csv")
+    if failed:
+        raise failed
+
+
+def _show(metrics: Metrics, settings: TaskSettings) -> None:
+    from eamamba import report
+
+    typer.echo(report.protocol_label(settings.evaluation.protocol))
     for benchmark, conditions in metrics.items():
         for condition, means in conditions.items():
             shown = (f"{name} {'-' if v is None else f'{v:.4g}'}" for name, v in means.items())
             typer.echo(f"{benchmark}, {condition}: {', '.join(shown)}")
-    typer.echo(f"written to {folder / 'metrics.json'} and per_image.csv")
-    if failed:
-        raise failed
 
 
 def _changed(settings: TaskSettings, images: Path | None, self_ensemble: bool) -> TaskSettings:

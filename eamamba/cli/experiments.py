@@ -35,6 +35,14 @@ TimeLimitOption = Annotated[
 ]
 
 
+RehearseOption = Annotated[
+    bool,
+    typer.Option(
+        "--rehearse", help="Try a few steps of every stage at full size, then stop: days, GiB."
+    ),
+]
+
+
 def train(
     task: TaskArgument,
     profile: ProfileOption = None,
@@ -44,12 +52,7 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the stages, cost and missing data, then stop.")
     ] = False,
-    rehearse: Annotated[
-        bool,
-        typer.Option(
-            "--rehearse", help="Try a few steps of every stage at full size, then stop: days, GiB."
-        ),
-    ] = False,
+    rehearse: RehearseOption = False,
     fresh: FreshOption = False,
     time_limit: TimeLimitOption = None,
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,8 @@ from eamamba.config.errors import ran_out_of_memory
 from eamamba.evaluation.cases import Case, Cases, without_network
 from eamamba.evaluation.exports import Export
 from eamamba.evaluation.protocols import Scores, score
-from eamamba.evaluation.table import EvaluationError, Metrics, ScoreTable
+from eamamba.evaluation.table import PER_IMAGE, EvaluationError, Metrics, ScoreTable
 from eamamba.evaluation.unfinished import Unfinished
-from eamamba.files import write_atomically
 from eamamba.heap import reuse_large_blocks
 from eamamba.progress import bar_options
 from eamamba.restore import Restorer, restore
@@ -124,15 +122,11 @@ def evaluate(
             if written:
                 written.add(case, example.restored)
         table.add(case, scores)
-    # names of files need not be valid text
-    write_atomically(output / "per_image.csv", table.csv().encode(errors="backslashreplace"))
-    metrics = table.metrics()
-    text = json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(output / "metrics.json", text.encode())
+    metrics = table.write(output)
     if written:
         written.close(whole=not table.failures)
     if table.failures:
-        raise EvaluationError(table.summary(output / "per_image.csv"), metrics)
+        raise EvaluationError(table.summary(output / PER_IMAGE), metrics)
     if kept:
         kept.remove()
     return metrics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from pathlib import Path
@@ -16,7 +17,9 @@ from eamamba.config.errors import ran_out_of_memory
 from eamamba.evaluation.cases import Case
 from eamamba.evaluation.protocols import Scores
 from eamamba.evaluation.statistics import paired_interval
+from eamamba.files import write_atomically
 
+PER_IMAGE = "per_image.csv"
 Metrics = dict[str, dict[str, dict[str, float | int | None]]]
 
 # Significant digits: more than any table shows, few enough to agree between CPUs.
@@ -68,15 +71,22 @@ class ScoreTable:
         if self.say:  # a test may take hours, and this may be worth stopping it
             tqdm.write(f"note: {benchmark} {image}".rstrip() + f": {problem}", file=sys.stderr)
 
-    def csv(self) -> str:
-        """Return a row for each image and condition."""
+    def write(self, folder: Path) -> Metrics:
+        """Write ``per_image.csv`` and ``metrics.json``, and return what is in the latter."""
+        # names of files need not be valid text
+        write_atomically(folder / PER_IMAGE, self._csv().encode(errors="backslashreplace"))
+        metrics = self._metrics()
+        text = json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        write_atomically(folder / "metrics.json", text.encode())
+        return metrics
+
+    def _csv(self) -> str:
         table = pd.DataFrame(self.rows)
         if "problem" in table:
             table["problem"] = table.pop("problem")  # the last column
         return table.to_csv(index=False, lineterminator="\n", float_format=_NUMBER_FORMAT)
 
-    def metrics(self) -> Metrics:
-        """Return the means of each benchmark under each condition; see `evaluate`."""
+    def _metrics(self) -> Metrics:
         return {
             benchmark: {condition: _mean_scores(part) for condition, part in parts.items()}
             for benchmark, parts in self.scores.items()

@@ -111,6 +111,19 @@ def test_glance_takes_the_condition_that_stands_for_all() -> None:
     assert table["Gain, dB"].tolist() == ["+2.00", "+4.00", "−0.50"]
 
 
+def test_trainings_are_compared_on_the_same_inputs_only() -> None:
+    short = {task: {"zebras": {"all": means(1)}} for task in ("derain", "new_task", "other")}
+    other_inputs = means(2) | {"psnr_input_db": 21.0}
+    longer = {"derain": {"zebras": {"all": means(3)}}, "new_task": {"z": {"all": other_inputs}}}
+    titles = TITLES | {"derain": "rain", "other": "other"}
+    table = report.longer_training_table(
+        report.glance(short, titles), report.glance(longer, titles)
+    )
+    assert table["Degradation"].tolist() == ["rain"]
+    assert table["Gain, dB"].tolist() == ["+1.00"]
+    assert table["Gain of the longer training, dB"].tolist() == ["+3.00"]
+
+
 def test_pick_names_best_median_worst(per_image: pd.DataFrame) -> None:
     assert report.pick(per_image.query("benchmark == 'zebras'"), "sigma25") == {
         "best": "b", "median": "c", "worst": "a",

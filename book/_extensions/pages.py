@@ -36,6 +36,7 @@ from eamamba.report.scores import (
     format_with_sign,
     glance,
     glance_table,
+    longer_training_table,
     middle,
     paper_table,
     protocol_label,
@@ -213,6 +214,10 @@ def _write_glance(root: Path, target: Path, settings: Settings) -> None:
     titles = {name: task.title for name, task in settings.tasks.items()}
     rows = glance(measured, titles)
     _write_table(target / "glance.md", glance_table(rows, protocols))
+    package = root / "results" / PACKAGE_PROFILE
+    trained = [task for task in settings.tasks if (package / task / "metrics.json").is_file()]
+    longer = glance({task: _read_metrics(package / task) for task in trained}, titles)
+    _write_table(target / "longer_training.md", longer_training_table(rows, longer))
     save(gains(rows, f"{settings.profile} profile"), target / "glance.png")
     cards = [
         f":::{{grid-item-card}} {title}\n![{title}: input, restored, ground truth, "

@@ -19,8 +19,10 @@ MOST_LINKS = 3
 SOURCES = {
     "*/all_scores.md": ("{folder}/metrics.json", "{folder}/per_image.csv"),
     "glance.*": ("results/{profile}/*/metrics.json",),
+    "longer_training.md": ("results/{profile}/*/metrics.json", "results/pretrained/*/metrics.json"),
     "paper.md": ("data/paper/paper_results.csv",),
     "real_pairs.md": ("results/*/real_pairs/summary.csv", "results/*/real_pairs/per_image.csv"),
+    "runs.md": ("dvc.yaml",),
     "models.md": ("eamamba/cards/cards.json",),
     "claims*": ("results/{profile}/profiling/*.csv", "data/paper/*.csv"),
     "photographs/credits.md": ("data/photographs/CREDITS.csv",),

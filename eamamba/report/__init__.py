@@ -32,6 +32,7 @@ from eamamba.report.scans import (
 from eamamba.report.scores import (
     glance,
     glance_table,
+    longer_training_table,
     middle,
     paper_table,
     pick,
@@ -65,6 +66,7 @@ __all__ = [
     "glance",
     "glance_table",
     "headline_table",
+    "longer_training_table",
     "markdown",
     "middle",
     "neighbour_maps",

@@ -181,6 +181,29 @@ def glance_table(rows: pd.DataFrame, protocols: Mapping[str, str]) -> pd.DataFra
     )
 
 
+def longer_training_table(own: pd.DataFrame, longer: pd.DataFrame) -> pd.DataFrame:
+    """Set the gains of two trainings side by side.
+
+    Parameters
+    ----------
+    own, longer : DataFrame
+        As `glance` returns them. Only tasks with the same inputs in both are shown: with equal
+        PSNR before restoration.
+    """
+    both = own.merge(longer, on=["task", "psnr_input_db"], suffixes=("", "_longer"))
+    second = both[[f"{name}_longer" for name in ("gain_db", *SPREAD)]]
+    second = second.set_axis(["gain_db", *SPREAD], axis=1)
+    return pd.DataFrame(
+        {
+            "Degradation": degradation_labels(both),
+            "Gain, dB": both["gain_db"].map(format_with_sign),
+            "95 % interval": gain_interval(both),
+            "Gain of the longer training, dB": second["gain_db"].map(format_with_sign),
+            "Its 95 % interval": gain_interval(second),
+        }
+    )
+
+
 def _change(before: pd.Series, after: pd.Series, digits: str) -> pd.Series:
     return before.map(digits.format) + " → " + after.map(digits.format)
 

@@ -19,7 +19,7 @@ from ablations import (
     variant_costs,
     variant_scores,
 )
-from claims import Files, claims_table, evidence, read_claims
+from claims_pages import write_claims
 from runs import write_runs
 from speed_tables import processor, speed_tables
 
@@ -119,8 +119,8 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     _write_glance(root, target, settings)
     _write_ablations(root, target / "ablations", settings)
     _write_real_pairs(root, target, settings)
-    found = evidence(Files(root / "data" / "paper", target, _of_variants(target, settings)))
-    _write_table(target / "claims.md", claims_table(read_claims(root), found))
+    titles = {name: task.title for name, task in settings.tasks.items()}
+    figures |= write_claims(root, target, profile, _of_variants(target, settings), titles)
     return figures | _paper_network()
 
 

@@ -16,6 +16,7 @@ from sphinx import addnodes
 DATA = {".csv", ".json"}
 MOST_LINKS = 3
 """More files than this are named by their pattern."""
+_REAL_PAIRS = "results/pretrained/real_pairs/summary.csv"
 SOURCES = {
     "*/all_scores.md": ("{folder}/metrics.json", "{folder}/per_image.csv"),
     "glance.*": ("results/{profile}/*/metrics.json",),
@@ -24,7 +25,11 @@ SOURCES = {
     "real_pairs.md": ("results/*/real_pairs/summary.csv", "results/*/real_pairs/per_image.csv"),
     "runs.md": ("dvc.yaml",),
     "models.md": ("eamamba/cards/cards.json",),
-    "claims*": ("results/{profile}/profiling/*.csv", "data/paper/*.csv"),
+    "claims.md": ("results/{profile}/*/*.csv", "results/{profile}/ablations/*/metrics.json"),
+    "claims_benchmarks.md": (_REAL_PAIRS, "data/paper/paper_results.csv"),
+    "claims_checks.md": ("results/benchmarks/claims_cpu.csv",),
+    "claims_cost.png": ("results/{profile}/profiling/complexity.csv", "data/paper/complexity.csv"),
+    "claims_figures.md": (_REAL_PAIRS, "data/paper/*.csv"),
     "photographs/credits.md": ("data/photographs/CREDITS.csv",),
     "profiling/*.md": ("{folder}/complexity.csv", "data/paper/complexity.csv"),
     "scan_orders/*.md": ("{folder}/neighbour_steps.csv",),

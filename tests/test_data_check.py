@@ -197,7 +197,7 @@ def test_pairs_are_never_replaced_by_bundled_photographs(setting: str, data: Pat
     given = {"training_set": str(data / "Rain13K"), "benchmarks": {"Own": str(data / "Rain100H")}}
     del given[setting]
     settings = DataSettings.model_validate({"layout": "pairs"} | given)
-    message = "bundled photographs are no pairs"
+    message = "bundled photographs are not pairs"
     uses = check(settings).set_index("use")["problems"]
     assert message in uses["training" if setting == "training_set" else "benchmark"][0]
     with pytest.raises(DatasetError, match=message):

@@ -206,7 +206,7 @@ def test_both_focal_lengths_of_city100_are_read(tmp_path: Path) -> None:
     pairs = LAYOUTS["city100"].test(tmp_path)
     names = [(pair.name, pair.degraded[0].name, pair.clean.name) for pair in pairs]
     assert names == [("001", "001L.PNG", "001H.PNG"), ("009", "009L.PNG", "009h.png")]
-    assert pairs.notes == [f"{tmp_path}: skipped 1 image(s) of other names"]
+    assert pairs.notes == [f"{tmp_path}: skipped 1 image(s) with other names"]
     (tmp_path / "001L.PNG").unlink()
     with pytest.raises(DatasetError, match=r"001H\.PNG has no partner"):
         LAYOUTS["city100"].test(tmp_path)
@@ -217,4 +217,4 @@ def test_self_exemplar_folders_are_read(tmp_path: Path) -> None:
         write(tmp_path / f"image_SRF_2/img_001_SRF_2_{kind}.png", picture(0, *size))
     pairs = bicubic_pairs(tmp_path, 2)
     assert [pair.clean.name for pair in pairs] == ["img_001_SRF_2_HR.png"]
-    assert pairs.notes == [f"{tmp_path / 'image_SRF_2'}: skipped 1 image(s) of other names"]
+    assert pairs.notes == [f"{tmp_path / 'image_SRF_2'}: skipped 1 image(s) with other names"]

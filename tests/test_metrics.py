@@ -117,7 +117,7 @@ def test_errors_say_what_came_and_what_was_expected() -> None:
         volume_ssim(image[None], image[None])
     with pytest.raises(MetricError, match=r"16x16 pixels: too small.*more than 20"):
         ssim(image, image, crop=PAPER_CROP)
-    with pytest.raises(MetricError, match=r"8x16 pixels: cannot cut a border of 4"):
+    with pytest.raises(MetricError, match=r"8x16 pixels: cannot crop a border of 4"):
         cut_border(image[:, :8], 4)
     with pytest.raises(MetricError, match=r"1 channels: expected R, G, B"):
         luminance(image[:1])

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from eamamba.datasets.names import (
     SHOTS_APART,
-    beginnings,
     natural,
     numbered,
     of_small,
     partners,
+    prefixes,
     same_or_consecutive,
 )
 from eamamba.datasets.pairs import by_name, without_partner
@@ -100,7 +100,7 @@ def test_every_file_is_in_a_pair_or_reported(one: list[str], other: list[str]) -
 @given(st.lists(st.text("0123456789abc", min_size=1), min_size=1, max_size=8, unique=True))
 def test_hazy_images_find_the_clean_one_they_begin_with(clean: list[str]) -> None:
     hazy = {f"{name}_{number}_0.{number}": name for number, name in enumerate(clean)}
-    assert partners(hazy, clean, {name: beginnings(name) for name in hazy}) == hazy
+    assert partners(hazy, clean, {name: prefixes(name) for name in hazy}) == hazy
 
 
 @given(names, st.sampled_from([2, 3, 4]), st.sampled_from(["x{0}", "X{0}", "_LR", "_SRF_{0}_LR"]))

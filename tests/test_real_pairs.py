@@ -66,7 +66,7 @@ def test_sets_without_weights_or_folder_are_left_out_and_said(
     assert (table["psnr_db"] == table["psnr_input_db"]).all()
     assert table["weights_md5"].nunique() == 1
     (line,) = said
-    assert line.startswith("denoise_real, CC15: left out: no weights for 'denoise_real'")
+    assert line.startswith("denoise_real, CC15: skipped: no weights for 'denoise_real'")
 
 
 def test_only_chosen_tasks_are_scored(settings: Settings, weights: Path, tmp_path: Path) -> None:

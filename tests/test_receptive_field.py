@@ -158,5 +158,5 @@ def test_what_has_no_field_is_named() -> None:
         effective_receptive_field(nn.Identity(), [])
     with pytest.raises(ReceptiveFieldError, match="16×24, 8×24 pixels; expected"):
         effective_receptive_field(nn.Identity(), [pictures()[0], pictures()[0][:, :8]])
-    with pytest.raises(ReceptiveFieldError, match="4096 pixels each way"):
+    with pytest.raises(ReceptiveFieldError, match="4096 pixels on both sides"):
         network_inputs(task(images=2, size=4096))

@@ -1,4 +1,4 @@
-"""Data sets: bundled photographs, folders of images, and training patches of both."""
+"""Data sets: bundled photographs, folders of images, and training patches from both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Super-resolution sets: large images, and small ones made of them with a bicubic kernel."""
+"""Super-resolution sets: large images, and small ones made from them with a bicubic kernel."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from eamamba.images import read_image
 Scale = Literal[2, 3, 4]
 
 _UNLIKE = 0.06
-"""Root mean square above which a small image was not made of a large one: kernels and rounding
-make up to 0.02, another picture 0.2."""
+"""Root-mean-square difference above which a small image was not made from a large one: kernels
+and rounding account for up to 0.02, a different picture for 0.2."""
 
 
 @dataclass(frozen=True)
 class ShrunkPair(Pair):
-    """A large image alone; the small one is made of it, rounded to 8 bits like a file."""
+    """A large image only; the small one is computed from it and rounded to 8 bits like a file."""
 
     degraded: tuple[Path, ...] = field(default=(), init=False)
 
     def read(self) -> tuple[Tensor, Tensor]:
         """Return degraded (3, h, w) and clean (3, h·scale, w·scale)."""
         clean = read_image(self.clean)
-        self._cut([], size_of(clean))
+        self._border_to_crop([], size_of(clean))
         clean = crop_to_multiple(clean, self.scale)
         small = bicubic_downsample(clean, self.scale).clamp(0, 1)
         return small.mul(255).round().div(255), clean
@@ -43,10 +43,10 @@ class ShrunkPair(Pair):
 
 @dataclass(frozen=True)
 class NumberedPair(Pair):
-    """A pair whose names say so little that the pictures are compared as well."""
+    """A pair matched by number, whose pictures are therefore compared as well."""
 
     def read(self) -> tuple[Tensor, Tensor]:
-        """Return degraded and clean; `DatasetError` if one was not made of the other."""
+        """Return degraded and clean; `DatasetError` if one was not made from the other."""
         degraded, clean = super().read()
         shrunk = bicubic_downsample(crop_to_multiple(clean, self.scale), self.scale)
         if (shrunk - degraded).square().mean().sqrt() > _UNLIKE:
@@ -57,7 +57,7 @@ class NumberedPair(Pair):
         return degraded, clean
 
     def problem(self) -> str | None:
-        """Read both, and say what is wrong with them."""
+        """Read both images, and return what is wrong with them."""
         try:
             self.read()
         except EAMambaError as error:
@@ -68,13 +68,13 @@ class NumberedPair(Pair):
 def bicubic_pairs(
     path: str | os.PathLike[str], scale: Scale, *, prefix: str | None = None, strict: bool = True
 ) -> PairedImages:
-    """Read ``HR/NAME.png`` with ``LR_bicubic/X2/NAMEx2.png``, as Set5, Urban100 and others.
+    """Read ``HR/NAME.png`` with ``LR_bicubic/X2/NAMEx2.png``, as in Set5, Urban100 and others.
 
-    Also ``DIV2K_train_HR`` with ``DIV2K_train_LR_bicubic``: any common beginning of the two
-    folder names will do, `prefix` if it is given. Without a folder ``LR_bicubic`` the small
-    images are made of the large ones. Small images may be named as `names.of_small` says, or
-    be numbered in the order of the large ones (``x2/img_001_SRF_2_LR.png``, as in Set14): then
-    the pictures are compared too. Without a folder HR, ``image_SRF_2/NAME_{HR,LR}.png`` is read.
+    Also ``DIV2K_train_HR`` with ``DIV2K_train_LR_bicubic``: the two folder names may have any
+    common prefix (`prefix`, if given). Without a folder ``LR_bicubic`` the small images are
+    computed from the large ones. Small images may be named as described in `names.of_small`, or be
+    numbered in the order of the large ones (``x2/img_001_SRF_2_LR.png``, as in Set14); the pictures
+    are then compared too. Without a folder HR, ``image_SRF_2/NAME_{HR,LR}.png`` is read.
     """
     root = Path(path)
     found = [f.name.removesuffix("HR") for f in folders_in(root) if f.name.endswith("HR")]
@@ -123,6 +123,6 @@ def _in_one_folder(root: Path, scale: Scale, strict: bool) -> PairedImages:
         for kind in ("LR", "HR")
     )
     if others := len(files) - len(low) - len(high):
-        notes.append(f"{folder}: skipped {others} image(s) of other names")
+        notes.append(f"{folder}: skipped {others} image(s) with other names")
     pairs = _matched(low, high, scale, problems)
     return PairedImages(root, pairs, problems, notes=notes, strict=strict)

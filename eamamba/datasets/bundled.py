@@ -18,17 +18,17 @@ Split = Literal["train", "held_out"]
 
 @dataclass(frozen=True)
 class BundledPhotograph:
-    """A photograph inside an installed package.
+    """A photograph in an installed package.
 
     Attributes
     ----------
     name : str
     split : {'train', 'held_out'}
-        No photograph is on both sides.
+        No photograph is in both.
     package, file : str
-        Where it lies: the package, and the path inside it.
+        The package, and the path inside it.
     credit, licence, source : str
-        Who made it, under which terms it may be used, and where it comes from.
+        Author, licence and origin.
     """
 
     name: str
@@ -104,17 +104,17 @@ BUNDLED_PHOTOGRAPHS: tuple[BundledPhotograph, ...] = (
 
 
 def bundled_photographs(split: Split) -> dict[str, Tensor]:
-    """Return the photographs of one side of the fixed split, by name.
+    """Return the photographs of one part of the fixed split, by name.
 
     Returns
     -------
     dict of Tensor (3, H, W) float32 in [0, 1]
-        Shared between calls: do not write to them.
+        Shared between calls: do not modify them.
 
     Raises
     ------
     DatasetError
-        An installed package has left its photographs out.
+        An installed package lacks its photographs.
     """
     return {
         photo.name: _load_photograph(photo) for photo in BUNDLED_PHOTOGRAPHS if photo.split == split
@@ -122,14 +122,13 @@ def bundled_photographs(split: Split) -> dict[str, Tensor]:
 
 
 def refuse_as_pairs(layout: str, setting: str) -> None:
-    """Raise `DatasetError` where settings ask for pairs, which these photographs are not.
+    """Raise `DatasetError` if the settings require pairs, which these photographs are not.
 
-    They would be degraded as ``data.degradation`` says, with Gaussian noise by default: not what
-    was asked for.
+    Otherwise they would silently get ``data.degradation``, by default Gaussian noise.
     """
     if layout != "photographs":
         raise DatasetError(
-            f"{setting}: bundled photographs are no pairs, which data.layout {layout!r} asks for; "
+            f"{setting}: bundled photographs are not pairs, which data.layout {layout!r} requires; "
             "name a folder of pairs, or set data.layout to photographs and choose a degradation"
         )
 
@@ -155,7 +154,7 @@ def _load_photograph(photo: BundledPhotograph) -> Tensor:
 
 
 def _package_folder(package: str) -> Path:
-    """Return where a package lies, without importing it: scikit-learn takes a second."""
+    """Return the folder of a package without importing it: scikit-learn takes a second."""
     found = find_spec(package)
     if found is None or found.origin is None:
         raise ModuleNotFoundError(f"no package {package}")

@@ -1,4 +1,4 @@
-"""The errors and the warning of everything that is wrong with a data set."""
+"""Errors and warnings about data sets."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from eamamba.config import EAMambaError
 
 
 class DatasetWarning(UserWarning):
-    """Something in a data set was left out, on purpose and said here."""
+    """Part of a data set was skipped on purpose; the message says what."""
 
 
 class DatasetError(EAMambaError):
-    """A data set that is not there or not whole; one line lists every problem found.
+    """A data set that is missing or incomplete; one line lists every problem found.
 
     Attributes
     ----------
     problems : tuple of str
-        The same, one by one.
+        The same problems, one by one.
     """
 
     def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
@@ -28,32 +28,32 @@ class DatasetError(EAMambaError):
 
 
 class PatchError(DatasetError):
-    """An image that a patch was to be cut from cannot be read; one line, from a worker too."""
+    """An image to cut a patch from cannot be read; one line, also from a loader's worker."""
 
     def __init__(self, message: str) -> None:
-        # torch makes a worker's error anew from the text of its traceback, which ends in our line
+        # torch recreates a worker's error from the text of its traceback, which ends in our line
         name = f"{type(self).__module__}.{type(self).__qualname__}: "
         super().__init__(message.strip().splitlines()[-1].removeprefix(name))
 
 
 @contextmanager
-def readable(place: object) -> Iterator[None]:
-    """Turn the system's refusal to look into a folder into `DatasetError`."""
+def as_dataset_error(location: object) -> Iterator[None]:
+    """Turn an `OSError` on reading a folder into `DatasetError`."""
     try:
         yield
     except OSError as error:
-        where, reason = error.filename or place, error.strerror or error
+        where, reason = error.filename or location, error.strerror or error
         raise DatasetError(f"{where}: cannot be read ({reason}); check its permissions") from None
 
 
-def refuse(source: object, problems: Sequence[str]) -> None:
+def raise_problems(source: object, problems: Sequence[str]) -> None:
     """Raise `DatasetError` with all problems in one line, if there are any."""
     if problems:
         text = f"{source}: {len(problems)} problem(s): {'; '.join(problems)}"
         raise DatasetError(text, problems)
 
 
-def say(notes: Iterable[str]) -> None:
-    """Warn of what was left out."""
+def warn_skipped(notes: Iterable[str]) -> None:
+    """Warn about what was skipped."""
     for note in notes:
         warnings.warn(note, DatasetWarning, stacklevel=2)

@@ -1,4 +1,4 @@
-"""The photographs of folders, such as a user's own."""
+"""Photographs in folders, such as a user's own."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import overload
 
 from torch import Tensor
 
-from eamamba.datasets.errors import DatasetError, readable
+from eamamba.datasets.errors import DatasetError, as_dataset_error
 from eamamba.images import READABLE_SUFFIXES, read_image
 
 DEFAULT_CACHE_BYTES = 2**30
 
 
 class PhotoFolder(Sequence[Tensor]):
-    """The photographs of one or several folders, read when they are first asked for.
+    """The photographs in one or several folders, read on demand.
 
     Item *i* is the *i*-th image by name, (3, H, W) float32 in [0, 1]; folders follow each other.
 
@@ -26,7 +26,7 @@ class PhotoFolder(Sequence[Tensor]):
     *folders : path
         Folders with image files directly in them.
     cache_bytes : int
-        Memory for keeping decoded images; those unused for longest leave first.
+        Memory for keeping decoded images; the least recently used are dropped first.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class PhotoFolder(Sequence[Tensor]):
     Raises
     ------
     DatasetError
-        No such folder, or no images in it; every such folder is named. A damaged file raises
+        A folder is missing or has no images; every such folder is named. A damaged file raises
         `ImageError` when it is read.
     """
 
@@ -79,15 +79,15 @@ class PhotoFolder(Sequence[Tensor]):
 def images_in(folder: Path, notes: list[str]) -> list[Path]:
     """Return the image files of a folder, sorted by name.
 
-    Hidden files are passed over, among them the ``._NAME`` that macOS leaves beside an image on
-    foreign disks; ``notes`` gets a line that counts and names all other kinds.
+    Hidden files are ignored, including the ``._NAME`` that macOS puts beside an image on other file
+    systems; a line that counts and names all other kinds is appended to ``notes``.
 
     Raises
     ------
     DatasetError
-        No such folder, it cannot be read, or no image is in it.
+        The folder is missing, cannot be read, or has no images.
     """
-    with readable(folder):
+    with as_dataset_error(folder):
         if not folder.is_dir():
             raise DatasetError(f"{folder}: no such folder; check the spelling of the path")
         visible = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
@@ -110,16 +110,16 @@ def folders_in(folder: Path) -> list[Path]:
     Raises
     ------
     DatasetError
-        It cannot be read.
+        The folder cannot be read.
     """
-    with readable(folder):
+    with as_dataset_error(folder):
         if not folder.is_dir():
             return []
         return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
 def found_in(folder: Path, problems: list[str], notes: list[str]) -> list[Path]:
-    """Return the image files of a folder; if there are none, none, and say so in `problems`."""
+    """Return the image files of a folder; append to `problems` if there are none."""
     try:
         return images_in(folder, notes)
     except DatasetError as error:
@@ -128,13 +128,13 @@ def found_in(folder: Path, problems: list[str], notes: list[str]) -> list[Path]:
 
 
 def _kind(path: Path) -> str:
-    """Return ``image``, or what else a path is as a person would say it."""
+    """Return ``image``, or a description of what else a path is."""
     try:
         if path.is_dir():
             return "folder"
         exists = path.exists()
     except OSError:
-        exists = True  # and cannot be looked at: reading it will say why
+        exists = True  # but not accessible: reading it will say why
     if not exists:
         return "broken link"
     suffix = path.suffix.lower()

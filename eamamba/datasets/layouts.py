@@ -1,9 +1,9 @@
-"""The published data sets as their authors' archives unpack them, one function for each layout.
+"""Published data sets as their authors' archives unpack, one function per layout.
 
-GoPro, HIDE, Rain13K and the rain benchmarks need none: `PairedFolder` reads their folders
-``input`` and ``target``; `bicubic_pairs` is in a module of its own. All functions return pairs
-and raise `DatasetError` with every problem in one line, unless `strict` is off: see
-`PairedImages`. Endings may be in upper or lower case.
+GoPro, HIDE, Rain13K and the rain benchmarks need none: `PairedFolder` reads their folders ``input``
+and ``target``; `bicubic_pairs` has its own module. All functions return pairs and raise
+`DatasetError` with every problem in one line, unless `strict` is False: see `PairedImages`.
+Suffixes may be in upper or lower case.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from eamamba.datasets.sidd_blocks import sidd_blocks
 AnyPath = str | os.PathLike[str]
 
 RESIDE_BORDER = 10
-"""Pixels that the clean images of SOTS-indoor have more on every side (640×480, 620×460)."""
+"""Extra pixels on every side of the clean images of SOTS-indoor (640×480 for 620×460)."""
 
 
 def reside(path: AnyPath, *, strict: bool = True) -> PairedImages:
     """Read RESIDE: ``hazy/1400_10.png`` or ``hazy/0001_0.8_0.2.jpg`` with ``gt/1400.png``.
 
-    The clean images may lie in ``clear`` instead of ``gt``, as in the training sets. Where they
-    are larger by 10 pixels on every side, as in SOTS-indoor, these are cut off.
+    The clean images may be in ``clear`` instead of ``gt``, as in the training sets. If they are
+    larger by 10 pixels on every side, as in SOTS-indoor, they are cropped.
     """
     root = Path(path)
     known = {folder.name.lower(): folder.name for folder in folders_in(root)}
@@ -50,7 +50,7 @@ def reside(path: AnyPath, *, strict: bool = True) -> PairedImages:
         root,
         degraded=known.get("hazy", "hazy"),
         clean=clear,
-        partners=names.beginnings,
+        partners=names.prefixes,
         border=RESIDE_BORDER,
         strict=strict,
     )
@@ -83,12 +83,12 @@ def sidd(path: AnyPath, *, strict: bool = True) -> PairedImages:
 def _by_kind(
     files: Mapping[str, Path], pattern: str, folder: Path, notes: list[str]
 ) -> dict[str, dict[str, Path]]:
-    """Sort the files of one folder whose names differ in what kind of image they hold.
+    """Group the files of one folder whose names differ only in the kind of image.
 
     Returns
     -------
     dict
-        What both names of a pair have in common -> kind, in capitals -> file.
+        Common part of a pair's names -> kind, in capitals -> file.
     """
     found: dict[str, dict[str, Path]] = {}
     matches = {name: re.fullmatch(pattern, name, re.IGNORECASE) for name in files}
@@ -97,7 +97,7 @@ def _by_kind(
             common = name[: match.start("kind")] + name[match.end("kind") :]
             found.setdefault(common, {})[match["kind"].upper()] = files[name]
     if others := sum(match is None for match in matches.values()):
-        notes.append(f"{folder}: skipped {others} image(s) of other names")
+        notes.append(f"{folder}: skipped {others} image(s) with other names")
     return found
 
 
@@ -110,29 +110,29 @@ def dpdd(
 ) -> PairedImages:
     """Read DPDD: ``<split>_c/{source,target}``, and ``_l``, ``_r`` for the dual-pixel views.
 
-    The two photographs of a scene have names of their own, the numbers of consecutive shots:
-    `names.same_or_consecutive` says which belong together. The test images are grouped into
-    indoor and outdoor scenes if ``indoor_labels.npy`` and ``outdoor_labels.npy``, lists of
-    places in the order of the targets' names, lie beside the folders.
+    The two photographs of a scene have different names, the numbers of consecutive shots:
+    `names.same_or_consecutive` matches them. The test images are grouped into indoor and outdoor
+    scenes if ``indoor_labels.npy`` and ``outdoor_labels.npy``, lists of positions in the order of
+    the targets' names, are beside the folders.
     """
     root = Path(path)
     problems: list[str] = []
     notes: list[str] = []
     sources = [f"{split}_{view}/source" for view in ("lr" if dual_pixel else "c")]
-    places = [*sources, f"{split}_c/target"]
-    sides = [by_name(found_in(root / place, problems, notes), problems) for place in places]
+    folders = [*sources, f"{split}_c/target"]
+    sides = [by_name(found_in(root / folder, problems, notes), problems) for folder in folders]
     if problems:
         return PairedImages(root, [], problems, notes=notes, strict=strict)
     *views, clean = sides
     if len({len(side) for side in sides}) > 1:
-        numbers = (f"{len(side)} in {place}" for side, place in zip(sides, places, strict=True))
+        numbers = (f"{len(side)} in {folder}" for side, folder in zip(sides, folders, strict=True))
         problems.append(f"unequal numbers of images: {', '.join(numbers)}")
     partner_of: dict[str, list[Path]] = {name: [] for name in clean}
-    for view, place in zip(views, sources, strict=True):
+    for view, folder in zip(views, sources, strict=True):
         chosen = names.same_or_consecutive(list(view), list(clean))
         for name, other in chosen.items():
             partner_of[other].append(view[name])
-        problems += _without_shot(view, clean, chosen, place)
+        problems += _unmatched_shots(view, clean, chosen, folder)
     groups = _read_dpdd_groups(root, problems) if split == "test" else {}
     pairs = [
         Pair(name, tuple(partner_of[name]), clean[name], groups.get(number, ""))
@@ -142,13 +142,13 @@ def dpdd(
     return PairedImages(root, pairs, problems, notes=notes, strict=strict)
 
 
-def _without_shot(
-    view: Mapping[str, Path], clean: Mapping[str, Path], chosen: Mapping[str, str], place: str
+def _unmatched_shots(
+    view: Mapping[str, Path], clean: Mapping[str, Path], chosen: Mapping[str, str], folder: str
 ) -> list[str]:
     if chosen:
-        return [f"{place.split('/')[0]}/{line}" for line in without_partner(view, clean, chosen)]
+        return [f"{folder.split('/')[0]}/{line}" for line in without_partner(view, clean, chosen)]
     return [
-        f"{place}: its names are neither those of target nor shots at most {names.SHOTS_APART} "
+        f"{folder}: its names are neither those of target nor shots at most {names.SHOTS_APART} "
         "numbers apart, so it is unknown which images belong together; give both of a pair one name"
     ]
 
@@ -159,9 +159,9 @@ def _read_dpdd_groups(root: Path, problems: list[str]) -> dict[int, str]:
         file = root / f"{group}_labels.npy"
         if file.is_file():
             try:
-                groups |= {int(place): group for place in np.load(file).ravel()}
+                groups |= {int(position): group for position in np.load(file).ravel()}
             except (ValueError, OSError) as error:
-                problems.append(f"{file.name}: expected a list of places ({error})")
+                problems.append(f"{file.name}: expected a list of positions ({error})")
     return groups
 
 
@@ -209,9 +209,9 @@ class Layout:
     Attributes
     ----------
     train, test : function of a folder
-        The training set and the test set; `DatasetError` for everything that is wrong.
+        The training set and the test set; every problem raises `DatasetError`.
     found, found_test : function of a folder
-        The same without opening a file; see `strict` of `PairedImages`.
+        The same without opening any file; see `strict` of `PairedImages`.
     """
 
     train: Callable[[Path], PairedImages]

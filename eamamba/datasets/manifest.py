@@ -1,4 +1,4 @@
-"""Which images a task learns from and is tested on: one row each, with a hash of its pixels."""
+"""The images that a task is trained and tested on: one row each, with a hash of its pixels."""
 
 from __future__ import annotations
 
@@ -30,19 +30,21 @@ def manifest(data: DataSettings) -> pd.DataFrame:
     Raises
     ------
     DatasetError
-        A folder or an installed package does not hold its images.
+        A folder or an installed package lacks its images.
     """
     rows = [_describe_image(TRAINING, name, image) for name, image in _training_images(data)]
     for benchmark, images in originals(data).items():
         rows += [_describe_image(benchmark, name, image) for name, image in images]
-    bundled = {name for name, place in _places_by_split(data) if place == BUNDLED}
+    bundled = {name for name, location in _locations_by_split(data) if location == BUNDLED}
     return pd.DataFrame(
         [row | _credit_of_photograph(row["image"], row["split"] in bundled) for row in rows]
     )
 
 
-def _places_by_split(data: DataSettings) -> list[tuple[str, str]]:
-    return [(TRAINING, place) for place in data.training_set.values()] + [*data.benchmarks.items()]
+def _locations_by_split(data: DataSettings) -> list[tuple[str, str]]:
+    return [(TRAINING, location) for location in data.training_set.values()] + [
+        *data.benchmarks.items()
+    ]
 
 
 def _training_images(data: DataSettings) -> Iterator[tuple[str, Tensor]]:

@@ -1,7 +1,7 @@
-"""Which file belongs to which: rules on names (without their endings), apart from any disk.
+"""Matching files by name: rules on names without suffixes, independent of any file system.
 
-No rule goes by the mere order of a list: where one file is missing on either side, the others
-would be paired with strangers.
+No rule relies on order alone: if one file were missing, the others would be paired with the wrong
+images.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 SHOTS_APART = 5
-"""How far the numbers of two photographs of one scene may lie apart; 1 or 2 in DPDD."""
+"""Largest difference between the numbers of two photographs of one scene; 1 or 2 in DPDD."""
 
 _NUMBER = re.compile(r"([0-9]+)")
 _SHOT = re.compile(r"(?P<before>.*?)(?P<number>[0-9]+)(?P<after>[^0-9]*)", re.DOTALL)
@@ -20,9 +20,9 @@ NameKey = tuple[str | int, ...]
 
 
 def natural(name: str) -> NameKey:
-    """Return a key that sorts ``2`` before ``10`` and holds ``2`` and ``02`` for the same."""
+    """Return a key that sorts ``2`` before ``10`` and treats ``2`` and ``02`` as equal."""
     parts = _NUMBER.split(name.casefold())
-    return tuple(int(part) if place % 2 else part for place, part in enumerate(parts))
+    return tuple(int(part) if position % 2 else part for position, part in enumerate(parts))
 
 
 def partners(
@@ -37,8 +37,8 @@ def partners(
     return {name: other for name, other in chosen.items() if other is not None}
 
 
-def beginnings(name: str) -> list[str]:
-    """Return a name and its beginnings up to each underscore, the longest first."""
+def prefixes(name: str) -> list[str]:
+    """Return a name and its prefixes up to each underscore, the longest first."""
     parts = name.split("_")
     return ["_".join(parts[:length]) for length in range(len(parts), 0, -1)]
 
@@ -46,14 +46,13 @@ def beginnings(name: str) -> list[str]:
 def same_or_consecutive(degraded: Sequence[str], clean: Sequence[str]) -> dict[str, str]:
     """Match the two photographs of each scene.
 
-    Equal names belong together, then those that differ in leading zeros or in upper and lower
-    case only. Where not a single name is equal, they are taken for the shot numbers of a
-    camera: see `_consecutive`.
+    Equal names are matched first, then those that differ only in leading zeros or in case. If no
+    names are equal, they are treated as the shot numbers of a camera: see `_consecutive`.
 
     Returns
     -------
     dict
-        Degraded name -> clean name; without those that have no partner.
+        Degraded name -> clean name; names without a partner are left out.
     """
     pairs = {name: name for name in set(degraded) & set(clean)}
     rest = [[name for name in side if name not in pairs] for side in (degraded, clean)]
@@ -69,10 +68,10 @@ def _unique(names: Iterable[str]) -> dict[NameKey, str]:
 
 
 def _consecutive(degraded: Sequence[str], clean: Sequence[str]) -> dict[str, str]:
-    """Match shots in the order of their numbers, if these leave no doubt.
+    """Match shots in the order of their numbers, if unambiguous.
 
-    The two of a pair are at most `SHOTS_APART` apart, with the same text before the number, and
-    no shot of another pair lies between them. Else nothing is matched at all.
+    The two shots of a pair are at most `SHOTS_APART` apart, with the same text before the number
+    and no shot of another pair between them. Otherwise nothing is matched.
     """
     first, second = _shots(degraded), _shots(clean)
     if first is None or second is None or len(first) != len(second):
@@ -92,7 +91,7 @@ def _consecutive(degraded: Sequence[str], clean: Sequence[str]) -> dict[str, str
 
 
 def _shots(names: Sequence[str]) -> list[tuple[str, int, str]] | None:
-    """Return text, number and name of each shot, in order; None if the names are no such."""
+    """Return text, number and name of each shot, in order; None if the names have no numbers."""
     found = [_SHOT.fullmatch(name) for name in names]
     if not all(found) or len({match["after"] for match in found if match}) != 1:
         return None
@@ -103,7 +102,7 @@ def _shots(names: Sequence[str]) -> list[tuple[str, int, str]] | None:
 
 
 def of_small(name: str, scale: int) -> list[str]:
-    """Return what the large image of a small one may be called, the likeliest first.
+    """Return the possible names of a small image's large counterpart, the most likely first.
 
     ``0001x2``, ``0001_LR``, ``0001_SRF_2_LR`` and ``0001`` itself belong to ``0001``,
     ``0001_HR`` or ``0001_SRF_2_HR``.
@@ -115,13 +114,13 @@ def of_small(name: str, scale: int) -> list[str]:
 def numbered(small: Iterable[str], large: Iterable[str], scale: int) -> dict[str, str]:
     """Match ``img_003_SRF_2_LR`` with the third of the large images by name.
 
-    Only if the numbers are exactly 1 to the number of large images; else nothing is matched. A
-    caller compares the pictures as well: names say too little here.
+    Only if the numbers run from 1 to the number of large images; otherwise nothing is matched. The
+    caller must compare the pictures as well, since these names prove little.
     """
     ordered = sorted(large, key=natural)
     pattern = re.compile(rf"[a-z]*_?([0-9]+)(_SRF_{scale})?(_LR|x{scale})?", re.IGNORECASE)
     found = {name: pattern.fullmatch(name) for name in small}
-    places = {name: int(match[1]) for name, match in found.items() if match}
-    if sorted(places.values()) != list(range(1, len(ordered) + 1)) or len(places) != len(found):
+    numbers = {name: int(match[1]) for name, match in found.items() if match}
+    if sorted(numbers.values()) != list(range(1, len(ordered) + 1)) or len(numbers) != len(found):
         return {}
-    return {name: ordered[place - 1] for name, place in places.items()}
+    return {name: ordered[number - 1] for name, number in numbers.items()}

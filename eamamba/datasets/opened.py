@@ -1,4 +1,4 @@
-"""Open every image of a data set once, and remember which were whole."""
+"""Open every image of a data set once, and remember which are intact."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from eamamba.config import EAMambaError
 from eamamba.files import write_atomically
 from eamamba.images import read_image
 
-Seal = list[int]
-"""Size in bytes and time of the last change in nanoseconds."""
+Fingerprint = list[int]
+"""Size in bytes and modification time in nanoseconds."""
 
 
 def damaged(files: Iterable[Path], *, progress: bool = False) -> dict[Path, str]:
-    """Decode images, and return what is wrong with those that cannot be.
+    """Decode images, and return what is wrong with those that cannot be decoded.
 
-    Those that are whole are remembered in the user's cache folder, where it can be written, by
-    their size and the time of their last change: the next call opens only what is new.
+    Intact images are remembered in the user's cache folder, if it is writable, by their size and
+    modification time: the next call opens only new images.
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ def damaged(files: Iterable[Path], *, progress: bool = False) -> dict[Path, str]
         Show a progress bar on standard error, on a terminal only.
     """
     cache = paths.user_cache() / "whole_images.json"
-    whole = _remembered(cache)
-    seals = {file: _seal(file) for file in dict.fromkeys(files)}
-    unknown = [f for f, seal in seals.items() if seal is None or whole.get(_key(f)) != seal]
+    intact = _remembered(cache)
+    fingerprints = {file: _fingerprint(file) for file in dict.fromkeys(files)}
+    unknown = [f for f, now in fingerprints.items() if now is None or intact.get(_key(f)) != now]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         opened = tqdm(
             pool.map(_problem, unknown),
@@ -44,11 +44,11 @@ def damaged(files: Iterable[Path], *, progress: bool = False) -> dict[Path, str]
         )
         found = dict(zip(unknown, opened, strict=True))
     for file, problem in found.items():
-        seal = seals[file]
-        if problem is None and seal is not None:
-            whole[_key(file)] = seal
+        fingerprint = fingerprints[file]
+        if problem is None and fingerprint is not None:
+            intact[_key(file)] = fingerprint
     if unknown:
-        _remember(cache, whole)
+        _remember(cache, intact)
     return {file: problem for file, problem in found.items() if problem is not None}
 
 
@@ -66,7 +66,7 @@ def _key(file: Path) -> str:
     return os.path.abspath(file)
 
 
-def _seal(file: Path) -> Seal | None:
+def _fingerprint(file: Path) -> Fingerprint | None:
     try:
         status = file.stat()
     except OSError:
@@ -74,18 +74,18 @@ def _seal(file: Path) -> Seal | None:
     return [status.st_size, status.st_mtime_ns]
 
 
-def _remembered(cache: Path) -> dict[str, Seal]:
-    """Return the seals of an earlier call, by the same version of what reads images."""
+def _remembered(cache: Path) -> dict[str, Fingerprint]:
+    """Return the fingerprints saved by an earlier call with the same version of the package."""
     try:
         content = json.loads(cache.read_bytes())
         return dict(content["whole"]) if content["version"] == __version__ else {}
     except (OSError, ValueError, KeyError, TypeError):
-        return {}  # none yet, or not ours: everything is opened
+        return {}  # missing or not ours: open everything
 
 
-def _remember(cache: Path, whole: dict[str, Seal]) -> None:
-    content = {"version": __version__, "whole": whole}
+def _remember(cache: Path, intact: dict[str, Fingerprint]) -> None:
+    content = {"version": __version__, "whole": intact}
     try:
         write_atomically(cache, json.dumps(content).encode())
     except OSError:
-        pass  # a folder that cannot be written costs time at the next call, nothing else
+        pass  # without a writable folder, only the next call takes longer

@@ -1,4 +1,4 @@
-"""Pairs of degraded and clean images on disk, checked as a whole before the first is used."""
+"""Pairs of degraded and clean images on disk, all checked before the first is used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from eamamba.config import EAMambaError
 from eamamba.datasets import names
-from eamamba.datasets.errors import DatasetError, refuse
+from eamamba.datasets.errors import DatasetError, raise_problems
 from eamamba.datasets.folders import found_in
 from eamamba.images import ImageError, read_image
 
@@ -24,14 +24,14 @@ _ON_THE_SIDE = (5, 6, 7, 8)
 
 
 class ReadablePair(Protocol):
-    """A degraded image and its clean counterpart, read when they are asked for.
+    """A degraded image and its clean counterpart, read on demand.
 
     Attributes
     ----------
     name : str
-        What tables call the pair.
+        Name of the pair in tables.
     group : str
-        Which part of its set the pair belongs to, if the figures are given for parts too.
+        Part of the set that the pair belongs to, if results are also given for parts.
     """
 
     @property
@@ -49,22 +49,22 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Pair:
-    """Where a degraded image and its clean counterpart lie.
+    """The files of a degraded image and its clean counterpart.
 
     Attributes
     ----------
     name : str
-        What tables call the pair.
+        Name of the pair in tables.
     degraded : tuple of Path
         One file, or the left and the right view of a dual-pixel photograph.
     clean : Path
     group : str
-        Which part of its set the pair belongs to, such as ``indoor``; empty for no part.
+        Part of the set that the pair belongs to, such as ``indoor``; empty if there are no parts.
     scale : int
-        How many times larger the clean image is; pixels that do not fill a whole one of the
-        degraded image have no counterpart.
+        Factor by which the clean image is larger; clean pixels that do not make up a whole degraded
+        pixel are ignored.
     border : int
-        Pixels that the clean image may have more on every side; they are cut off.
+        Extra pixels that the clean image may have on every side; they are cropped.
     """
 
     name: str
@@ -82,23 +82,27 @@ class Pair:
         ImageError
             A file cannot be read.
         DatasetError
-            The sizes do not fit each other.
+            The sizes do not match.
         """
         views, clean = [read_image(path) for path in self.degraded], read_image(self.clean)
-        cut = self._cut([size_of(view) for view in views], size_of(clean))
+        border = self._border_to_crop([size_of(view) for view in views], size_of(clean))
         height, width = clean.shape[-2:]
-        return torch.cat(views), clean[:, cut : height - cut, cut : width - cut].contiguous()
+        return torch.cat(views), clean[
+            :, border : height - border, border : width - border
+        ].contiguous()
 
     def problem(self) -> str | None:
-        """Open the files far enough to know their sizes, and say what is wrong with them."""
+        """Read the sizes of the images, and return what is wrong with them."""
         try:
-            self._cut([upright_size(path) for path in self.degraded], upright_size(self.clean))
+            self._border_to_crop(
+                [upright_size(path) for path in self.degraded], upright_size(self.clean)
+            )
         except EAMambaError as error:
             return str(error)
         return None
 
-    def _cut(self, views: Sequence[Size], clean: Size) -> int:
-        """Return how many pixels to cut off every side of the clean image."""
+    def _border_to_crop(self, views: Sequence[Size], clean: Size) -> int:
+        """Return how many pixels to crop from every side of the clean image."""
         misfits: list[Size] = []
         for border in dict.fromkeys((0, self.border)):
             expected = tuple((side - 2 * border) // self.scale for side in clean)
@@ -114,31 +118,31 @@ class Pair:
 
 
 class PairedImages(Sequence[Pair]):
-    """Pairs whose files are all there, can be opened, and fit each other.
+    """Pairs whose files all exist, can be opened, and match in size.
 
     Parameters
     ----------
     source : Path
-        What to call the data set in an error.
+        Name of the data set in errors.
     pairs : sequence of Pair
-        All of one scale.
+        All of the same scale.
     problems : sequence of str
-        What is already known to be wrong.
+        Problems that are already known.
     notes : sequence of str
-        What was left out.
+        What was skipped.
     strict : bool
-        False: raise nothing. What is wrong with the set is in `problems`, what is wrong with a
-        pair is an error when it is read.
+        If False, nothing is raised: problems of the set are in `problems`, and those of a pair are
+        raised when it is read.
 
     Attributes
     ----------
     scale : int
-        How many times larger the clean images are.
+        Factor by which the clean images are larger.
 
     Raises
     ------
     DatasetError
-        No pairs, or anything wrong with them. One line lists all of it.
+        There are no pairs, or something is wrong with them. One line lists all problems.
     """
 
     def __init__(
@@ -157,7 +161,7 @@ class PairedImages(Sequence[Pair]):
             self.problems = ["no pairs in it"]
         if strict:
             wrong = (pair.problem() for pair in self.pairs)
-            refuse(source, [*self.problems, *(text for text in wrong if text)])
+            raise_problems(source, [*self.problems, *(text for text in wrong if text)])
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -172,17 +176,17 @@ class PairedImages(Sequence[Pair]):
 
 
 class PairedFolder(PairedImages):
-    """Pairs in two folders, matched by name (endings aside).
+    """Pairs in two folders, matched by name without suffix.
 
     Parameters
     ----------
     path : path
-        The folder above the two.
+        The parent folder of both.
     degraded, clean : str
         Names of the two folders.
-    partners : function of the name, without ending, of a degraded image
-        Gives the names that its clean image may have, the likeliest first; the same name by
-        default. Several may share one.
+    partners : function of the name, without suffix, of a degraded image
+        Returns the names that its clean image may have, the most likely first; by default the same
+        name. Several degraded images may share a clean one.
     border : int
         See `Pair`.
     strict : bool
@@ -191,8 +195,8 @@ class PairedFolder(PairedImages):
     Raises
     ------
     DatasetError
-        A folder is missing or empty, an image has no partner, two files differ in their ending
-        only, a file cannot be opened, or sizes do not fit. One line lists all of it.
+        A folder is missing or empty, an image has no partner, two files differ only in their
+        suffix, a file cannot be opened, or sizes do not match. One line lists all problems.
     """
 
     def __init__(
@@ -222,7 +226,7 @@ class PairedFolder(PairedImages):
 
 
 def by_name(paths: Sequence[Path], problems: list[str]) -> dict[str, Path]:
-    """Return files by their names without ending; two of one name are a problem."""
+    """Return files by name without suffix; two files with one name are a problem."""
     named: dict[str, Path] = {}
     for path in paths:
         if path.stem in named:
@@ -234,7 +238,7 @@ def by_name(paths: Sequence[Path], problems: list[str]) -> dict[str, Path]:
 def without_partner(
     degraded: Mapping[str, Path], clean: Mapping[str, Path], chosen: Mapping[str, str]
 ) -> list[str]:
-    """Return a line for each file that is in no pair; `chosen`: degraded name -> clean name."""
+    """Return a line for each file without a partner; `chosen`: degraded name -> clean name."""
     alone = [path for name, path in degraded.items() if name not in chosen]
     alone += [clean[name] for name in sorted(clean.keys() - set(chosen.values()))]
     return [f"{path.parent.name}/{path.name} has no partner" for path in alone]
@@ -247,7 +251,7 @@ def size_of(image: Tensor) -> Size:
 
 
 def upright_size(path: Path) -> Size:
-    """Return width and height from a file's header, of the image as `read_image` turns it.
+    """Return width and height from a file's header, after the rotation that `read_image` applies.
 
     Raises
     ------
@@ -257,12 +261,12 @@ def upright_size(path: Path) -> Size:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            # Pillow has turned the size of a TIFF file already
+            # Pillow has already rotated the size of a TIFF file
             turned = image.format != "TIFF" and _orientation(image) in _ON_THE_SIDE
             return (height, width) if turned else (width, height)
     except Exception as header:  # decoders of damaged files raise errors of every kind
         try:
-            return size_of(read_image(path))  # a kind that not Pillow but another library opens
+            return size_of(read_image(path))  # a format that another library opens, not Pillow
         except (EAMambaError, OSError):
             where = f"{path.parent.name}/{path.name}"
             raise ImageError(f"{where} cannot be opened ({header})") from None

@@ -1,6 +1,6 @@
-"""The published data sets of the paper: how many images they have, where they are from.
+"""The published data sets of the paper: their numbers of images and their origins.
 
-Nothing is downloaded here: the sets are free, but most ask their users to read their terms.
+Nothing is downloaded here: the sets are free, but most require users to accept their terms.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pandas as pd
 from eamamba import paths
 from eamamba.config import BUNDLED, DataSettings
 from eamamba.datasets.bundled import bundled_photographs, refuse_as_pairs
-from eamamba.datasets.errors import DatasetError, readable
+from eamamba.datasets.errors import DatasetError, as_dataset_error
 from eamamba.datasets.folders import PhotoFolder
 from eamamba.datasets.layouts import LAYOUTS
 from eamamba.datasets.opened import damaged
@@ -30,7 +30,7 @@ class PublishedSet:
     Attributes
     ----------
     homepage : str
-        Where its authors give it away.
+        Where its authors publish it.
     images : dict
         Use -> number of images or pairs, by ``data.layout`` where that matters.
     """
@@ -39,7 +39,7 @@ class PublishedSet:
     images: dict[Use, int | dict[str, int]] = field(default_factory=dict)
 
     def expected(self, use: Use, layout: str) -> int | None:
-        """Return the number of images or pairs; None if the paper does not use the set so."""
+        """Return the number of images or pairs; None if the paper does not use the set that way."""
         number = self.images.get(use)
         return number.get(layout) if isinstance(number, dict) else number
 
@@ -91,11 +91,11 @@ PUBLISHED: dict[str, PublishedSet] = {
     "Set14": PublishedSet(_SELFEXSR, {"benchmark": 14}),
     "B100": PublishedSet(_BSDS, {"benchmark": 100}),
 }
-"""Name of a set in ``data.training_set`` or ``data.benchmarks`` -> what is known of it."""
+"""Name of a set in ``data.training_set`` or ``data.benchmarks`` -> its facts."""
 
 
 def check(data: DataSettings, *, decode: bool = False, progress: bool = False) -> pd.DataFrame:
-    """Look for every data set of a task and compare it with what was published.
+    """Look for every data set of a task and compare it with the published facts.
 
     Pairs are matched and their sizes compared.
 
@@ -103,36 +103,36 @@ def check(data: DataSettings, *, decode: bool = False, progress: bool = False) -
     ----------
     data : DataSettings
     decode : bool
-        Decode every image besides: once, see `opened.damaged`.
+        Also decode every image, once: see `opened.damaged`.
     progress : bool
         Show a progress bar on standard error, on a terminal only.
 
     Returns
     -------
     DataFrame
-        set, use (``training`` or ``benchmark``), place, found and expected (images or pairs;
-        None for unknown), problems (a list of str; empty if the set can be used), notes (a list
-        of str: what was left out), homepage.
+        set, use (``training`` or ``benchmark``), place, found and expected (images or pairs; None
+        for unknown), problems (a list of str; empty if the set can be used), notes (a list of str:
+        what was skipped), homepage.
     """
     rows = []
     uses: dict[Use, dict[str, str]] = {"training": data.training_set, "benchmark": data.benchmarks}
-    for use, places in uses.items():
-        for name, place in places.items():
+    for use, locations in uses.items():
+        for name, location in locations.items():
             found = _Found()
             try:
-                with readable(place):
-                    found = _look(data, name, place, use)
+                with as_dataset_error(location):
+                    found = _look(data, name, location, use)
             except DatasetError as error:
                 found.problems += error.problems
             if decode:
                 found.problems += damaged(found.files, progress=progress).values()
-            rows.append(_row(data, name, place, use, found))
+            rows.append(_row(data, name, location, use, found))
     return pd.DataFrame(rows).astype({"found": object, "expected": object})
 
 
 @dataclass
 class _Found:
-    """What lies in the folder of a data set."""
+    """The contents of a data set's folder."""
 
     number: int = 0
     files: list[Path] = field(default_factory=list)
@@ -140,12 +140,12 @@ class _Found:
     notes: list[str] = field(default_factory=list)
 
 
-def _row(data: DataSettings, name: str, place: str, use: Use, found: _Found) -> dict[str, Any]:
+def _row(data: DataSettings, name: str, location: str, use: Use, found: _Found) -> dict[str, Any]:
     published = PUBLISHED.get(name)
     return {
         "set": name,
         "use": use,
-        "place": place if place == BUNDLED else str(paths.dataset(place)),
+        "place": location if location == BUNDLED else str(paths.dataset(location)),
         "found": found.number,
         "expected": published.expected(use, data.layout) if published else None,
         "problems": found.problems,
@@ -154,11 +154,11 @@ def _row(data: DataSettings, name: str, place: str, use: Use, found: _Found) -> 
     }
 
 
-def _look(data: DataSettings, name: str, place: str, use: Use) -> _Found:
-    if place == BUNDLED:
+def _look(data: DataSettings, name: str, location: str, use: Use) -> _Found:
+    if location == BUNDLED:
         refuse_as_pairs(data.layout, name)
         return _Found(len(bundled_photographs("train" if use == "training" else "held_out")))
-    folder = paths.dataset(place)
+    folder = paths.dataset(location)
     if data.layout == "photographs":
         photos = PhotoFolder(folder)
         return _Found(len(photos), photos.paths, notes=photos.notes)
@@ -169,7 +169,7 @@ def _look(data: DataSettings, name: str, place: str, use: Use) -> _Found:
         found.problems, found.notes = list(pairs.problems), pairs.notes
         for pair in pairs:
             if problem := pair.problem():
-                found.problems.append(problem)  # which names a file that cannot be opened
+                found.problems.append(problem)  # it names a file that cannot be opened
             else:
                 found.files += [*pair.degraded, pair.clean]
     return found

@@ -1,4 +1,4 @@
-"""The validation blocks of SIDD, which come as two MATLAB files instead of images."""
+"""The validation blocks of SIDD, published as two MATLAB files instead of images."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Block:
 
     Attributes
     ----------
-    place : (int, int)
+    index : (int, int)
         Number of the scene and of the block, from 0.
     degraded, clean : (H, W, 3) uint8
     """
 
-    place: tuple[int, int]
+    index: tuple[int, int]
     degraded: np.ndarray
     clean: np.ndarray
     group: str = ""
@@ -34,7 +34,7 @@ class Block:
     @property
     def name(self) -> str:
         """Scene and block, counted from 1."""
-        return f"{self.place[0] + 1:02d}_{self.place[1] + 1:02d}"
+        return f"{self.index[0] + 1:02d}_{self.index[1] + 1:02d}"
 
     def read(self) -> tuple[Tensor, Tensor]:
         """Return the noisy and the clean block, (3, H, W) float32 in [0, 1]."""
@@ -44,17 +44,17 @@ class Block:
 def sidd_blocks(path: str | os.PathLike[str]) -> list[Block]:
     """Read ``ValidationNoisyBlocksSrgb.mat`` and ``ValidationGtBlocksSrgb.mat``.
 
-    Each holds a variable of its own name, uint8, 40 × 32 × 256 × 256 × 3.
+    Each holds a variable of the same name, uint8, 40 × 32 × 256 × 256 × 3.
 
     Returns
     -------
     list of Block
-        Block by block, scene by scene.
+        Ordered by scene, then by block.
 
     Raises
     ------
     DatasetError
-        A file is missing, damaged, or holds something else. One line lists all of it.
+        A file is missing, damaged, or holds something else. One line lists all problems.
     """
     problems: list[str] = []
     noisy, clean = (_read_variable(Path(path), name, problems) for name in (NOISY, CLEAN))
@@ -62,11 +62,11 @@ def sidd_blocks(path: str | os.PathLike[str]) -> list[Block]:
         problems.append(f"noisy blocks of shape {noisy.shape}, clean ones of {clean.shape}")
     if problems:
         raise DatasetError(f"{path}: {len(problems)} problem(s): {'; '.join(problems)}", problems)
-    return [Block(place, noisy[place], clean[place]) for place in np.ndindex(*noisy.shape[:2])]
+    return [Block(index, noisy[index], clean[index]) for index in np.ndindex(*noisy.shape[:2])]
 
 
 def _read_variable(folder: Path, name: str, problems: list[str]) -> np.ndarray:
-    import scipy.io  # for this one data set only: it is slow to load
+    import scipy.io  # only for this data set: it is slow to load
 
     file = folder / f"{name}.mat"
     blocks = np.empty(0)

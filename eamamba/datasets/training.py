@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from eamamba import paths
 from eamamba.config import BUNDLED, DataSettings
 from eamamba.datasets.bundled import bundled_photographs, refuse_as_pairs
-from eamamba.datasets.errors import readable, say
+from eamamba.datasets.errors import as_dataset_error, warn_skipped
 from eamamba.datasets.folders import PhotoFolder
 from eamamba.datasets.layouts import LAYOUTS
 from eamamba.datasets.pairs import PairedImages
@@ -51,9 +51,9 @@ def training_pairs(data: DataSettings) -> PairedImages | None:
     if BUNDLED in places:
         refuse_as_pairs(data.layout, "data.training_set")
     folder = paths.dataset(places[0])
-    with readable(folder):
+    with as_dataset_error(folder):
         pairs = LAYOUTS[data.layout].train(folder)
-    say(pairs.notes)
+    warn_skipped(pairs.notes)
     return pairs
 
 
@@ -63,7 +63,7 @@ def training_photographs(data: DataSettings) -> Sequence[Tensor]:
     if places == [BUNDLED]:
         return list(bundled_photographs("train").values())
     photographs = PhotoFolder(*(paths.dataset(place) for place in places))
-    say(photographs.notes)
+    warn_skipped(photographs.notes)
     return photographs
 
 

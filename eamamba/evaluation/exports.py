@@ -1,4 +1,4 @@
-"""Restored images in the formats that the benchmarks' servers and scripts expect."""
+"""Write restored images in the formats that benchmark servers and scripts expect."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Export:
     ----------
     folder : Path
     layout : str
-        ``data.layout`` from the settings.
+        ``data.layout`` of the settings.
     """
 
     def __init__(self, folder: Path, layout: str) -> None:
@@ -45,11 +45,11 @@ class Export:
         image.parent.mkdir(parents=True, exist_ok=True)
         write_image(image, restored)
 
-    def close(self, *, whole: bool = True) -> None:
-        """Write what can be written only as a whole, if all images were added."""
-        if not whole:
+    def close(self, *, complete: bool = True) -> None:
+        """Write the files that need all images, if all were added."""
+        if not complete:
             return
-        import scipy.io  # for MATLAB files only: it is slow to load
+        import scipy.io  # only for MATLAB files: it is slow to load
 
         for benchmark, blocks in self._blocks.items():
             scenes, numbers = (max(place[axis] for place in blocks) + 1 for axis in (0, 1))

@@ -39,7 +39,7 @@ class MetricError(EAMambaError, ValueError):
 def _as_array(image: Image) -> np.ndarray:
     if isinstance(image, Tensor):
         image = image.detach().cpu()
-        # NumPy has no type for bfloat16 and its like
+        # NumPy has no bfloat16
         image = image.double() if image.is_floating_point() else image
     array = np.asarray(image)
     if array.ndim != 3:
@@ -60,7 +60,7 @@ def _as_pair(restored: Image, clean: Image) -> tuple[np.ndarray, np.ndarray]:
     if first.shape != second.shape:
         raise MetricError(
             f"restored image of shape {first.shape}, clean image of shape {second.shape}: "
-            "expected equal shapes; crop the padding or look for a wrong pairing"
+            "expected equal shapes; crop the padding or check the pairing"
         )
     return first, second
 
@@ -101,7 +101,7 @@ def cut_border(image: Image, pixels: int) -> Image:
     height, width = image.shape[-2:]
     if pixels < 0 or min(height, width) <= 2 * pixels:
         raise MetricError(
-            f"image of {height}x{width} pixels: cannot cut a border of {pixels} pixels from it"
+            f"image of {height}x{width} pixels: cannot crop a border of {pixels} pixels from it"
         )
     return image[..., pixels : height - pixels, pixels : width - pixels]
 
@@ -183,7 +183,7 @@ def volume_ssim(restored: Image, clean: Image) -> float:
 
     Colour is treated as a third spatial axis: an 11x11x11 Gaussian window with sigma 1.5,
     replicated borders, and the mean over the whole map. The published scores on SIDD, GoPro and
-    HIDE are of this kind; on noisy images, they exceed `ssim` by up to 0.5.
+    HIDE use it; on noisy images, they exceed `ssim` by up to 0.5.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Score weights on the published test sets and real pairs that a folder holds.
+"""Score weights on the published test sets and real pairs in a folder.
 
-The networks of the book learn from simulated degradations; this says what they are worth on images
-that others degraded, or that a camera did.
+The networks of the book learn from simulated degradations; this shows how they perform on images
+degraded by others or by a camera.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SETS: dict[str, tuple[LayoutName, tuple[str, ...]]] = {
     "sr_light_x3": ("bicubic_x3", ("Set5", "Set14", "B100", "Urban100")),
     "sr_light_x4": ("bicubic_x4", ("Set5", "Set14", "B100", "Urban100")),
 }
-"""Task -> how its sets are laid out, and the folders that are looked for."""
+"""Task -> layout of its sets, and the folders to look for."""
 
 PER_IMAGE, SUMMARY = "per_image.csv", "summary.csv"
 _WHICH = ["task", "benchmark", "condition"]
@@ -39,7 +39,7 @@ _NUMBER_FORMAT = "%.6g"
 
 
 class RealPairsError(EAMambaError):
-    """A folder without any of the sets, or weights for none of their tasks."""
+    """The folder has none of the sets, or there are no weights for their tasks."""
 
 
 def score_real_pairs(
@@ -51,21 +51,21 @@ def score_real_pairs(
     device: str = "cpu",
     say: Callable[[str], None] = print,
 ) -> pd.DataFrame:
-    """Restore and score every image of every set in a folder, by the protocol of its task.
+    """Restore and score all images of all sets in a folder, by the protocol of each task.
 
     Parameters
     ----------
     folder : Path
-        Holds the folders of `SETS`, or some of them.
+        Holds some or all of the folders in `SETS`.
     settings : Settings
-        The protocols; benchmarks and layout are those of `SETS`.
+        Protocols; benchmarks and layout come from `SETS`.
     find : function
-        Returns the weights file of a task; `CheckpointError` if it has none.
+        Returns the weights file of a task, or raises `CheckpointError`.
     tasks : collection of str, optional
         Default: all of `SETS`.
     device : str
     say : function
-        Told, in one line each, what is left out and why.
+        Called with one line for each set or image that is skipped, and why.
 
     Returns
     -------
@@ -86,10 +86,10 @@ def score_real_pairs(
         try:
             weights = find(task)
         except EAMambaError as error:
-            say(f"{task}, {', '.join(present)}: left out: {error}")
+            say(f"{task}, {', '.join(present)}: skipped: {error}")
             continue
-        places = {name: str((folder / name).resolve()) for name in present}
-        table = _score(weights, _tested_on(settings.task(task), layout, places), device, say)
+        folders = {name: str((folder / name).resolve()) for name in present}
+        table = _score(weights, _with_benchmarks(settings.task(task), layout, folders), device, say)
         digest = hashlib.md5(weights.read_bytes(), usedforsecurity=False).hexdigest()
         tables.append(table.assign(task=task, weights_md5=digest))
     if not tables:
@@ -100,8 +100,10 @@ def score_real_pairs(
     return joined[[*first, *joined.columns.drop(first)]]
 
 
-def _tested_on(settings: TaskSettings, layout: LayoutName, places: dict[str, str]) -> TaskSettings:
-    data = settings.data.model_copy(update={"layout": layout, "benchmarks": places})
+def _with_benchmarks(
+    settings: TaskSettings, layout: LayoutName, folders: dict[str, str]
+) -> TaskSettings:
+    data = settings.data.model_copy(update={"layout": layout, "benchmarks": folders})
     return settings.model_copy(update={"data": data})
 
 
@@ -124,7 +126,7 @@ def summarise(per_image: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     per_image : DataFrame
-        What `score_real_pairs` returns.
+        As returned by `score_real_pairs`.
 
     Returns
     -------
@@ -151,6 +153,6 @@ def write(per_image: pd.DataFrame, folder: Path) -> pd.DataFrame:
     summary = summarise(per_image)
     for name, table in ((PER_IMAGE, per_image), (SUMMARY, summary)):
         text = table.to_csv(index=False, lineterminator="\n", float_format=_NUMBER_FORMAT)
-        # names of files need not be valid text
+        # file names may not be valid text
         write_atomically(folder / name, text.encode(errors="backslashreplace"))
     return summary

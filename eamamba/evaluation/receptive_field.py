@@ -88,14 +88,14 @@ def _pixel(position: str, height: int, width: int) -> tuple[int, int]:
 def high_contribution_area(
     field: Float[Tensor, "h w"], share: float, position: str = "centre"
 ) -> float:
-    """Return how large an area makes most of the contribution to an output pixel.
+    """Return the area that makes a given share of the contribution to an output pixel.
 
     Parameters
     ----------
     field : Tensor (H, W), non-negative
-        What `effective_receptive_field` returns for the position.
+        As returned by `effective_receptive_field` for the position.
     share : float
-        The part of all contributions to gather, between 0 and 1. The contribution of an input
+        Fraction of the total contribution, between 0 and 1. The contribution of an input
         pixel is log10(1 + value).
     position : str
         The output pixel, one of `POSITIONS`.
@@ -103,26 +103,26 @@ def high_contribution_area(
     Returns
     -------
     float
-        The area of the smallest square around the output pixel that holds the share, cut where it
-        leaves the image, as a part of the image's area. 0 if nothing contributes.
+        Area of the smallest square around the output pixel that contains the share, clipped to the
+        image, as a fraction of the image's area. 0 if nothing contributes.
 
     Raises
     ------
     ReceptiveFieldError
         If the position is unknown, or the share is not between 0 and 1.
 
-    References
-    ----------
-    Ding, Zhang, Han, Ding, "Scaling up your kernels to 31x31: revisiting large kernel design in
-    CNNs", CVPR 2022, section 4.3. They add up the gradients of all images; a mean does not depend
-    on how many there are.
+    References ---------- Ding, Zhang, Han, Ding, "Scaling up your kernels to 31x31: revisiting
+    large kernel design in CNNs", CVPR 2022, section 4.3. They sum the gradients of all images; a
+    mean does not depend on their number.
     """
     if not 0 < share < 1:
         raise ReceptiveFieldError(f"a share of {share:g}; expected more than 0 and less than 1")
     height, width = field.shape
     row, column = _pixel(position, height, width)
     rows, columns = (torch.arange(height) - row).abs(), (torch.arange(width) - column).abs()
-    distance = torch.maximum(rows[:, None], columns)  # half the side of the square with the pixel
+    distance = torch.maximum(
+        rows[:, None], columns
+    )  # half the side of the square that includes the pixel
     contribution = torch.log10(1 + field.double())
     within = torch.bincount(distance.ravel(), contribution.ravel()).cumsum(0)
     if within[-1] == 0:
@@ -165,7 +165,7 @@ def network_inputs(settings: TaskSettings, noise_255: float | None = None) -> li
     inputs = list(islice(_degraded_crops(settings, noise_255), evaluation.receptive_field_images))
     if not inputs:
         raise ReceptiveFieldError(
-            f"no test image has {evaluation.receptive_field_size} pixels each way; "
+            f"no test image has {evaluation.receptive_field_size} pixels on both sides; "
             "lower evaluation.receptive_field_size"
         )
     return inputs

@@ -12,17 +12,17 @@ from eamamba.restore import Restorer
 
 
 def evaluate_sizes(model: Restorer, settings: TaskSettings) -> dict[int, dict[str, Any]]:
-    """Test a network on square middles of the test images: from a training patch to four times it.
+    """Test a network on square central crops, from the size of a training patch to four times that.
 
     Parameters
     ----------
     model, settings : as for `evaluate`
-        Of several benchmarks and conditions, the first is used.
+        Only the first benchmark and condition are used.
 
     Returns
     -------
     dict
-        Side in pixels -> means as `evaluate` returns them.
+        Side in pixels -> averages, as returned by `evaluate`.
     """
     patch = settings.training.stages[-1].patch
     found = {}

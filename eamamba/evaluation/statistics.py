@@ -1,4 +1,4 @@
-"""How sure a mean over images is."""
+"""The uncertainty of an average over images."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ LEVEL = 0.95
 def paired_interval(differences: Sequence[float], seed: int = 0) -> tuple[float, float]:
     """Return the 95 % bootstrap interval of a mean difference, paired by image.
 
-    Percentiles of the means of 10 000 resamples of the images: it says how much the mean owes to
-    the choice of these images, and nothing of the chance in training.
+    Percentiles of the means of 10 000 resamples of the images. It reflects the choice of images,
+    not the randomness of training.
 
     Parameters
     ----------
     differences : sequence of float
-        One per image, such as the PSNR of the output less that of the input, in dB.
+        One per image, such as the PSNR of the output minus that of the input, in dB.
     seed : int
-        Of the resampling; the same numbers give the same interval.
+        Seed of the resampling; the same differences give the same interval.
 
     Returns
     -------

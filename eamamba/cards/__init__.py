@@ -1,7 +1,7 @@
-"""Model cards: where weights come from, what they reach, what they harm and where they end.
+"""Model cards: the origin of weights, their scores, the harm they may do and their limits.
 
 `cards.json` holds those of the weights in the package. ``pipeline/model_cards.py`` writes it from
-the weights, their scores and `notes.yaml`. No torch is needed to read them.
+the weights, their scores and `notes.yaml`. Reading it does not need torch.
 """
 
 from __future__ import annotations

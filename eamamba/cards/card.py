@@ -1,4 +1,4 @@
-"""One card per weights file, as read from its header and from the package."""
+"""One card per weights file, from its header and from the package."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from eamamba.config import EAMambaError, Strict
 
 CARDS = Path(__file__).parent / "cards.json"
 FORMAT = "eamamba-1"
-"""Where the header of a weights file keeps its JSON, as `eamamba.checkpoint.save_model` writes."""
+"""Key of the JSON in the header of a weights file written by `eamamba.checkpoint.save_model`."""
 
 
 Kind = Literal["degraded photographs", "published sets"]
-"""What a score is of: photographs with degradations made here, or sets that others published."""
+"""What a score is measured on: photographs degraded here, or published sets."""
 
 
 class CardError(EAMambaError, ValueError):
-    """A weights file that says nothing of itself."""
+    """A weights file without a record of its origin."""
 
 
 class DataSet(Strict):
-    """What a network learnt from."""
+    """A data set that a network was trained on."""
 
     name: str
     about: str
@@ -39,9 +39,9 @@ class DataSet(Strict):
 class Score(Strict):
     """Mean scores on one set under one condition, before and after.
 
-    ``kind`` tells photographs with degradations made here from sets that others published. The mean
-    gain has a 95 % interval, ``gain_low_db`` to ``gain_high_db``, and ``worse`` images lost PSNR,
-    where that was computed.
+    ``kind`` distinguishes photographs degraded here from published sets. ``gain_low_db`` to
+    ``gain_high_db`` is the 95 % interval of the mean gain and ``worse`` the number of images that
+    lost PSNR, if computed.
     """
 
     kind: Kind
@@ -60,7 +60,7 @@ class Score(Strict):
 class Harm(Strict):
     """What a network does to an input without its degradation.
 
-    Colours are in 8-bit units. ``colour_shift_255`` is how far the mean of a channel moves,
+    Colours are in 8-bit units. ``colour_shift_255`` is the change in the mean of a channel,
     ``structure_255`` the largest step between neighbours that the input did not have (a mosaic or
     a seam), ``psnr_db`` compares output and input, ``gain_db`` is the gain over slight noise.
     ``exceeds`` names the limits that are exceeded.
@@ -75,7 +75,7 @@ class Harm(Strict):
 
 
 class Card(Strict):
-    """All that is known of a weights file; what is not recorded is None or empty."""
+    """All that is known about a weights file; what is not recorded is None or empty."""
 
     name: str
     task: str | None
@@ -100,7 +100,7 @@ class Card(Strict):
 
 
 def facts_of(path: Path) -> Card:
-    """Return what a weights file tells of itself.
+    """Return what a weights file records about itself.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def facts_of(path: Path) -> Card:
 
 
 def card_of(path: Path) -> Card:
-    """Return the whole card of weights that the package describes, else what the file tells."""
+    """Return the full card of weights that the package describes, or what the file records."""
     facts = facts_of(path)
     known = shipped_cards().get(facts.name)
     return known if known is not None and known.sha256 == facts.sha256 else facts

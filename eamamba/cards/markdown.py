@@ -1,4 +1,4 @@
-"""Cards for readers."""
+"""Cards as Markdown."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def card_markdown(card: Card, level: int = 2) -> str:
 
 
 HARM_NOTE = (
-    "Colours in 8-bit units. *Colour shift*: how far the mean of a channel moves. *Structure*: the "
+    "Colours in 8-bit units. *Colour shift*: change in the mean of a channel. *Structure*: the "
     "largest step between neighbouring pixels that the input does not have. *PSNR*: output against "
-    "input. *Gain*: PSNR won over noise with σ = 5, which is hardly seen. Limits: colour shift 1, "
+    "input. *Gain*: PSNR gained over barely visible noise with σ = 5. Limits: colour shift 1, "
     "structure 2, gain −0.1."
 )
 

@@ -1,7 +1,8 @@
 """Weights on disk: our own files, the paper's released ones, and those of other programs.
 
-Ours are safetensors with the settings as JSON in the header, so that a file is a model. A ``.pth``
-is read without running anything in it (`unpickling`) and translated (`released`, `other_programs`).
+Ours are safetensors files with the settings as JSON in the header, so that a file is a complete
+model. A ``.pth`` is read without running any code in it (`unpickling`) and translated (`released`,
+`other_programs`).
 """
 
 from __future__ import annotations

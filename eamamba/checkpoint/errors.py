@@ -1,4 +1,4 @@
-"""What is wrong with a weights file, and what was left out of it."""
+"""Errors and warnings about weights files."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from eamamba.config import EAMambaError
 
 
 class CheckpointError(EAMambaError, ValueError):
-    """A weights file is missing, damaged, hostile or for another network."""
+    """A weights file is missing, damaged, unsafe or for another network."""
 
 
 class CheckpointWarning(UserWarning):
-    """Something in a file was ignored or assumed, on purpose and said here."""
+    """Something in a file was ignored or assumed on purpose; the message says what."""

@@ -1,4 +1,4 @@
-"""Bare state dicts, as most training programs write them: the shapes tell the settings."""
+"""Bare state dicts, as most training programs write them: settings are inferred from shapes."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _FIRST = {"eamamba": "patch_embed.proj.weight", "eamambasr": "conv_first.weight"
 def translate_state_dict(
     file: object, weights: Weights, source: str
 ) -> tuple[ModelSettings, dict[str, Tensor]]:
-    """Turn a state dict, alone or inside a usual container, into settings and a state dict.
+    """Convert a state dict, alone or inside a common container, to settings and a state dict.
 
-    What shapes do not tell, the scan order, is taken to be the paper's; a `CheckpointWarning`
-    says so, and names tensors beside the network's that are ignored.
+    The scan order, which shapes do not reveal, is assumed to be the paper's; a `CheckpointWarning`
+    says so, and names other tensors, which are ignored.
 
     Raises
     ------
     CheckpointError
-        If there is no network of ours in the file.
+        If the file holds none of our networks.
     """
     tensors = _tensors(file, weights)
     for architecture, first in _FIRST.items():
@@ -44,11 +44,11 @@ def translate_state_dict(
             values = _settings(architecture, state)
         except (KeyError, IndexError, ValueError) as error:
             raise CheckpointError(
-                f"{source}: its tensors are not those of {architecture}: {error} is missing"
+                f"{source}: not the tensors of {architecture}: {error} is missing"
             ) from None
         ignored = [name for name in tensors if not name.startswith(prefix)]
         rest = f"; ignored {', '.join(ignored)}" if ignored else ""
-        text = f"{source}: holds no settings; they are told by its shapes, scan_type by the paper"
+        text = f"{source}: no settings; inferred from shapes, with the paper's scan_type"
         warnings.warn(f"{text}{rest}", CheckpointWarning, stacklevel=3)
         return settings_of(values, source), state
     raise CheckpointError(
@@ -58,7 +58,7 @@ def translate_state_dict(
 
 
 def _tensors(file: object, weights: Weights) -> dict[str, Tensor]:
-    """Return the named tensors of a file; none if it holds no state dict."""
+    """Return the named tensors of a file; empty if it holds no state dict."""
     if not isinstance(file, Mapping):
         return {}
     for key in _CONTAINERS[weights]:
@@ -68,9 +68,9 @@ def _tensors(file: object, weights: Weights) -> dict[str, Tensor]:
 
 
 def _prefix(tensors: dict[str, Tensor], first: str, weights: Weights) -> str | None:
-    """Return what stands before the names of the network: ``model.`` or ``net_g.``, often nothing.
+    """Return the prefix of the network's tensor names: ``model.`` or ``net_g.``, often empty.
 
-    Of several networks, the one whose prefix speaks of an average, or the one whose does not.
+    Of several networks, the one with or without an "ema" in its prefix is chosen, by `weights`.
     """
     found = [
         name.removesuffix(first) for name in tensors if name == first or name.endswith(f".{first}")
@@ -105,12 +105,12 @@ def _settings(architecture: str, state: dict[str, Tensor]) -> dict[str, Any]:
 
 
 def _block_settings(shape: dict[str, tuple[int, ...]]) -> dict[str, Any]:
-    """Return what the blocks tell; all of them are alike but in their width."""
+    """Return the settings of the blocks, which differ only in width."""
     ending = "mamba.out_proj.weight"
     found = [(shape[name], name.removesuffix(ending)) for name in shape if name.endswith(ending)]
     if not found:
         return {}
-    # the widest tells ratios best; they were rounded
+    # widths were rounded, so the widest block gives the most exact ratios
     (_, inner), block = max(found)
     heads, _, per_head = shape[f"{block}mamba.x_proj_weight"]
     conv = shape[f"{block}mamba.conv.weight"]
@@ -139,7 +139,7 @@ def _block_settings(shape: dict[str, tuple[int, ...]]) -> dict[str, Any]:
 
 
 def _ratio(widths: Iterable[tuple[int, int]]) -> float:
-    """Return a factor that, times each channel count and rounded down, gives each width."""
+    """Return a factor that gives each width when multiplied by its channels and rounded down."""
     pairs = set(widths)
     wide, channels = max(pairs)
     for factor in (wide / channels, (wide + 0.5) / channels):
@@ -149,5 +149,5 @@ def _ratio(widths: Iterable[tuple[int, int]]) -> float:
 
 
 def _count(names: Iterable[str], pattern: str) -> int:
-    """Return how many numbers a pattern finds at the beginning of the names."""
+    """Return how many different numbers a pattern finds at the start of the names."""
     return len({match[1] for name in names if (match := re.match(pattern, name))})

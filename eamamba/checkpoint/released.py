@@ -26,7 +26,7 @@ Weights = Literal["ema", "raw"]
 
 
 def is_released(file: object) -> TypeGuard[Mapping[str, Any]]:
-    """Return whether a file's content has the layout of the released ones."""
+    """Return whether a file's content has the layout of a released file."""
     model = file.get("model") if isinstance(file, Mapping) else None
     return isinstance(model, Mapping) and isinstance(model.get("args"), Mapping)
 
@@ -34,7 +34,7 @@ def is_released(file: object) -> TypeGuard[Mapping[str, Any]]:
 def translate_released(
     file: Mapping[str, Any], weights: Weights, source: str
 ) -> tuple[ModelSettings, dict[str, Tensor]]:
-    """Turn the content of a released ``.pth`` into settings and a state dict.
+    """Convert the content of a released ``.pth`` to settings and a state dict.
 
     Keys that the constructor of those files never read (``LayerNorm_type``, so the
     layer norm always had a bias; ``heads``; ``upscale`` of the U-Net) and tensors
@@ -70,12 +70,12 @@ def translate_released(
 
 
 def settings_of(values: object, source: str) -> ModelSettings:
-    """Return the settings of a network, checked.
+    """Return the validated settings of a network.
 
     Raises
     ------
     CheckpointError
-        If no such network is known, or no such setting.
+        If the network or a setting is unknown.
     """
     architecture = str(values.get("architecture")) if isinstance(values, Mapping) else None
     if architecture not in SETTINGS:

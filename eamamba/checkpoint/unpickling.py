@@ -1,7 +1,7 @@
-"""Reading a ``.pth`` without running anything in it, and without a trace in the process.
+"""Reading a ``.pth`` without running any code in it and without changing global state.
 
 PyTorch's own `weights_only` mode admits further types, such as NumPy's, through a list that all
-threads share. Here a table says what may be in a file, and each call reads by itself.
+threads share. Here a table defines what a file may hold, and calls are independent.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from eamamba.checkpoint.errors import CheckpointError
 
 _BUILTINS = {kind.__name__: kind for kind in (set, frozenset, complex, bytearray, list, dict, int)}
 _ARRAYS = {"_reconstruct": _reconstruct, "scalar": scalar}
-_HARMLESS: dict[str, dict[str, Any]] = {
+_ALLOWED: dict[str, dict[str, Any]] = {
     "builtins": _BUILTINS,
     "__builtin__": _BUILTINS,  # its name in Python 2, which pickles of protocol 2 use
     "collections": {
@@ -49,15 +49,15 @@ _ZIP = b"PK\x03\x04"
 
 
 class _RefusedError(pickle.UnpicklingError):
-    """A file names something that is not in the table."""
+    """A file refers to something that is not in the table."""
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows the table and nothing else; storages are PyTorch's affair."""
+    """Resolves only names in the table; storages are handled by PyTorch."""
 
     def find_class(self, module: str, name: str) -> Any:
         try:
-            return _HARMLESS[module][name]
+            return _ALLOWED[module][name]
         except KeyError:
             raise _RefusedError(f"{module}.{name}") from None
 
@@ -66,17 +66,17 @@ def _load(file: Any, **options: Any) -> Any:
     return _Unpickler(file, **options).load()
 
 
-# What torch.load asks of a module that unpickles.
+# What torch.load requires of a pickle module.
 _UNPICKLING = SimpleNamespace(__name__=__name__, Unpickler=_Unpickler, load=_load)
 
 
 def unpickle(path: Path) -> object:
-    """Return what a file that ``torch.save`` wrote holds.
+    """Return the content of a file written by ``torch.save``.
 
     Raises
     ------
     CheckpointError
-        If the file cannot be read, or holds anything but tensors and plain values.
+        If the file cannot be read, or holds anything other than tensors and plain values.
     """
     try:
         return torch.load(
@@ -91,22 +91,22 @@ def unpickle(path: Path) -> object:
         raise
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
-    except Exception as error:  # torch raises many kinds here, and only some are documented
+    except Exception as error:  # torch raises many types here, and documents only some
         reason = " ".join(str(error).split(". ")[0].split()) or type(error).__name__
         raise CheckpointError(f"{path}: not a readable checkpoint: {reason}") from None
 
 
 def _source(path: Path) -> Path | io.BytesIO:
-    """Return what ``torch.load`` may be given: it would run programs, and unpack archives."""
+    """Return a safe argument for ``torch.load``, which would run programs and unpack archives."""
     with path.open("rb") as file:
         start = file.read(len(_ZIP))
         if not start:
             raise CheckpointError(f"{path}: not a readable checkpoint: the file is empty")
         if start != _ZIP:
-            # an older form; from memory, it is never taken for a tar archive
+            # the older format; from memory it is never mistaken for a tar archive
             return io.BytesIO(start + file.read())
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            if content.find(b"constants.pkl") >= 0:  # by this member torch knows a program
+            if content.find(b"constants.pkl") >= 0:  # this marks a program
                 raise CheckpointError(
                     f"{path}: refused: holds a TorchScript program; expected weights"
                 )

@@ -40,14 +40,14 @@ def save_model(
     Parameters
     ----------
     model : EAMamba or EAMambaSR
-        On any device; tensors keep their type. It may be compiled or inside PyTorch's wrappers
-        for several devices and for averages.
+        On any device; tensors keep their dtype. It may be compiled, or inside PyTorch's wrappers
+        for several devices or for averages.
     path : path
-        Its folder is created.
+        Its folder is created if missing.
     task : str, optional
         What the weights were trained for, such as ``denoise_gaussian``.
     extra : dict, optional
-        Anything JSON can hold, for the record: training data, figures reached.
+        Anything that JSON can hold, for the record: training data, scores.
     int8 : bool
         Store matrices and convolutions in one byte per weight and the rest in half precision;
         see `to_int8`. Networks compute in float32 with the rounded weights.
@@ -55,7 +55,7 @@ def save_model(
     Raises
     ------
     CheckpointError
-        If a weight is NaN or infinite; a file that is there stays as it is.
+        If a weight is NaN or infinite; an existing file is left unchanged.
     """
     network = unwrapped(model)
     header = {
@@ -70,7 +70,8 @@ def save_model(
         raise CheckpointError(
             f"{path}: not written: {bad} holds NaN or infinite values; the training diverged"
         )
-    # one key: the library writes several in no fixed order, and equal weights shall be equal files
+    # one key: the library writes several in no fixed order, but equal weights should give equal
+    # files
     write_atomically(Path(path), save(tensors, {FORMAT: json.dumps(header, sort_keys=True)}))
 
 
@@ -103,22 +104,21 @@ def load_model(
     Parameters
     ----------
     path_or_name : str or path
-        A weights file (ours, a released ``.pth``, or one of another training
-        program that holds such a network), a folder with a ``model.safetensors``,
-        the name of weights in the package (``denoise_gaussian``) or in another of
-        `paths.weights_folders`, or ``<profile>/<task>`` for the weights that the
-        pipeline trained (``laptop/denoise_gaussian``, ``laptop/ablations/zigzag``).
+        A weights file (ours, a released ``.pth``, or one of another training program with such a
+        network), a folder with a ``model.safetensors``, the name of weights in the package
+        (``denoise_gaussian``) or in another of `paths.weights_folders`, or ``<profile>/<task>`` for
+        weights trained by the pipeline (``laptop/denoise_gaussian``, ``laptop/ablations/zigzag``).
     device : str or torch.device
-        Where the network goes.
+        Where to put the network.
     weights : {"ema", "raw"}
         For a ``.pth``: the moving average that the published figures use, or the
-        weights themselves. Our files hold the average only, and refuse "raw".
+        weights themselves. Our files hold only the average and refuse "raw".
 
     Raises
     ------
     CheckpointError
-        If the file cannot be found or read, is not a checkpoint, holds anything but
-        tensors and plain values, or its weights do not fit its settings.
+        If the file cannot be found or read, is not a checkpoint, holds anything other than tensors
+        and plain values, or its weights do not match its settings.
     """
     reuse_large_blocks()
     path = find_weights(path_or_name)
@@ -140,7 +140,7 @@ def load_model(
 
 
 def find_weights(path_or_name: str | Path) -> Path:
-    """Return the file that a path, a task or ``<profile>/<task>`` means.
+    """Return the file that a path, a task or ``<profile>/<task>`` refers to.
 
     Raises
     ------
@@ -151,7 +151,9 @@ def find_weights(path_or_name: str | Path) -> Path:
     path = Path(path_or_name)
     if path.is_file():
         return path
-    if (path / "model.safetensors").is_file():  # a training's folder, or a repository of the Hub
+    if (
+        path / "model.safetensors"
+    ).is_file():  # the folder of a training run, or a repository of the Hub
         return path / "model.safetensors"
     named = named_weights()
     if name in named:
@@ -178,7 +180,7 @@ def find_weights(path_or_name: str | Path) -> Path:
 def named_weights() -> dict[str, Path]:
     """Return the weights that can be loaded by name: those of `paths.weights_folders`, sorted.
 
-    Of several files with one name, the first folder's counts.
+    If several files have the same name, that of the first folder is used.
     """
     found = [path for folder in paths.weights_folders() for path in folder.glob("*.safetensors")]
     return dict(sorted({path.stem: path for path in reversed(found)}.items()))
@@ -194,7 +196,7 @@ def _build_from_state(settings: ModelSettings, state: dict[str, Tensor], source:
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise CheckpointError(
-                f"{source}: does not fit its settings: {problem} {names[0]}{more}"
+                f"{source}: does not match its settings: {problem} {names[0]}{more}"
             )
     state = {name: tensor.float() for name, tensor in state.items()}
     if bad := _not_finite(state):
@@ -214,7 +216,7 @@ def _unquantised(state: dict[str, Tensor], source: str) -> dict[str, Tensor]:
 
 
 def _not_finite(state: dict[str, Tensor]) -> str | None:
-    """Return the name of the first tensor with a value that is no number."""
+    """Return the name of the first tensor with a NaN or infinite value."""
     return next((name for name, t in state.items() if not torch.isfinite(t).all()), None)
 
 

@@ -1,4 +1,4 @@
-"""Networks inside others: compiled, spread over devices, averaged."""
+"""Networks inside wrappers: compiled, distributed over devices, averaged."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import nn
 
 from eamamba.network import EAMamba, EAMambaSR, Network
 
-# Where PyTorch's wrappers keep what they wrap: DataParallel, DistributedDataParallel and
-# AveragedModel, torch.compile, FSDP, activation checkpoints. No module of ours is called so.
+# Attributes in which PyTorch's wrappers keep the module: DataParallel, DistributedDataParallel and
+# AveragedModel, torch.compile, FSDP, activation checkpoints. None of our modules has such a name.
 _INSIDE = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 Value = TypeVar("Value")
 
@@ -21,7 +21,7 @@ def unwrapped(model: nn.Module) -> Network:
     Raises
     ------
     TypeError
-        If there is none of ours.
+        If there is none of our networks inside.
     """
     inner: object = model
     while not isinstance(inner, EAMamba | EAMambaSR):
@@ -41,5 +41,5 @@ def plain_names(state: Mapping[str, Value]) -> dict[str, Value]:
         ".".join(part for part in name.split(".") if part not in _INSIDE): value
         for name, value in state.items()
     }
-    named.pop("n_averaged", None)  # how many AveragedModel has seen
+    named.pop("n_averaged", None)  # the number of updates of AveragedModel
     return named

@@ -1,4 +1,4 @@
-"""How much memory this process may still use, whoever limits it: machine, container or shell."""
+"""How much memory this process may still use: limits of machine, container and shell."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import torch
 
 from eamamba.heap import return_free_blocks, reusable_bytes
 
-# Address space that the first call of a network takes whatever its size (measured): the kernels
-# and their compiler, and for every thread its stack and the C library's pool of blocks.
+# Address space that the first call of a network takes regardless of its size (measured): the
+# kernels and their compiler, and for each thread its stack and the C library's memory arena.
 _FIRST_CALL_BYTES = 320 * 2**20
 _THREAD_BYTES = 72 * 2**20
 _CGROUP_2, _CGROUP_1 = "cgroup2", "cgroup"
-# Limit, use and the name of what can be given up of it; several limits may hold.
+# Limits, usage, and the counter of reclaimable memory in memory.stat.
 _FILES = {
     _CGROUP_2: (("memory.max", "memory.high"), "memory.current", "inactive_file"),
     _CGROUP_1: (("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file"),
@@ -25,21 +25,21 @@ _FILES = {
 
 
 def available_memory() -> int:
-    """Return how many bytes of main memory a computation may take without being ended for it."""
-    return_free_blocks()  # left from the previous image
+    """Return how many bytes of main memory a computation may use without being killed."""
+    return_free_blocks()  # from the previous image
     free = min([psutil.virtual_memory().available, *cgroup_bytes()])
     limit = address_space()
     return free if limit is None else min(free, limit)
 
 
 def address_space() -> int | None:
-    """Return what RLIMIT_AS and RLIMIT_DATA (``ulimit -v``, ``-d``) leave for tensors, in bytes.
+    """Return the bytes that RLIMIT_AS and RLIMIT_DATA (``ulimit -v``, ``-d``) leave for tensors.
 
-    What the libraries still need of it is not counted: some of them hang or end the process for
-    lack of it. So it may be negative. None if there is no such limit here.
+    What the libraries still need is subtracted, since some hang or kill the process without it, so
+    the result may be negative. None if there is no such limit.
     """
     try:
-        import resource  # there is none on Windows
+        import resource  # not on Windows
     except ImportError:
         return None
     used = psutil.Process().memory_info()
@@ -56,7 +56,7 @@ def address_space() -> int | None:
 def cgroup_bytes(proc: Path = Path("/proc/self")) -> list[int]:
     """Return the free bytes of every control group that this process is in (Docker, Slurm …).
 
-    Empty if none has a limit, or on another system than Linux.
+    Empty if none has a limit, or on systems other than Linux.
 
     Parameters
     ----------
@@ -71,15 +71,15 @@ def cgroup_bytes(proc: Path = Path("/proc/self")) -> list[int]:
     groups = [line.split(":", 2)[1:] for line in memberships]
     free: list[int] = []
     for kind, root, mounted in _cgroup_mounts(mounts):
-        for controllers, place in groups:
+        for controllers, group in groups:
             if "memory" in controllers.split(",") or (kind == _CGROUP_2 and not controllers):
-                found = (_free_in(kind, folder) for folder in _upwards(root, mounted, place))
+                found = (_free_in(kind, folder) for folder in _with_ancestors(root, mounted, group))
                 free += [number for number in found if number is not None]
     return free
 
 
 def _cgroup_mounts(lines: list[str]) -> Iterator[tuple[str, str, Path]]:
-    """Yield the kind, the root within its hierarchy and the place of cgroup file systems."""
+    """Yield the kind, the root within its hierarchy and the mount point of cgroup file systems."""
     for line in lines:
         mount, _, system = line.partition(" - ")
         kind, _, options = (*system.split(maxsplit=2), "", "", "")[:3]
@@ -88,10 +88,10 @@ def _cgroup_mounts(lines: list[str]) -> Iterator[tuple[str, str, Path]]:
             yield kind, root, Path(mounted.encode().decode("unicode_escape"))
 
 
-def _upwards(root: str, mounted: Path, place: str) -> list[Path]:
-    """Return the folders of a group and of all around it, each of which has a limit of its own."""
-    inner = os.path.relpath(place, root)
-    # in a container, the mounted folder is the group, and its place that in the machine
+def _with_ancestors(root: str, mounted: Path, group: str) -> list[Path]:
+    """Return the folders of a group and its ancestors, each of which has its own limit."""
+    inner = os.path.relpath(group, root)
+    # in a container, the mounted folder is the group, and its path that on the machine
     folder = mounted if inner.startswith("..") else mounted / inner
     return [folder, *(outer for outer in folder.parents if outer.is_relative_to(mounted))]
 

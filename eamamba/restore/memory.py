@@ -23,7 +23,7 @@ _PEAK_OVER_COUNT = 2.4
 def activation_bytes(settings: ModelSettings) -> float:
     """Return the memory needed to restore an image, in bytes per input pixel.
 
-    Counts the float32 maps alive at once in a block of the widest full-resolution level (2·dim
+    Counts the float32 maps held at once in a block of the widest full-resolution level (2·dim
     channels in the U-Net's decoder, dim in EAMambaSR). During the scan, these are the block's
     input, its norm, the scanned channels, Δ, B and C of every head, and the result. During the
     mixer, they are its expanded channels, as if held in full. EAMambaSR also has the enlarged maps
@@ -49,7 +49,7 @@ def fitting_tile(model: object, image: Tensor) -> int | None:
     Parameters
     ----------
     model : EAMamba, EAMambaSR or another
-        Without ``settings``, the result is None: nothing is known about its memory.
+        Without ``settings`` its memory is unknown and the result is None.
     image : Tensor (batch, c, H, W)
         Already padded.
     """
@@ -69,7 +69,7 @@ def fitting_tile(model: object, image: Tensor) -> int | None:
 
 
 def lacking_bytes(model: object) -> int:
-    """Return by how much a limit on this process is too low for even the smallest tile, or 0."""
+    """Return how many bytes a limit on this process lacks for even the smallest tile, or 0."""
     settings = getattr(model, "settings", None)
     if not isinstance(settings, EAMambaSettings | EAMambaSRSettings):
         return 0

@@ -1,6 +1,6 @@
-"""In which numbers a network computes: float32, or bfloat16 where a machine is faster with it.
+"""The precision of a network: float32, or bfloat16 where that is faster.
 
-Weights and the selective scan stay in float32; bfloat16 is for the matrix products around it.
+Weights and the selective scan stay in float32; bfloat16 is used for the matrix products.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from eamamba.files import write_atomically
 
 Model = TypeVar("Model", bound=nn.Module)
 Precision = Literal["auto", "float32", "bfloat16"]
-# How much faster bfloat16 must be to be worth its rounding.
+# Speed-up from which bfloat16 is worth its rounding errors.
 _WORTHWHILE = 1.1
 _TRIAL_SIZE, _REPEATS = 128, 3
 
@@ -41,7 +41,7 @@ class InBfloat16(nn.Module):
         self.upscale: int = network.upscale
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return what the network makes of (batch, c, H, W), in float32."""
+        """Return the output for (batch, c, H, W), in float32."""
         with torch.autocast(image.device.type, torch.bfloat16):
             return self.network(image).float()
 
@@ -54,9 +54,8 @@ def with_precision(network: Model, precision: Precision) -> Model | InBfloat16:
     network : EAMamba or EAMambaSR
         On the device that it will run on.
     precision : {"auto", "float32", "bfloat16"}
-        "auto" times both on a small image and takes bfloat16 if that is at least 1.1 times as
-        fast. The answer is kept in the user's cache folder, for the network, the device and the
-        versions.
+        "auto" times both on a small image and takes bfloat16 if that is at least 1.1 times as fast.
+        The choice is cached in the user's cache folder per network, device and versions.
     """
     if precision == "auto":
         precision = _remembered_choice(network)
@@ -68,7 +67,7 @@ def _remembered_choice(network: nn.Module) -> Precision:
     try:
         known: dict[str, Any] = dict(json.loads(cache.read_bytes()))
     except (OSError, ValueError, TypeError):
-        known = {}  # none yet, or damaged
+        known = {}  # missing or damaged
     key = _circumstances(network)
     if known.get(key) in ("float32", "bfloat16"):
         return known[key]
@@ -82,7 +81,7 @@ def _remembered_choice(network: nn.Module) -> Precision:
 
 
 def _circumstances(network: Any) -> str:
-    """Return a name for all that the faster precision depends on."""
+    """Return a key with everything that the faster precision depends on."""
     device = next(network.parameters()).device
     if device.type == "cuda":
         machine = torch.cuda.get_device_name(device)

@@ -24,9 +24,9 @@ Progress = Callable[[int, int], None]
 Tile = int | Literal["auto"] | None
 SelfEnsemble = bool | Literal[0, 4, 8]
 OVERLAP = 32
-BORDER = 8  # as wide as the edge effect of the networks in the package
-# How images in another range or order are recognised: noise takes no pixel this far above 1, and
-# no ordinary image has this many channels.
+BORDER = 8  # width of the edge effect of the networks in the package
+# For recognising images in another range or order: noise moves no pixel this far above 1, and no
+# ordinary image has this many channels.
 _BRIGHTEST, _MAX_CHANNELS = 4.0, 16
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 
@@ -68,18 +68,18 @@ def restore(
     Parameters
     ----------
     model : EAMamba, EAMambaSR or any module with their two attributes
-        Used as it is (`eamamba.load_model` returns it in eval mode), on its own device.
+        Used unchanged (`eamamba.load_model` returns it in eval mode), on its own device.
     image : Tensor (c, H, W) or (batch, c, H, W), floating, in [0, 1]
         On any device; any H and W from 1.
     self_ensemble : {False, True, 0, 4, 8}
         Average over 4 flips (True means 4), or over these and their transposes (8). This takes 4
         or 8 times as long but no more memory.
     tile : int, "auto" or None
-        Side of the square tiles in input pixels, at least twice ``model.size_multiple`` and
-        rounded down to a multiple of it. None restores the image as a whole. "auto" does so if
-        the free memory allows it and otherwise uses the largest tiles that fit; a network
-        without ``settings`` is never tiled. To compare scores, fix this choice: the network sees
-        further than a tile, so tiling changes its output slightly.
+        Side of the square tiles in input pixels, at least twice ``model.size_multiple`` and rounded
+        down to a multiple of it. None restores the image without tiles. "auto" does so if there is
+        enough free memory and otherwise uses the largest tiles that fit; a network without
+        ``settings`` is never tiled. To compare scores, fix this choice: the receptive field exceeds
+        a tile, so tiling changes the output slightly.
     overlap : int, optional
         Minimum number of pixels that neighbouring tiles share, blended smoothly. By default 32,
         or a quarter of the tile if that is less.
@@ -119,12 +119,12 @@ def restore(
     if output is None:
         advice = f"choose smaller tiles, such as {max(side // 2, SMALLEST_TILE)}"
         if side <= SMALLEST_TILE:
-            advice = "cut the image into parts or end other programs"
+            advice = "split the image or close other programs"
         raise RestoreError(
             f"not enough memory for {width}×{height} pixels in tiles of {side}; {advice}"
         )
     cropped = output[..., : height * model.upscale, : width * model.upscale]
-    # made outside inference mode, so that the result can be used in a loss
+    # created outside inference mode, so that the result can be used in a loss
     result = cropped.clamp(0, 1) if clip else cropped.clone()
     return result if image.dim() == 4 else result[0]
 
@@ -137,9 +137,9 @@ def _restore_tiles(
     members: int,
     progress: Progress | None,
 ) -> Tensor | None:
-    """Return the restored image, or None where memory ran out.
+    """Return the restored image, or None if memory ran out.
 
-    None rather than an error, whose traceback would hold on to all that the network computed.
+    An error's traceback would keep everything that the network computed in memory.
     """
     starts = [tile_starts(n, side, shared, model.size_multiple) for n in padded.shape[-2:]]
     counting_model = _CallCounter(model, len(starts[0]) * len(starts[1]) * members, progress)
@@ -155,7 +155,7 @@ def _restore_tiles(
     except Exception as error:
         if not ran_out_of_memory(error):
             raise
-    return_free_blocks()  # for other libraries too: they do not use those of the C library's heap
+    return_free_blocks()  # for other libraries, which do not use the C library's heap
     return None
 
 
@@ -170,10 +170,10 @@ def restore_photo(
 ) -> Photo:
     """Return the restored photograph, with the bit depth, profile and EXIF data of its file.
 
-    A grayscale photograph is restored as three equal channels, whose mean is written. The network
-    sees a border of reflected pixels, which is cut off again: `with_border` says why.
-    Transparency is kept; super-resolution enlarges it with the bicubic kernel.
-    The parameters are those of `restore`.
+    A grayscale photograph is restored as three equal channels, whose mean is written. A border of
+    reflected pixels is added for the network and cropped again; see `with_border`. Transparency is
+    kept; super-resolution enlarges it with the bicubic kernel. The parameters are those of
+    `restore`.
 
     Raises
     ------
@@ -266,7 +266,7 @@ def _ensemble_size(self_ensemble: SelfEnsemble) -> int:
 
 
 def _check(model: Restorer, image: object) -> None:
-    """Recognise what is commonly passed instead of (c, h, w) in [0, 1], and too little memory."""
+    """Recognise common mistakes instead of (c, h, w) in [0, 1], and a lack of memory."""
     if not isinstance(image, Tensor):
         kind = type(image).__name__
         raise RestoreError(f"expected a floating-point tensor (c, h, w), got {kind}")

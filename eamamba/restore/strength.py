@@ -1,4 +1,4 @@
-"""Restore a photograph in part: a blend of what it was and what the network makes of it."""
+"""Restore a photograph partially: a blend of the original and the restored one."""
 
 from __future__ import annotations
 

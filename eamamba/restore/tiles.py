@@ -34,10 +34,10 @@ def pad_to_multiple(
 
 
 def with_border(image: Float[Tensor, "*batch h w"], pixels: int) -> Float[Tensor, "*batch h2 w2"]:
-    """Continue an image by reflection on all four sides; see `pad_to_multiple`.
+    """Pad an image by reflection on all four sides; see `pad_to_multiple`.
 
-    Networks take black to lie beyond an image (zero padding) and draw it into the outermost pixels,
-    by up to a tenth of the range on saturated colours. Behind such a border they do not.
+    Because of zero padding, networks see black outside an image and let it leak into the outermost
+    pixels, by up to a tenth of the range on saturated colours. Such a border prevents that.
 
     Parameters
     ----------
@@ -71,8 +71,8 @@ def tile_starts(length: int, tile: int, overlap: int, multiple: int) -> list[int
     overlap : int
         Minimum number of pixels that neighbours share; at most half a tile.
     multiple : int
-        Starts are multiples of it too, so that every tile lines up with the network's
-        downsampling grid as the whole image would.
+        Starts are multiples of it too, so that every tile is aligned with the network's
+        downsampling grid like the whole image.
     """
     if length <= tile:
         return [0]

@@ -1,4 +1,4 @@
-"""Restore photographs one after the other, and say how it went: for readers or for scripts."""
+"""Restore photographs one by one, and report the outcome to people or scripts."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from eamamba.restore import Progress, Restorer, SelfEnsemble, Tile
 
 BarOf = Callable[[str], "Progress | None"]
-"""Announces the next photograph, and returns what reports the progress within it."""
+"""Announces the next photograph, and returns a function that reports the progress within it."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """How each photograph is restored, and what is made of the result."""
+    """How each photograph is restored, and what is done with the result."""
 
     model: Restorer
     self_ensemble: SelfEnsemble = 0
@@ -45,7 +45,7 @@ class Method:
 
 @dataclass
 class Outcome:
-    """What became of one photograph; what does not apply is None."""
+    """The outcome for one photograph; fields that do not apply are None."""
 
     source: str
     target: str
@@ -59,9 +59,9 @@ class Outcome:
     error: str | None = None
 
     def line(self) -> str:
-        """Return it for readers."""
+        """Return the outcome as a line of text."""
         if self.status == "skipped":
-            return f"{self.source}: skipped, {self.target} is there"
+            return f"{self.source}: skipped, {self.target} exists"
         scores, notes = "", f" ({', '.join(self.notes)})" if self.notes else ""
         if self.scores:
             scores = "PSNR {psnr_input_db:.2f} → {psnr_db:.2f} dB, ".format(**self.scores)
@@ -72,19 +72,19 @@ class Outcome:
         )
 
     def as_json(self) -> str:
-        """Return it for scripts: one line, without what does not apply."""
+        """Return the outcome as a line of JSON, without fields that do not apply."""
         facts = {name: value for name, value in asdict(self).items() if value not in (None, ())}
-        if self.scores:  # JSON has no infinity, which PSNR of equal images is
+        if self.scores:  # JSON has no infinity, the PSNR of equal images
             finite = {n: v if math.isfinite(v) else None for n, v in self.scores.items()}
             facts["scores"] = finite
         return json.dumps(facts, ensure_ascii=False)
 
 
 def restore_all(method: Method, jobs: list[Job], *, as_json: bool) -> list[Outcome]:
-    """Restore every photograph, report each as soon as it is done, and sum up in one line."""
-    # Pillow warns of odd metadata and large sizes; neither hinders reading the pixels.
+    """Restore every photograph, report each as soon as it is done, and end with a summary line."""
+    # Pillow warns about odd metadata and large sizes; neither affects the pixels.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    warnings.filterwarnings("always", module=r"eamamba\.")  # said of every photo
+    warnings.filterwarnings("always", module=r"eamamba\.")  # for every photo, not only the first
     start, outcomes = time.perf_counter(), []
     with _total_progress(len(jobs)) as bar_of:
         for job in jobs:
@@ -104,8 +104,8 @@ def restore_all(method: Method, jobs: list[Job], *, as_json: bool) -> list[Outco
     if as_json:
         typer.echo(json.dumps(counts | {"seconds": round(seconds, 3)}))
     elif len(jobs) > 1:
-        told = [f"{number} {status}" for status, number in counts.items() if number]
-        typer.echo(f"{', '.join(told)} of {len(jobs)} photos in {seconds:.1f} s")
+        counted = [f"{number} {status}" for status, number in counts.items() if number]
+        typer.echo(f"{', '.join(counted)} of {len(jobs)} photos in {seconds:.1f} s")
     return outcomes
 
 
@@ -190,14 +190,14 @@ def _check_replacement(job: Job, photo: Photo) -> None:
     replaces = job.target.exists() and file_identity(job.target) == file_identity(job.source)
     if photo.pictures > 1 and replaces:
         raise CommandError(
-            f"{job.target}: would replace {photo.pictures} pictures in one file by the first; "
+            f"{job.target}: would replace {photo.pictures} pictures in one file with the first; "
             "choose another output"
         )
 
 
 @contextmanager
 def _total_progress(photos: int) -> Iterator[BarOf]:
-    """Show how much of all photographs is done and how long the rest takes, on a terminal only."""
+    """Show the progress over all photographs and the time left, on a terminal only."""
     if sys.stderr is None or not sys.stderr.isatty():  # None where it is closed
         yield lambda _: None
         return
@@ -206,18 +206,18 @@ def _total_progress(photos: int) -> Iterator[BarOf]:
     from rich.progress import Progress as Bar
 
     columns = (
-        *(TextColumn("{task.fields[place]}/{task.total:.0f} {task.description}"), BarColumn()),
+        *(TextColumn("{task.fields[number]}/{task.total:.0f} {task.description}"), BarColumn()),
         *(TimeRemainingColumn(), TextColumn("left")),
     )
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        row = bar.add_task("", total=photos, place=0)
+        row = bar.add_task("", total=photos, number=0)
         started = 0
 
         def begin(name: str) -> Progress:
             nonlocal started
             started += 1
             before = started - 1
-            bar.update(row, description=name, place=started, completed=before)
+            bar.update(row, description=name, number=started, completed=before)
             return lambda done, total: bar.update(row, completed=before + done / total)
 
         yield begin

@@ -37,7 +37,7 @@ DeviceOption = Annotated[
 
 
 def complete_weights(incomplete: str) -> list[str]:
-    """Return the names of weights that begin like this, for the shell."""
+    """Return the names of weights with this prefix, for completion by the shell."""
     files = (file for folder in paths.weights_folders() for file in folder.glob("*.safetensors"))
     return sorted({file.stem for file in files if file.stem.startswith(incomplete)})
 
@@ -52,7 +52,7 @@ def project_settings(profile: str | None, path: Path | None = None) -> Settings:
 
 
 def protocol_of(task: str) -> ProtocolSettings:
-    """Return how a task is scored: by the project's settings or, away from any, the package's."""
+    """Return the protocol of a task, from the settings of the project or else of the package."""
     return load_settings(paths.settings_file()).task(task).evaluation.protocol
 
 
@@ -77,12 +77,12 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def name_other_task(weights: Path, task: str) -> None:
-    """Warn, in one line, if weights were trained for another task than the one at hand."""
+def warn_of_other_task(weights: Path, task: str) -> None:
+    """Warn, in one line, if weights were trained for a task other than the current one."""
     from eamamba.checkpoint import read_header
 
     if weights.suffix.lower() != ".safetensors":
-        return  # a released file does not say what it is for
+        return  # a released file does not record its task
     trained_for = read_header(weights)["task"]
     if trained_for not in (None, task):
         typer.echo(
@@ -93,9 +93,9 @@ def name_other_task(weights: Path, task: str) -> None:
 def choose_weights(task: str | None, weights: str | None, profile: str | None) -> Path:
     """Return the weights file selected by the options.
 
-    ``--weights`` names it. Otherwise ``--task`` selects the weights of that name, in the package
-    or another of `paths.weights_folders`, or those that the pipeline trained if a profile is given
-    or there are none of that name.
+    ``--weights`` names the file. Otherwise ``--task`` selects the weights of that name in the
+    package or another of `paths.weights_folders`, or, if a profile is given or there are none of
+    that name, those trained by the pipeline.
 
     Raises
     ------
@@ -107,10 +107,10 @@ def choose_weights(task: str | None, weights: str | None, profile: str | None) -
     if weights is not None:
         file = find_weights(weights)
         if task is not None:
-            name_other_task(file, task)
+            warn_of_other_task(file, task)
         return file
     if task is None:
-        raise CommandError("say what to restore: --task NAME, or --weights FILE")
+        raise CommandError("nothing to restore with: name --task NAME or --weights FILE")
     shipped = named_weights().keys()
     if profile is None and task in shipped:
         return find_weights(task)

@@ -1,4 +1,4 @@
-"""A picture that sets a photograph beside its restoration, whole and in enlarged details."""
+"""A picture that compares a photograph with its restoration, as a whole and in enlarged details."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PANEL_WIDTH = 480
 _DETAIL_SIDE, _DETAILS = 80, 2
 _GAP, _TITLE_HEIGHT = 8, 26
 _COLOURS = ((213, 94, 0), (0, 114, 178))
-"""Frames of the details, told apart by readers with any colour vision."""
+"""Colours of the frames of details, distinguishable with any colour vision."""
 
 Box = tuple[int, int, int]
 """Top, left and side of a square."""
@@ -27,9 +27,9 @@ def draw_comparison(panels: Mapping[str, Tensor]) -> Tensor:
     Parameters
     ----------
     panels : mapping
-        Title and image (3, H, W) in [0, 1], all of one size: the input, the restored image and
-        perhaps the ground truth. Details are where the first two differ most, weighted by how
-        much there is to see.
+        Title and image (3, H, W) in [0, 1], all of the same size: the input, the restored image and
+        optionally the ground truth. Details are chosen where the first two differ most, weighted by
+        local contrast.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def draw_comparison(panels: Mapping[str, Tensor]) -> Tensor:
 
 
 def interesting_boxes(before: Tensor, after: Tensor) -> list[Box]:
-    """Return up to two squares, apart from each other, that show best what has changed."""
+    """Return up to two squares, apart from each other, that best show what has changed."""
     side = min(_DETAIL_SIDE, *before.shape[-2:])
     change = (after - before).abs().mean(0)[None, None]
     mean = F.avg_pool2d(change, side, stride=max(side // 4, 1))[0, 0]
@@ -65,7 +65,7 @@ def interesting_boxes(before: Tensor, after: Tensor) -> list[Box]:
 
 
 def _column(title: str, image: Tensor, boxes: list[Box]) -> Image.Image:
-    """Draw one panel: its title, the whole image with frames, the details below one another."""
+    """Draw one panel: its title, the whole image with frames, and the details below it."""
     picture = Image.fromarray((image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy())
     scale = _PANEL_WIDTH / picture.width
     kind = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST

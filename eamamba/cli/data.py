@@ -17,7 +17,7 @@ data = typer.Typer(help="Inspect the data sets of a task.", no_args_is_help=True
 
 @data.callback()
 def _group() -> None:
-    pass  # makes `check` a command of its own instead of the only one
+    pass  # with a callback, typer keeps `check` as a subcommand
 
 
 @data.command()
@@ -28,9 +28,9 @@ def check(
 ) -> None:
     """Report which data sets are here, what is wrong with them, and where to get them.
 
-    Folders ``data/NAME`` are looked for in the folder that the variable EAMAMBA_DATA names,
-    or in the project's. Every image is opened once; those that were whole are not opened again
-    until they change. Nothing is downloaded.
+    Folders ``data/NAME`` are searched in the folder named by the variable EAMAMBA_DATA, or in the
+    project's. Every image is opened; intact ones are not opened again until they change. Nothing is
+    downloaded.
 
     Example: `eamamba data check derain --profile paper`
     """

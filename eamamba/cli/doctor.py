@@ -21,7 +21,7 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at; ``advice`` says what to do if it is not as it could be."""
+    """One finding; ``advice`` says how to improve it."""
 
     what: str
     found: str
@@ -35,7 +35,7 @@ def doctor(
 
     Example: `eamamba doctor --json > machine.json`
     """
-    findings = [*_software(), *_processor(), *_memory(), *_gpus(), *_backends(), *_places()]
+    findings = [*_software(), *_cpu(), *_memory(), *_gpus(), *_backends(), *_folders()]
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
         return
@@ -59,7 +59,7 @@ def _software() -> Iterator[Finding]:
         yield Finding(f"extra {extra}", found, advice)
 
 
-def _processor() -> Iterator[Finding]:
+def _cpu() -> Iterator[Finding]:
     import torch
 
     usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
@@ -68,7 +68,7 @@ def _processor() -> Iterator[Finding]:
     threads = torch.get_num_threads()
     advice = f"set OMP_NUM_THREADS={usable} to use all cores" if threads < usable else ""
     if threads > usable:
-        advice = f"set OMP_NUM_THREADS={usable}: more threads than cores hinder each other"
+        advice = f"set OMP_NUM_THREADS={usable}: more threads than cores slow each other down"
     yield Finding("threads of torch", str(threads), advice)
 
 
@@ -79,7 +79,7 @@ def _memory() -> Iterator[Finding]:
 
     memory = psutil.virtual_memory()
     free = memory.available / GIB
-    advice = "end other programs, or restore with --tile 256" if free < 2 else ""
+    advice = "close other programs, or restore with --tile 256" if free < 2 else ""
     yield Finding("memory", f"{free:.1f} of {memory.total / GIB:.1f} GiB free", advice)
     limits = {"container limit": min(cgroup_bytes(), default=None), "shell limit": address_space()}
     for name, left in limits.items():
@@ -99,7 +99,7 @@ def _gpus() -> Iterator[Finding]:
         built = torch.version.cuda
         advice = (
             "check the driver with nvidia-smi" if built else
-            "this build of torch knows no GPU; if there is one, install the CUDA build of torch"
+            "this build of torch supports no GPU; if there is one, install the CUDA build of torch"
         )  # fmt: skip
         yield Finding("GPU", "none that torch can use", advice)
 
@@ -112,7 +112,7 @@ def _backends() -> Iterator[Finding]:
         yield Finding(f"scan, {name}", "no" if problem else "yes", problem or "")
 
 
-def _places() -> Iterator[Finding]:
+def _folders() -> Iterator[Finding]:
     from eamamba.checkpoint import named_weights
 
     by_name = len(named_weights())
@@ -121,18 +121,18 @@ def _places() -> Iterator[Finding]:
     cache = paths.user_cache()
     existing = next(path for path in (cache, *cache.parents) if path.exists())
     writable = os.access(existing, os.W_OK)
-    advice = "" if writable else "set XDG_CACHE_HOME to a folder that you may write"
+    advice = "" if writable else "set XDG_CACHE_HOME to a writable folder"
     yield Finding(
         "cache", f"{cache}, {_size(cache)}" if writable else f"{cache}, read-only", advice
     )
     kernels = Path(os.environ.get("NUMBA_CACHE_DIR") or paths.PACKAGE)
     writable = os.access(kernels, os.W_OK)
-    advice = "" if writable else "set NUMBA_CACHE_DIR, or every start compiles the kernels anew"
+    advice = "" if writable else "set NUMBA_CACHE_DIR, or the kernels are compiled at every start"
     yield Finding("compiled kernels", f"{kernels}{'' if writable else ', read-only'}", advice)
     project = paths.project_root() / "params.yaml"
     found = str(project) if project.is_file() else "none here"
     yield Finding(
-        "project", found, "" if project.is_file() else "needed to train and evaluate only"
+        "project", found, "" if project.is_file() else "only needed to train and evaluate"
     )
 
 

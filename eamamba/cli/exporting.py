@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from eamamba.network import Network
 
 LICENSE = "Apache-2.0"
-"""That of the weights in the package; whose other weights are, we do not know."""
+"""Licence of the weights in the package; that of other weights is unknown."""
 
 
 def export(
@@ -34,7 +34,7 @@ def export(
     file_format: Annotated[
         str | None,
         typer.Option(
-            "--format", help="onnx, pt2 (torch.export) or safetensors. Default: as FILE ends."
+            "--format", help="onnx, pt2 (torch.export) or safetensors. Default: by FILE's suffix."
         ),
     ] = None,
     half: Annotated[
@@ -44,13 +44,14 @@ def export(
         bool, typer.Option("--int8", help="Store most weights in one byte each (.safetensors).")
     ] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Run the file and compare it with PyTorch, three sizes.")
+        bool,
+        typer.Option("--check", help="Run the file at three sizes and compare it with PyTorch."),
     ] = False,
 ) -> None:
     """Write a network as an ONNX model, a program of torch.export, or a weights file.
 
-    Each takes images of any size in multiples of the network's (8; super-resolution: 1), and any
-    number at once. ONNX needs the extra "export" of this package.
+    Each takes any number of images of any size in multiples of the network's (8;
+    super-resolution: 1). ONNX needs the extra "export" of this package.
     """
     from eamamba.checkpoint import find_weights, load_model, read_header
     from eamamba.export import check_possible, round_to_half
@@ -61,7 +62,7 @@ def export(
     file = find_weights(weights)
     _check_output(output, file)
     model = load_model(file)
-    typer.echo(f"weights: {file}")  # at once: tracing the network takes up to a minute
+    typer.echo(f"weights: {file}")  # first, because tracing the network takes up to a minute
     if half:
         model = round_to_half(model)
     task = read_header(file)["task"] if file.suffix.lower() == ".safetensors" else None
@@ -81,20 +82,20 @@ def _check_output(output: Path, weights: Path) -> None:
         raise CommandError(f"{output}: would replace the weights; choose another name")
 
 
-def _format(output: Path, asked: str | None) -> Format:
-    """Return the format asked for, or that of the file's name; they must not disagree."""
+def _format(output: Path, requested: str | None) -> Format:
+    """Return the requested format or that of the file's suffix; they must agree."""
     from eamamba.export import FORMATS
 
     known: dict[str, Format] = {name: name for name in FORMATS}
     named = known.get(output.suffix.lower().removeprefix("."))
-    if asked is None and named is None:
+    if requested is None and named is None:
         endings = " or ".join(f".{name}" for name in FORMATS)
         raise CommandError(f"{output}: expected a file ending in {endings}, or --format")
-    chosen = named if asked is None else known.get(asked)
+    chosen = named if requested is None else known.get(requested)
     if chosen is None:
-        raise CommandError(f"--format: no format {asked!r}; expected {' or '.join(FORMATS)}")
+        raise CommandError(f"--format: no format {requested!r}; expected {' or '.join(FORMATS)}")
     if named not in (None, chosen):
-        raise CommandError(f"{output}: ends as {named} files do; --format says {chosen}")
+        raise CommandError(f"{output}: the suffix means {named}, but --format is {chosen}")
     return chosen
 
 
@@ -105,7 +106,9 @@ def _compare(model: Network, file: Path, file_format: Format) -> None:
     for shape in CHECKED:
         differences.append(largest_difference(model, file, file_format, shape))
         typer.echo(f"{'×'.join(map(str, shape))}: largest difference {differences[-1]:.1e}")
-    if not all(difference <= TOLERANCE for difference in differences):  # NaN is none of these
-        raise ExportError(f"{file}: computes something else than the network; please report this")
+    if not all(difference <= TOLERANCE for difference in differences):  # false for NaN
+        raise ExportError(
+            f"{file}: computes something different from the network; please report this"
+        )
     worst = max(differences)
     typer.echo(f"largest difference to PyTorch: {worst:.1e} (1 is the range of the image)")

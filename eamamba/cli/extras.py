@@ -9,7 +9,7 @@ EXTRAS = ("experiments", "export", "hub", "pipeline")
 
 
 def packages_of(extra: str) -> list[str]:
-    """Return the packages that an extra asks for."""
+    """Return the packages that an extra requires."""
     try:
         lines = requires("eamamba") or []
     except PackageNotFoundError:
@@ -19,7 +19,7 @@ def packages_of(extra: str) -> list[str]:
 
 
 def extra_with(module: str) -> str | None:
-    """Return the extra that brings a module, None if none does."""
+    """Return the extra that provides a module, None if none does."""
     package = module.partition(".")[0].replace("_", "-").lower()
     return next((extra for extra in EXTRAS if package in packages_of(extra)), None)
 

@@ -1,4 +1,4 @@
-"""What ``eamamba restore`` reads and where it writes: checked before anything is computed."""
+"""The inputs and outputs of ``eamamba restore``, checked before anything is computed."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from eamamba.config import EAMambaError
 if TYPE_CHECKING:
     from eamamba.datasets.names import NameKey
 
-# Kinds of pictures that are not written, and that Python has no name for.
+# Image formats that cannot be written and that Python's mimetypes does not know.
 _OTHER_IMAGES = (".dng", ".exr", ".hdr", ".heic", ".heif", ".jp2", ".jxl", ".psd", ".raw", ".tga")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One photograph: where to read it, where to write it restored, and what it should be."""
+    """One photograph: where to read it, where to write the result, and its ground truth."""
 
     source: Path
     target: Path
@@ -44,8 +44,8 @@ def plan_jobs(
     overwrite : bool
         Whether an output may replace an input.
     recursive : bool
-        Whether folders include their subfolders, which are made anew below ``output``. Hidden
-        ones and ``output`` itself are left out.
+        Whether folders include their subfolders, which are recreated below ``output``. Hidden ones
+        and ``output`` itself are skipped.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def plan_jobs(
     is_single = len(photos) == 1 and not os.path.isdir(photos[0])
     if _names_file(output):
         if not is_single:
-            raise CommandError(f"{target}: several photos need a folder to be written to")
+            raise CommandError(f"{target}: several photos need an output folder")
         _check_suffix(target)
         check_place(target)
         jobs = [Job(next(iter(sources)), target)]
@@ -108,14 +108,14 @@ def _is_same(first: Path, second: Path) -> bool:
 
 
 def _names_file(output: str) -> bool:
-    """Tell whether OUT is meant as a file: it ends as files of a known kind do, or nearly."""
+    """Return whether OUT means a file: its suffix is that of a known format, or nearly so."""
     from eamamba.images import READABLE_SUFFIXES, WRITABLE_SUFFIXES
 
     target = Path(output)
     if target.is_dir() or output.endswith(("/", os.sep)):
         return False
     suffix = target.suffix.lower()
-    # without the tables of the machine, which differ
+    # without the machine's own tables, which differ
     known = {*READABLE_SUFFIXES, *_OTHER_IMAGES, *mimetypes.MimeTypes().types_map[True]}
     typo = bool(difflib.get_close_matches(suffix, WRITABLE_SUFFIXES, n=1))
     return target.is_file() or suffix in known or typo
@@ -127,7 +127,7 @@ def _check_suffix(target: Path) -> None:
     if target.suffix.lower() not in WRITABLE_SUFFIXES:
         raise CommandError(
             f"{target}: cannot write files ending in {target.suffix!r}; use "
-            f"{', '.join(WRITABLE_SUFFIXES)}, or name a folder (with a / at its end)"
+            f"{', '.join(WRITABLE_SUFFIXES)}, or name a folder (ending in /)"
         )
 
 
@@ -136,11 +136,11 @@ def _output_name(source: Path) -> Path:
 
     if source.suffix.lower() in WRITABLE_SUFFIXES:
         return source
-    return source.with_name(f"{source.stem}.png")  # a format that can be read but not written
+    return source.with_name(f"{source.stem}.png")  # the format can be read but not written
 
 
 def _check_targets(jobs: list[Job], overwrite: bool) -> None:
-    # os.path, unlike pathlib, answers no about a path that cannot even be looked up
+    # os.path, unlike pathlib, returns False for a path that cannot be looked up
     sources = {file_identity(job.source): job.source for job in jobs if os.path.exists(job.source)}
     first: dict[Path, Path] = {}
     for job in jobs:
@@ -158,7 +158,7 @@ def _check_targets(jobs: list[Job], overwrite: bool) -> None:
 
 
 def file_identity(path: Path) -> tuple[int, int]:
-    """Return the same value for two names of one file."""
+    """Return a value that is equal for two names of the same file."""
     status = path.stat()
     return status.st_dev, status.st_ino
 
@@ -166,8 +166,8 @@ def file_identity(path: Path) -> tuple[int, int]:
 def with_truths(jobs: list[Job], truth: Path, output: Path) -> list[Job]:
     """Return the jobs with the ground truth of each: a file for a single one, or a folder.
 
-    In a folder, the ground truth has the name of the photograph, in the same subfolder. Its ending
-    does not matter, nor do upper and lower case and leading zeros.
+    In a folder, the ground truth has the name of the photograph, in the same subfolder; suffix,
+    case and leading zeros may differ.
 
     Raises
     ------

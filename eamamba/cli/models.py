@@ -22,9 +22,9 @@ def models(
         bool, typer.Option("--json", help="Print JSON: a list of cards, or one card.")
     ] = False,
 ) -> None:
-    """List the weights that --task and load_model know by name, or show the card of one.
+    """List the weights that --task and load_model accept by name, or show the card of one.
 
-    They are in the package, in the folder that the variable EAMAMBA_WEIGHTS names, and in the
+    They are in the package, in the folder named by the variable EAMAMBA_WEIGHTS, and in the
     folder weights of the user's cache.
 
     Example: `eamamba models derain`

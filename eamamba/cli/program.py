@@ -30,15 +30,15 @@ app = typer.Typer(
     help="EAMamba: an efficient all-around vision state space model for image restoration.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",  # which joins the lines of a paragraph
+    rich_markup_mode="markdown",  # joins the lines of a paragraph
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
 def _under_old_name(old: str, new: str, command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command that says what it is called now, and then does the same."""
+    """Return a command that prints its new name and then does the same."""
 
-    @functools.wraps(command)  # with its parameters, which typer reads
+    @functools.wraps(command)  # keeps its parameters, which typer reads
     def renamed(**options: object) -> None:
         typer.echo(f"note: eamamba {old} is now called eamamba {new}", err=True)
         command(**options)
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # file names need not be valid text
+            stream.reconfigure(errors="replace")  # file names may not be valid text
     share_cores()
     with warnings.catch_warnings():
         warnings.showwarning = _print_warning

@@ -39,7 +39,7 @@ def real_pairs(
 ) -> None:
     """Score weights on the published sets and real pairs in a folder.
 
-    With --profile those that the pipeline trained, else those in the package.
+    With --profile, uses the weights trained by the pipeline, otherwise those in the package.
 
     Example: `eamamba real-pairs data/benchmarks --task derain`
     """

@@ -29,9 +29,7 @@ ENSEMBLES: dict[str | None, SelfEnsemble] = {None: 0, "4": 4, "8": 8}
 
 StrengthOption = Annotated[
     float,
-    typer.Option(
-        min=0, max=1, help="How much of the restoration to keep: 0 is the photo, 1 all of it."
-    ),
+    typer.Option(min=0, max=1, help="How much of the restoration to apply: 0 (none) to 1 (all)."),
 ]
 PrecisionOption = Annotated[
     Literal["auto", "float32", "bfloat16"],
@@ -42,7 +40,7 @@ PrecisionOption = Annotated[
 ]
 EnsembleOption = Annotated[
     Literal["4", "8"] | None,
-    typer.Option("--self-ensemble", help="Average over 4 or 8 turned copies: better, slower."),
+    typer.Option("--self-ensemble", help="Average over 4 or 8 flipped copies: better, slower."),
 ]
 TileOption = Annotated[
     int | None,
@@ -50,7 +48,9 @@ TileOption = Annotated[
 ]
 CompareOption = Annotated[
     bool,
-    typer.Option("--compare", help="Also draw before and after with details, in a folder compare."),
+    typer.Option(
+        "--compare", help="Also draw before and after with details, in a subfolder compare."
+    ),
 ]
 TruthOption = Annotated[
     Path | None,
@@ -74,16 +74,16 @@ TaskOption = Annotated[
     ),
 ]
 RecursiveOption = Annotated[
-    bool, typer.Option("--recursive", "-r", help="Restore subfolders too, and keep them.")
+    bool, typer.Option("--recursive", "-r", help="Include subfolders, and keep their structure.")
 ]
 SkipOption = Annotated[
-    bool, typer.Option("--skip-existing", help="Leave out what an earlier run has written.")
+    bool, typer.Option("--skip-existing", help="Skip photos whose output exists.")
 ]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Allow replacing the input files.")
 ]
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print a line of JSON for each photo and a last one.")
+    bool, typer.Option("--json", help="Print a line of JSON for each photo, then a summary.")
 ]
 
 
@@ -108,8 +108,8 @@ def restore(
     """Restore photographs.
 
     Bit depth, grayscale, transparency and colour profile are kept. A file that cannot be read does
-    not stop the others. The denoisers estimate the noise themselves: where they take away too much
-    or too little, say so with --strength.
+    not stop the others. The denoisers estimate the noise themselves; if they remove too much, lower
+    --strength.
 
     Example: `eamamba restore holiday/ -t denoise_real -o restored/ --recursive --compare`
     """
@@ -146,7 +146,7 @@ def _prepare(
 
 
 def _introduce(file: Path, method: Method, as_json: bool) -> None:
-    """Say which weights are used and how, before the first photo."""
+    """Print which weights are used and how, before the first photo."""
     from eamamba.restore import InBfloat16
 
     rounded = isinstance(getattr(method.model, "network", None), InBfloat16)

@@ -1,4 +1,4 @@
-"""``eamamba score``: anybody's restored images, scored by the protocols of the paper."""
+"""``eamamba score``: score any restored images by the protocols of the paper."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from eamamba.files import write_atomically
 if TYPE_CHECKING:
     from eamamba.images import Photo
 
-# A file with 16 bits whose brightest value would fit into 8 holds unscaled 8-bit values.
+# A 16-bit file whose maximum fits into 8 bits holds unscaled 8-bit values.
 _LARGEST_8_BIT = 255.5 / 65535
 
 
@@ -38,17 +38,17 @@ def score(
     restored: Annotated[Path, typer.Argument(help="A restored image, or a folder of them.")],
     truth: Annotated[Path, typer.Argument(help="The ground truth: a file, or a folder.")],
     protocol: Annotated[
-        str, typer.Option("--protocol", "-p", help="Task whose protocol to follow, as derain.")
+        str, typer.Option("--protocol", "-p", help="Task whose protocol to use, such as derain.")
     ],
     table: Annotated[
-        Path | None, typer.Option("--csv", help="Write the scores of every image there.")
+        Path | None, typer.Option("--csv", help="CSV file for the scores of every image.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score restored images against the ground truth, by the protocol of one of the paper's tables.
 
-    In folders, images belong together that have the same name apart from the ending. An image that
-    cannot be scored is named with the reason, and is in no mean.
+    In folders, images are matched by name without suffix. An image that cannot be scored is
+    reported with the reason and left out of the mean.
 
     Example: `eamamba score restored/ Rain100H/target/ --protocol derain --csv scores.csv`
     """
@@ -95,7 +95,7 @@ def _shown(scores: dict[str, float]) -> str:
 
 
 def _pairs(restored: Path, truth: Path) -> list[Row]:
-    """Return the images that belong together, each with a problem if it is alone."""
+    """Return the matching images; one without a partner has a problem."""
     from eamamba.datasets.names import natural
     from eamamba.images import list_images
 
@@ -120,7 +120,7 @@ def _score_pair(row: Row, protocol: ProtocolSettings) -> Row:
         return row
     try:
         restored, truth = read_photo(row.restored), read_photo(row.truth)
-        if reason := _unlike(restored, truth):
+        if reason := _mismatch(restored, truth):
             row.problem = f"{row.restored}: {reason}"
         else:
             row.scores = score_image(restored.rgb, truth.rgb, protocol)
@@ -130,19 +130,19 @@ def _score_pair(row: Row, protocol: ProtocolSettings) -> Row:
     return row
 
 
-def _unlike(restored: Photo, truth: Photo) -> str:
+def _mismatch(restored: Photo, truth: Photo) -> str:
     """Return why two images cannot be compared, or an empty string."""
     (height, width), (high, wide) = restored.rgb.shape[1:], truth.rgb.shape[1:]
     sizes = f"{width}×{height} pixels, the ground truth {wide}×{high}"
     if (height, width) == (wide, high) and height != width:
-        return f"{sizes}; one of them is turned by 90°"
+        return f"{sizes}; one of them is rotated by 90°"
     if (height, width) != (high, wide):
         scale, rest = divmod(high, height)
         if rest == 0 and scale > 1 and wide == scale * width:
-            return f"{sizes}; give the image enlarged {scale} times, not the small one"
+            return f"{sizes}; pass the image enlarged {scale} times, not the small one"
         if height >= high and width >= wide:
-            return f"{sizes}; crop what was padded"
-        return f"{sizes}; expected equal sizes, so look for a wrong pairing or a crop"
+            return f"{sizes}; crop the padding"
+        return f"{sizes}; expected equal sizes; check the pairing, or whether one was cropped"
     for photo, name in ((restored, "this image"), (truth, "the ground truth")):
         if photo.bits == 16 and 0 < float(photo.rgb.max()) < _LARGEST_8_BIT:
             return (

@@ -1,4 +1,4 @@
-"""``eamamba settings``: what all layers of ``params.yaml`` come to for one task."""
+"""``eamamba settings``: the resolved settings of one task."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from eamamba.files import write_atomically
 
 
 def as_file(chosen: TaskSettings) -> str:
-    """Return everything that decides a task's results, as YAML.
+    """Return everything that affects a task's results, as YAML.
 
-    That is its settings, and the hash of the weights that its training starts from, if the
-    settings name a file or weights in the package.
+    That is its settings and, if they name initial weights in a file or in the package, the hash of
+    those weights.
     """
     start = chosen.training.initial_weights
     places = () if start is None else (paths.PRETRAINED / f"{start}.safetensors", Path(start))
@@ -33,10 +33,10 @@ def settings(
     profile: ProfileOption = None,
     settings: SettingsOption = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write instead of showing it.")
+        Path | None, typer.Option("--output", "-o", help="File to write instead of printing.")
     ] = None,
 ) -> None:
-    """Show everything that is set for one task, each setting once: params.yaml and defaults.
+    """Show all settings of one task, resolved from params.yaml and defaults.
 
     Example: `eamamba settings derain --profile paper`
     """

@@ -83,7 +83,7 @@ def test_an_interrupted_batch_goes_on(
     (project / "out/a.png").write_bytes(b"kept")
     status, output, _ = run(*command, "--skip-existing")
     assert status == 0
-    assert "a.png: skipped, out/a.png is there" in output
+    assert "a.png: skipped, out/a.png exists" in output
     assert output.splitlines()[-1].startswith("2 restored, 1 skipped of 3 photos in ")
     assert (project / "out/a.png").read_bytes() == b"kept"
     status, _, errors = run(*command, "--skip-existing", "--overwrite")

@@ -101,7 +101,7 @@ def test_weights_file_is_checked(run: Run, weights: Path, options: list[str], sh
     [
         (["-o", "model.onx"], "model.onx: expected a file ending in .onnx or .pt2 or .safetensors"),
         (["-o", "model", "--format", "tflite"], "--format: no format 'tflite'"),
-        (["-o", "model.pt2", "--format", "onnx"], "model.pt2: ends as pt2 files do"),
+        (["-o", "model.pt2", "--format", "onnx"], "model.pt2: the suffix means pt2"),
         (["-o", "nowhere/model.pt2"], "nowhere/model.pt2: no folder nowhere"),
         (["-o", "model.pt2", "--half"], "half precision is for onnx and safetensors, not for pt2"),
         (["-o", "model.pt2", "--int8"], "8-bit weights are for safetensors, not for pt2"),

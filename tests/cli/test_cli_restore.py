@@ -198,7 +198,7 @@ def test_pictures_behind_the_first_are_never_replaced(run: Run, project: Path) -
     before = (project / "a.jpg").read_bytes()
     status, _, errors = run("restore", "a.jpg", *DENOISE, ".", "--overwrite")
     assert status == 2
-    assert "would replace 2 pictures in one file by the first" in one_error(errors)
+    assert "would replace 2 pictures in one file with the first" in one_error(errors)
     assert (project / "a.jpg").read_bytes() == before
     status, output, _ = run("restore", "a.jpg", *DENOISE, "out.png")
     assert status == 0

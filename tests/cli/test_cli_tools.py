@@ -66,9 +66,9 @@ def test_folders_are_scored_with_reasons(run: Run, project: Path) -> None:
 @pytest.mark.parametrize(
     ("size", "bits", "reason"),
     [
-        ((50, 40), 8, "turned by 90°"),
-        ((48, 56), 8, "crop what was padded"),
-        ((39, 51), 8, "wrong pairing"),
+        ((50, 40), 8, "rotated by 90°"),
+        ((48, 56), 8, "crop the padding"),
+        ((39, 51), 8, "check the pairing"),
         ((40, 50), 16, "multiply its values by 257"),
     ],
 )

@@ -5,8 +5,8 @@
 >>> model = hub.EAMamba.from_pretrained("me/derain")                              # doctest: +SKIP
 
 A repository holds our own file ``model.safetensors``, which `eamamba.load_model` reads as well, the
-settings for readers (``config.json``) and the card (``README.md``). Nothing in it is ever executed.
-This module needs the extra ``hub``; everything else works without.
+settings for readers (``config.json``) and the card (``README.md``). Nothing in it is executed.
+This module needs the extra ``hub``; everything else works without it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class OnHub(
     tags=["image-restoration", "state-space-model"],
     paper_url="https://arxiv.org/abs/2506.22246",
 ):
-    """What the mixin needs to know about our files."""
+    """Save and load our files through the mixin."""
 
     task: str | None = None
     """What the weights were trained for."""
@@ -60,7 +60,7 @@ class OnHub(
         Raises
         ------
         CheckpointError
-            If the network is of the other kind.
+            If the network is of the other class.
         """
         if not isinstance(model, cls.kind):
             raise CheckpointError(
@@ -86,7 +86,7 @@ class OnHub(
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
-        """Return the network of a folder or a repository, in eval mode.
+        """Return the network in a folder or a repository, in eval mode.
 
         Parameters
         ----------
@@ -99,7 +99,7 @@ class OnHub(
         Raises
         ------
         CheckpointError
-            If there is no such repository or file, or it holds another kind of network.
+            If there is no such repository or file, or it holds a network of the other class.
         """
         try:
             return super().from_pretrained(pretrained_model_name_or_path, **options)
@@ -120,7 +120,7 @@ class OnHub(
         local_files_only: bool,
         token: str | bool | None,
     ) -> Self:
-        """Return the network of a folder or a repository; unlike the mixin's, no other options."""
+        """Return the network in a folder or a repository, with no options beyond these."""
         file = Path(model_id, WEIGHTS)
         if not Path(model_id).is_dir():
             file = Path(

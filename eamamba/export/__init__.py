@@ -1,7 +1,7 @@
 """Networks for other programs: ONNX models and programs of `torch.export`.
 
 `trace` makes a graph for any size of image. `onnx_graph` translates it to ONNX, with the scan
-orders from `orders` and the selective scan from `onnx_scan`. `check` runs what was written.
+orders from `orders` and the selective scan from `onnx_scan`. `check` runs exported files.
 """
 
 from __future__ import annotations

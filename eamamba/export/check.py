@@ -1,4 +1,4 @@
-"""Run what was exported beside the network that it comes from."""
+"""Compare an exported file with the network that it was made from."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from eamamba.export.files import Format
 from eamamba.network import Network
 
 CHECKED = ((1, 64, 64), (2, 136, 96), (1, 200, 72))
-"""Batch, height and width of the images to compare, in multiples that suit both networks."""
+"""Batch, height and width of the images to compare, in multiples that both networks accept."""
 TOLERANCE = 1e-4
-"""Difference that rounding may make, in units of the image's range; with the weights in the package
-it makes a hundredth of that."""
+"""Largest difference that rounding may cause, in units of the image's range; for the weights
+in the package it is a hundredth of that."""
 
 
 def largest_difference(
@@ -29,7 +29,7 @@ def largest_difference(
     model : EAMamba or EAMambaSR
         On a CPU.
     path : path
-        What `eamamba.export.export` wrote from it.
+        The file that `eamamba.export.export` wrote from it.
     file_format : {'onnx', 'pt2', 'safetensors'}
     shape : (int, int, int)
         Batch, height and width.

@@ -1,4 +1,4 @@
-"""What can go wrong in an export."""
+"""The error of an export."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from eamamba.config import EAMambaError
 
 
 class ExportError(EAMambaError):
-    """A network cannot be exported, or what was exported computes something else."""
+    """A network cannot be exported, or the exported file computes something different."""

@@ -41,35 +41,35 @@ def export(
     Parameters
     ----------
     model : EAMamba or EAMambaSR
-        On any device; the file is for all.
+        On any device; the file works on all.
     path : path
-        Its folder is created.
+        Its folder is created if missing.
     file_format : {'onnx', 'pt2', 'safetensors'}
-        ``onnx``: opset 18, operators of the standard alone, input ``image``, output ``restored``.
-        ``pt2``: what `torch.export.save` writes; to run it takes this package, which defines the
-        operator of the scan, and sides of at least twice ``model.size_multiple``.
-        ``safetensors``: a weights file, for `load_model` and for the network for browsers.
+        ``onnx``: opset 18, standard operators only, input ``image``, output ``restored``. ``pt2``:
+        written by `torch.export.save`; running it requires this package, which defines the operator
+        of the scan, and sides of at least twice ``model.size_multiple``. ``safetensors``: a weights
+        file, for `load_model` and for the network for browsers.
     half : bool
         Store weights in half precision, in half the space. Networks compute in float32 with the
-        rounded weights, those of `round_to_half`. Not for ``pt2``.
+        rounded weights of `round_to_half`. Not for ``pt2``.
     int8 : bool
         Store most weights in one byte each: see `save_model`. For ``safetensors`` only.
     task : str, optional
         What the weights were trained for.
     license : str, optional
-        That of the weights, as an SPDX expression.
+        Licence of the weights, as an SPDX expression.
 
     Raises
     ------
     ExportError
-        If a package is missing, or the format is unknown or cannot store its weights like this.
+        If a package is missing, or the format is unknown or cannot store weights this way.
     OSError
-        If the file cannot be written; one that is there stays as it is.
+        If the file cannot be written; an existing one is left unchanged.
 
     Notes
     -----
-    Task, settings, licence and version go into the file: into ``metadata_props`` of an ONNX model,
-    and as JSON into the extra file ``eamamba.json`` of a ``pt2``.
+    Task, settings, licence and version are stored in the file: in ``metadata_props`` of an ONNX model,
+    and as JSON in the extra file ``eamamba.json`` of a ``pt2``.
     """
     check_possible(file_format, half, int8)
     facts = _facts(model, task, license)
@@ -108,7 +108,7 @@ def check_possible(
 
 
 def round_to_half(model: Network) -> Network:
-    """Return a copy whose weights are those of ``model`` in half precision, kept in float32.
+    """Return a copy with the weights of ``model`` rounded to half precision, stored in float32.
 
     Raises
     ------

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 OPSET = 18
 INPUT, OUTPUT = "image", "restored"
 _SMALLEST_HALVED = 64
-"""Elements; a shorter tensor gains less than the node that widens it takes."""
+"""Elements; for a shorter tensor, the node that widens it takes more space than is saved."""
 
 
 def onnx_model(model: Network) -> onnx.ModelProto:
@@ -45,7 +45,7 @@ def onnx_model(model: Network) -> onnx.ModelProto:
             input_names=[INPUT],
             output_names=[OUTPUT],
             custom_translation_table={scan: translate_scan},
-            optimize=False,  # it takes long, and merges weights into new ones
+            optimize=False,  # it is slow, and merges weights into new ones
             verbose=False,
         )
     assert exported is not None
@@ -57,7 +57,7 @@ def onnx_model(model: Network) -> onnx.ModelProto:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep back what `torch.onnx` says of itself: deprecations, and no torchvision here."""
+    """Suppress messages of `torch.onnx`: deprecations, and a missing torchvision."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -71,7 +71,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _share_orders(program: ExportedProgram) -> None:
-    """Let all blocks of a level use the same scan order: it is to be computed once."""
+    """Share one scan order among all blocks of a level, so that it is computed once."""
     first: dict[tuple[str, ...], Node] = {}
     for node in list(program.graph.nodes):
         if node.target is torch.ops.eamamba.scan_order.default:
@@ -83,28 +83,28 @@ def _share_orders(program: ExportedProgram) -> None:
 
 
 def _simplify(model: Model) -> None:
-    """Shorten the graph: constants, repeated nodes, and notes on where each came from."""
+    """Fold constants, merge repeated nodes, and remove notes on their origin."""
     from onnx_ir.passes import common
     from onnxscript.optimizer import fold_constants
 
     fold_constants(model, should_fold=_unless_weights)
-    for shorten in (
+    for simplify in (
         common.IdentityEliminationPass(),
         common.CommonSubexpressionEliminationPass(),
         common.RemoveUnusedNodesPass(),
         common.ClearMetadataAndDocStringPass(),
     ):
-        shorten(model)
+        simplify(model)
 
 
 def _unless_weights(node: OnnxNode) -> bool | None:
-    """Say no for a node that reads a weight; any other is decided by its size."""
+    """Return False for a node that reads a weight; for others, None: its size decides."""
     return False if any(x is not None and x.is_initializer() for x in node.inputs) else None
 
 
 def _name_sizes(proto: onnx.ModelProto, upscale: int) -> None:
     """Give the axes of input and output names, instead of the symbols of the trace."""
-    proto.graph.ClearField("value_info")  # it speaks of those symbols
+    proto.graph.ClearField("value_info")  # it refers to those symbols
     enlarged = "" if upscale == 1 else f"{upscale}*"
     for value, scale in ((proto.graph.input[0], ""), (proto.graph.output[0], enlarged)):
         value.ClearField("metadata_props")

@@ -1,18 +1,18 @@
 """The selective scan in standard ONNX operators.
 
-ONNX has a loop over the first axis of tensors, ``Scan``. One turn costs far more than the few
-thousand multiplications of one pixel, so the sequence of each head is cut into P chunks, which
-advance side by side, T = ⌈L / P⌉ turns in all:
+ONNX has a loop over the first axis of tensors, ``Scan``. One iteration costs far more than the few
+thousand multiplications of one pixel, so the sequence of each head is cut into P chunks that
+advance in parallel, in T = ⌈L / P⌉ iterations:
 
-1. From h = 0, every chunk is scanned to the state it ends with.
-2. From chunk to chunk, the right states to start with follow: what the chunk before started with,
-   decayed by exp(A ΣΔ), plus what it ended with.
-3. Every chunk is scanned again, from there, and gives its outputs.
+1. Every chunk is scanned from h = 0 to its final state.
+2. From chunk to chunk, the correct initial state follows: that of the previous chunk, decayed by
+   exp(A ΣΔ), plus its final state.
+3. Every chunk is scanned again from there, which gives its outputs.
 
-Nothing is divided and no exponent is positive, so this is as accurate as the plain loop. The images
-of a batch are further chunks: M = batch · P lanes.
+There is no division and no positive exponent, so this is as accurate as the plain loop. The images
+of a batch are additional chunks: M = batch · P lanes.
 
-This module needs onnxscript; nothing but an export imports it.
+This module needs onnxscript; only an export imports it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from onnxscript import opset18 as op
 from onnxscript.values import Opset
 
 LANE_STATES = 2**17
-"""States of all lanes together, at most: they have to stay in the cache."""
+"""Maximum number of states of all lanes together: they have to stay in the cache."""
 MOST_CHUNKS = 256
 
 _DOMAIN = Opset("eamamba", 1)
-_INT64 = 7  # as ONNX numbers its types
+_INT64 = 7  # ONNX's number for the type
 
 
 def translate_scan(
@@ -49,7 +49,7 @@ def translate_scan(
     Returns
     -------
     tuple of two values
-        ``y`` and, as the operator does, a buffer of states; here it is empty.
+        ``y`` and, like the operator, a buffer of states; here it is empty.
     """
     K, channels, N = (int(size) for size in A.shape)
     fitting = max(LANE_STATES // (K * channels * N), 1)
@@ -88,31 +88,31 @@ def _count(length: Any) -> Any:
 
 
 def _by_head(x: Any) -> Any:
-    """Make rows of (K, b, L) out of (b, L, K, …); the network computes them in that order."""
+    """Turn (b, L, K, …), the network's layout, into rows of (K, b, L)."""
     return op.Reshape(op.Transpose(x, perm=[2, 0, 1, 3]), _ints(-1, int(x.shape[-1])))
 
 
 def _pixels_of_lanes(order: Any, K: int, batch: Any, P: Any, T: Any) -> Any:
-    """Return the row of (K, b, L) that every lane reads at every turn, (T, K, M).
+    """Return the row of (K, b, L) that each lane reads in each iteration, (T, K, M).
 
-    After the end of the sequence it is that of pixel 0; nothing reads what it leaves.
+    After the end of the sequence it is that of pixel 0, whose result is never read.
     """
     L = op.Shape(order, start=1, end=2)
     filled = op.Pad(order, op.Concat(_ints(0, 0, 0), op.Sub(op.Mul(T, P), L), axis=0))
-    turns = op.Transpose(op.Reshape(filled, op.Concat(_ints(K), P, T, axis=0)), perm=[2, 0, 1])
+    steps = op.Transpose(op.Reshape(filled, op.Concat(_ints(K), P, T, axis=0)), perm=[2, 0, 1])
     head = op.Unsqueeze(_count(_ints(K)), _ints(1))
     first = op.Mul(op.Add(op.Mul(head, batch), _count(batch)), L)  # (K, b)
-    rows = op.Add(op.Unsqueeze(turns, _ints(2)), op.Unsqueeze(first, _ints(2)))  # (T, K, b, P)
+    rows = op.Add(op.Unsqueeze(steps, _ints(2)), op.Unsqueeze(first, _ints(2)))  # (T, K, b, P)
     return op.Reshape(rows, op.Concat(T, _ints(K), op.Mul(batch, P), axis=0))
 
 
 def _lanes_of_pixels(order: Any, K: int, batch: Any, P: Any, T: Any) -> Any:
-    """Return the row of (T, K, M) that every pixel and head is found in, (b, L, K)."""
+    """Return the row of (T, K, M) with the result of each pixel and head, (b, L, K)."""
     pixels = op.Cast(order, to=_INT64)
     step = op.Expand(_count(op.Shape(order, start=1, end=2)), op.Shape(order))
     when = op.Transpose(op.ScatterElements(pixels, pixels, step, axis=1), perm=[1, 0])  # (L, K)
-    turn = op.Add(op.Mul(op.Mod(when, T), _ints(K)), _count(_ints(K)))
-    lane = op.Add(op.Mul(turn, op.Mul(batch, P)), op.Div(when, T))
+    iteration = op.Add(op.Mul(op.Mod(when, T), _ints(K)), _count(_ints(K)))
+    lane = op.Add(op.Mul(iteration, op.Mul(batch, P)), op.Div(when, T))
     return op.Add(op.Unsqueeze(op.Mul(_count(batch), P), _ints(1, 2)), lane)
 
 

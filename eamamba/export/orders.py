@@ -1,8 +1,8 @@
 """The scan orders in PyTorch operators, for graphs in which the size of the image is a symbol.
 
-`eamamba.network.scan_order` computes an order for one size and keeps it. A graph for any size has
-to compute it when it runs, hence the same sort keys here, in what can be traced. The tests compare
-the two.
+`eamamba.network.scan_order` computes an order for one size and caches it. A graph for any size has
+to compute it at run time, so the same sort keys are here in operators that can be traced. The tests
+compare the two.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BITS = 16
 def scan_order(
     pattern: str, heads: int, height: int, width: int, device: torch.device | None = None
 ) -> Tensor:
-    """Return what the operator ``eamamba::scan_order`` returns, whose decomposition this is.
+    """Decompose the operator ``eamamba::scan_order``: return the same order.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def _zorder(row: Tensor, column: Tensor) -> Tensor:
 
 
 def _spread_bits(x: Tensor) -> Tensor:
-    """Move bit i to place 2i."""
+    """Move bit i to position 2i."""
     return sum((x // 2**bit % 2 * 4**bit for bit in range(BITS)), torch.zeros_like(x))
 
 

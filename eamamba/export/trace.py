@@ -15,12 +15,12 @@ LARGEST_SIDE = 2**16
 def trace(model: Network) -> ExportedProgram:
     """Return the network as a graph for any batch, height and width.
 
-    The selective scan and the scan orders stay the operators that `eamamba` defines.
+    The selective scan and the scan orders remain the operators defined by `eamamba`.
 
     Parameters
     ----------
     model : EAMamba or EAMambaSR
-        Stays as it is: its copy on the CPU is traced.
+        Left unchanged: a copy on the CPU is traced.
 
     Returns
     -------
@@ -28,7 +28,7 @@ def trace(model: Network) -> ExportedProgram:
         From images (batch, c, H, W) to images, H and W multiples of ``model.size_multiple``.
     """
     network = copy.deepcopy(model).cpu().eval().requires_grad_(False)
-    set_backend(network, "auto")  # whatever the machine has that runs the graph
+    set_backend(network, "auto")  # whichever the machine that runs the graph has
     multiple = model.size_multiple
     sides = [multiple * Dim(name, max=LARGEST_SIDE // multiple) for name in ("rows", "columns")]
     image = torch.zeros(2, model.settings.inp_channels, 8 * multiple, 10 * multiple)

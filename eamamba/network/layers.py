@@ -2,7 +2,7 @@
 
 Feature maps are ``(batch, height, width, channels)`` throughout the network. Matrix products and
 norms then act on contiguous rows, and a convolution sees the same memory as a channels-last image,
-so nothing is ever copied to change the layout.
+so nothing is copied to change the layout.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch.nn import functional as F
 Map = Float[Tensor, "b h w c"]
 
 PIECE = 2**18
-"""Elements of the first map that `apply_in_pieces` processes at a time: few enough to fit the
-caches, and enough that launching the operators costs little."""
+"""Elements of the first map that `apply_in_pieces` processes at a time: few enough to fit into
+the caches, and enough that launching the operators costs little."""
 
 
 def apply_in_pieces(function: Callable[..., Map], *maps: Map) -> Map:
@@ -28,7 +28,7 @@ def apply_in_pieces(function: Callable[..., Map], *maps: Map) -> Map:
     channels), so that its intermediate results stay in the cache.
     """
     first = maps[0]
-    # asked first, so that a graph for any size of image depends on no size
+    # checked first, so that a graph for images of any size depends on no size
     if torch.compiler.is_compiling() or torch.is_grad_enabled():
         return function(*maps)
     if first.numel() <= PIECE or first.device.type != "cpu":
@@ -83,9 +83,9 @@ class Mixer(nn.Module):
     Attributes
     ----------
     pointwise : bool
-        Whether it treats every pixel alone, so that an image can be given to it in pieces.
+        Whether it treats every pixel independently, so that an image can be processed in pieces.
     expanded_maps : float
-        Maps alive at once, in units of channels × expansion: what it needs of memory.
+        Maps held at once, in units of channels × expansion; determines the memory that it needs.
     """
 
     pointwise: bool

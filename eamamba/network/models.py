@@ -180,7 +180,7 @@ Network = EAMamba | EAMambaSR
 
 
 def build(settings: ModelSettings) -> Network:
-    """Construct the network that the settings describe, freshly initialised."""
+    """Construct a freshly initialised network from settings."""
     if isinstance(settings, EAMambaSRSettings):
         return EAMambaSR(settings)
     return EAMamba(settings)

@@ -37,7 +37,7 @@ from eamamba.selective_scan import Backend, selective_scan
 
 
 class CausalConv1d(nn.Conv1d):
-    """Depthwise convolution over the raster sequence that sees no later pixel."""
+    """Causal depthwise convolution over the raster sequence."""
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__(channels, channels, kernel, padding=kernel - 1, groups=channels)
@@ -99,7 +99,9 @@ class MultiHeadScan(nn.Module):
 
     def _initialise_scan(self) -> None:
         """Start A at −1 to −N and Δ log-uniform in [1e-3, 1e-1] (Gu and Dao 2023, section 3.6)."""
-        if self.A_logs.is_meta:  # PyTorch would import its compiler just to compute no values
+        if (
+            self.A_logs.is_meta
+        ):  # there is nothing to compute, but PyTorch would import its compiler
             return
         for weight in self.x_proj_weight:
             nn.init.kaiming_uniform_(weight, a=math.sqrt(5))  # nn.Linear's default
@@ -113,7 +115,7 @@ class MultiHeadScan(nn.Module):
 
     def forward(self, x: Map) -> Map:
         batch, height, width, _ = x.shape
-        rows = self.in_proj.weight[: self.d_inner]  # the others make the gate
+        rows = self.in_proj.weight[: self.d_inner]  # the others produce the gate
         u = F.silu(self._convolve(F.linear(x, rows)))  # (b, h, w, d_inner)
         # (b, L, K, D), or (b, L, 1, D) when all heads share the channels
         u = u.view(batch, height * width, -1, self.x_proj_weight.shape[-1])
@@ -150,10 +152,10 @@ class MultiHeadScan(nn.Module):
         return selective_scan(u, delta, A, B, C, self.Ds.view(K, D), order, self.backend)
 
     def _project(self, u: Float[Tensor, "b l k d"]) -> Float[Tensor, "b l k p"]:
-        """Return Δ (before the softplus), B and C of every pixel and head, side by side.
+        """Return Δ (before the softplus), B and C of every pixel and head, concatenated.
 
-        The low-rank Δ projection is expanded to a D×D one where that costs no more (D ≤ 2R, as
-        in the paper's model), so that a single matrix product computes everything.
+        The low-rank Δ projection is expanded to a D×D one if that costs no more (D ≤ 2R, as
+            in the paper's model), so that a single matrix product computes everything.
         """
         batch, length, K, D = u.shape
         R = self.dt_rank
@@ -163,7 +165,7 @@ class MultiHeadScan(nn.Module):
         bias = self.dt_projs_bias[:, None]  # (K, 1, D)
         if D <= 2 * R:
             weight = torch.cat((self.dt_projs_weight @ low_rank, rest), 1)  # (K, D + 2N, D)
-            bias = F.pad(bias, (0, rest.shape[1]))  # inside the product it costs nothing
+            bias = F.pad(bias, (0, rest.shape[1]))  # costs nothing as part of the product
             projected = torch.baddbmm(bias, pixels, weight.transpose(1, 2))
         else:
             narrow, wide = (pixels @ self.x_proj_weight.transpose(1, 2)).tensor_split((R,), -1)

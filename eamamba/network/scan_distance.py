@@ -1,4 +1,4 @@
-"""How many steps of a scan lie between a pixel and its neighbours in the image."""
+"""The number of scan steps between a pixel and its neighbours in the image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NEIGHBOURS = tuple(
 
 
 def there_and_back(pattern: str, height: int, width: int) -> np.ndarray:
-    """Return the base order of a pattern and its reverse, (2, L): one path, walked both ways."""
+    """Return the base order of a pattern and its reverse, (2, L): one path in both directions."""
     path = SCAN_ORDERS[pattern](height, width)
     return np.stack([path, path[::-1]])
 
@@ -21,9 +21,9 @@ def there_and_back(pattern: str, height: int, width: int) -> np.ndarray:
 def neighbour_steps(order: np.ndarray, height: int, width: int) -> np.ndarray:
     """Count the steps from each neighbour of a pixel to the pixel, on the shortest of all paths.
 
-    A scan carries what it saw forwards only, so a path counts for a neighbour if it visits the
-    neighbour first. What the state holds of a pixel decays at every step, hence the more steps,
-    the less is left: *local pixel forgetting*.
+    A scan carries information only forwards, so a path counts for a neighbour only if it visits the
+    neighbour first. The contribution of a pixel to the state decays at every step; after many steps
+    little is left: *local pixel forgetting*.
 
     Parameters
     ----------

@@ -137,7 +137,7 @@ def _scan_order_on_device(
 def _scan_order_operator(
     pattern: str, heads: int, height: int, width: int, device: torch.device
 ) -> Tensor:
-    if device.type == "meta":  # its values are never read
+    if device.type == "meta":  # the values are never read
         return _scan_order_shape(pattern, heads, height, width, device)
     if device.type != "cpu":
         return _scan_order_on_device(device, pattern, heads, height, width)
@@ -170,7 +170,7 @@ def scan_order(
     heads : {1, 2, 4, 8}
         Head 0 visits the base order; head 1 does so on the image rotated by 180 degrees, head 2
         mirrored left to right, and head 3 mirrored top to bottom. Heads 4 to 7 are raster, its
-        reverse, column-major and its reverse. Fewer heads are the first of these.
+        reverse, column-major and its reverse. With fewer heads, the first of these are used.
         For ``raster``, heads 0 to 3 are raster, its reverse, column-major and its reverse. The
         paper defines only these four, so heads 4 to 7 repeat them on the image mirrored left to
         right, which completes the eight symmetries of the rectangle.
@@ -181,8 +181,8 @@ def scan_order(
     Returns
     -------
     Tensor (heads, L) int32, contiguous, L = height * width
-        Raster positions in visiting order; every row is a permutation of 0 ... L-1. Calls share
-        its memory: do not write to it.
+        Raster positions in visiting order; every row is a permutation of 0 ... L-1. Calls share its
+        memory: do not modify it.
 
     Raises
     ------

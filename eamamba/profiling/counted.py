@@ -41,7 +41,7 @@ class Complexity:
 
 
 def _paper_network(size: int = 256, **changes: Any) -> tuple[ModelSettings, int]:
-    """Return the paper's network with some settings changed, along with the input size."""
+    """Return the paper's network with some settings changed, and the input size."""
     scan = {name: changes.pop(name) for name in MambaSettings.model_fields.keys() & changes.keys()}
     return EAMambaSettings(**changes, mamba_cfg=MambaSettings(**scan)), size
 
@@ -65,7 +65,7 @@ PAPER_NETWORKS: dict[str, tuple[ModelSettings, int]] = {
 
 
 def baseline_2dssm(settings: EAMambaSettings) -> EAMambaSettings:
-    """Return a network's counterpart of the baseline in the paper's ablation.
+    """Return the baseline in the paper's ablation that corresponds to a network.
 
     Every scan processes all channels and the results are added (the 2DSSM of vision Mambas),
     whereas the multi-head module splits the channels among the scans.

@@ -53,7 +53,7 @@ def psnr_by_condition(means: pd.DataFrame) -> Figure:
     Parameters
     ----------
     means : DataFrame
-        What `scores` returns.
+        As returned by `scores`.
     """
     names = list(means["benchmark"].unique())
     heights = [0.55 + 0.35 * (means["benchmark"] == name).sum() for name in names]
@@ -74,7 +74,7 @@ def gains(rows: pd.DataFrame, source: str) -> Figure:
     Parameters
     ----------
     rows : DataFrame
-        What `glance` returns.
+        As returned by `glance`.
     source : str
         What was run, such as "laptop profile".
     """
@@ -109,7 +109,7 @@ def dumbbells(axes: Axes, means: pd.DataFrame, labels: Iterable[str]) -> None:
 @styled
 def gain_per_image(per_image: pd.DataFrame) -> Figure:
     """Draw the PSNR gain of every image by condition, to show the spread behind the means."""
-    import seaborn  # takes longer to load than most notebooks that import this module take to run
+    import seaborn  # here, because loading it takes longer than most notebooks
 
     data = per_image.assign(
         gain_db=per_image["psnr_db"] - per_image["psnr_input_db"],

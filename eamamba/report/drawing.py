@@ -1,4 +1,4 @@
-"""What all figures share: a style, a canvas, and saving that is reproducible byte for byte."""
+"""The basis of all figures: a style, a canvas, and saving that is reproducible byte for byte."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def save(figure: Figure, path: Path) -> str:
     figure : Figure
     path : Path
         Its suffix selects the format: ``.png`` for line art, ``.jpg`` for photographs, which takes
-        a fifth of the space. Its folder is created.
+        a fifth of the space. Its folder is created if missing.
     """
     options: dict[str, Any] = {"metadata": {"Software": None}, "pil_kwargs": {"optimize": True}}
     if path.suffix == ".jpg":

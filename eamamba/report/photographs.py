@@ -40,11 +40,11 @@ def psnr_db(picture: Picture, clean: Picture) -> float:
     return float(-10 * np.log10(np.mean(difference**2)))
 
 
-def show(axes: Any, picture: np.ndarray, title: str = "", **how: Any) -> Any:
+def show(axes: Any, picture: np.ndarray, title: str = "", **options: Any) -> Any:
     """Show an image without ticks."""
     axes.set_axis_off()
     axes.set_title(title, fontsize=9, fontweight="normal", loc="center")
-    return axes.imshow(picture, **how)
+    return axes.imshow(picture, **options)
 
 
 @styled
@@ -188,7 +188,7 @@ def summary(example: Example, condition: str, means: pd.DataFrame, source: str) 
     condition : str
         Condition of the example, such as ``sigma25``.
     means : DataFrame
-        What `scores` returns; its first benchmark is shown.
+        As returned by `scores`; its first benchmark is shown.
     source : str
         What was run, such as "laptop profile".
     """

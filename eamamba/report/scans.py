@@ -1,4 +1,4 @@
-"""Tables and figures of what a scan brings near and what a network looks at."""
+"""Tables and figures of scan distances and effective receptive fields."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def neighbour_maps(maps: Maps) -> Figure:
     Parameters
     ----------
     maps : mapping
-        Row label -> column title -> map (H, W), at least 1; drawn on a logarithmic scale that all
-        maps share.
+        Row label -> column title -> map (H, W), at least 1; drawn on a logarithmic scale shared by
+        all maps.
     """
     highest = max(field.max() for row in maps.values() for field in row.values())
     return _grid(maps, "steps from the neighbours, mean", norm=LogNorm(1, highest))
@@ -58,12 +58,12 @@ def _grid(maps: Maps, label: str, **scale: object) -> Figure:
 
 
 def neighbour_table(measured: pd.DataFrame) -> pd.DataFrame:
-    """Format the steps between neighbours for readers: mean and, in brackets, the most.
+    """Format the steps between neighbours for readers: the mean and, in brackets, the maximum.
 
     Parameters
     ----------
     measured : DataFrame
-        pattern, scan, size (pixels each way), mean_steps, most_steps.
+        pattern, scan, size (side in pixels), mean_steps, most_steps.
     """
     cells = measured.assign(
         shown=[f"{row.mean_steps:.1f} ({row.most_steps:.0f})" for row in measured.itertuples()],
@@ -88,6 +88,6 @@ def area_table(measured: pd.DataFrame) -> pd.DataFrame:
 
 
 def _pivot(cells: pd.DataFrame, rows: Mapping[str, str]) -> pd.DataFrame:
-    """Spread ``shown`` over one column for each ``column``, in the order they come."""
+    """Spread ``shown`` over one column per ``column``, in order of appearance."""
     table = cells.set_index([*rows, "column"])["shown"].unstack(sort=False)
     return table.rename_axis(columns=None).reset_index().rename(columns=rows)

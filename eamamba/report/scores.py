@@ -15,14 +15,14 @@ WHOLE = "all"
 _SCORE_COLUMNS = ["condition", "psnr_db", "ssim"]
 
 SPREAD = ["gain_sd_db", "gain_low_db", "gain_high_db"]
-"""What `scores` holds of the spread over the images; empty for a single one."""
+"""Columns of `scores` about the spread over the images; empty for a single image."""
 
 Metrics = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """``metrics.json``: benchmark -> condition -> means over the images."""
 
 
 def condition_label(condition: str) -> str:
-    """Return what figures and tables call a condition: ``sigma25`` is ``σ = 25``."""
+    """Return the label of a condition in figures and tables: ``σ = 25`` for ``sigma25``."""
     sigma = condition.removeprefix("sigma")
     if sigma != condition:
         return f"σ = {sigma}"
@@ -30,7 +30,7 @@ def condition_label(condition: str) -> str:
 
 
 def protocol_label(protocol: ProtocolSettings) -> str:
-    """Return what tables call a protocol, such as ``Y PSNR and SSIM, 2-pixel border cut``."""
+    """Return the label of a protocol in tables, such as ``Y PSNR and SSIM, 2-pixel border cut``."""
     volume = "volume " if protocol.ssim == "volume" else ""
     rounded = " on 8-bit images" if protocol.eight_bit else ""
     cut = f", {protocol.border}-pixel border cut" if protocol.border else ""
@@ -41,7 +41,7 @@ def protocol_label(protocol: ProtocolSettings) -> str:
 def middle(conditions: list[str]) -> str:
     """Return the condition that represents a whole test.
 
-    For a benchmark in parts, all of them combined; for several noise levels, the middle one.
+    For a benchmark with parts, all of them combined; for several noise levels, the middle one.
     """
     return "combined" if "combined" in conditions else conditions[len(conditions) // 2]
 
@@ -52,7 +52,7 @@ def scores(metrics: Metrics) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        benchmark, condition, and what `eamamba.evaluation.evaluate` returns for each, in the order
+        benchmark, condition, and the values returned by `eamamba.evaluation.evaluate`, in the order
         of the file.
 
     Raises
@@ -77,7 +77,7 @@ def first_benchmark(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def score_table(measured: Mapping[str, Metrics], paper: pd.DataFrame, task: str) -> pd.DataFrame:
-    """Set our scores and the paper's side by side, grouped by the images they are for.
+    """Put our scores beside the paper's, grouped by test images.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def score_table(measured: Mapping[str, Metrics], paper: pd.DataFrame, task: str)
 
 
 def _name_conditions(paper: pd.DataFrame) -> pd.DataFrame:
-    """Name the conditions in the paper's rows like ours; a scale factor is not a condition."""
+    """Rename the conditions in the paper's rows to ours; a scale factor is not a condition."""
     setting = paper["setting"].fillna(WHOLE).replace(r"x\d", WHOLE, regex=True)
     return paper.assign(condition=setting)
 
@@ -139,7 +139,7 @@ def glance(measured: Mapping[str, Metrics], titles: Mapping[str, str]) -> pd.Dat
     measured : mapping
         Task and its ``metrics.json``.
     titles : mapping
-        Task and what readers call it.
+        Task and its title.
 
     Returns
     -------
@@ -157,7 +157,7 @@ def glance(measured: Mapping[str, Metrics], titles: Mapping[str, str]) -> pd.Dat
 
 
 def after_comma(condition: str) -> str:
-    """Return what follows the name of a test: its condition, if it has several."""
+    """Return the suffix of a test's name: its condition, if it has several."""
     return "" if condition == WHOLE else f", {condition_label(condition)}"
 
 
@@ -249,12 +249,13 @@ def pick(per_image: pd.DataFrame, condition: str) -> dict[str, str]:
     Returns
     -------
     dict
-        "best", "median" and "worst" with their images; fewer entries for fewer than three images.
+        "best", "median" and "worst", each with its image; fewer entries for fewer than three
+        images.
 
     Raises
     ------
     ValueError
-        If there is no image under that condition.
+        If no image has that condition.
     """
     shown = per_image
     if condition != "combined":

@@ -1,7 +1,7 @@
-"""Pictures that answer to a slider: plain HTML, without network, kernel or widget library.
+"""Pictures with a slider: plain HTML that needs no network, kernel or widget library.
 
-Matplotlib's own interactive HTML fetches its buttons from the network, and ipywidgets show
-nothing once the kernel is gone; these pages keep working, and say enough when scripts are off.
+Matplotlib's own interactive HTML fetches its buttons from the network, and ipywidgets show nothing
+without a kernel; these pages keep working, and are still useful with scripts disabled.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from PIL import Image
 from eamamba.report.drawing import MARK, OURS
 from eamamba.report.photographs import Picture, to_display
 
-# Scripts stand in the attribute, so that nothing needs a name and several fit on one page.
+# Scripts are inside attributes, so that no element needs an id and a page can have several sliders.
 _CURTAIN = Template("""\
 <div style="max-width: 480px">
 <div style="position: relative">
@@ -67,7 +67,7 @@ def before_after(before: Picture, after: Picture, labels: tuple[str, str]) -> st
     before, after : (3, H, W) in [0, 1]
         Of the same size.
     labels : (str, str)
-        What they are called.
+        Their captions.
 
     Returns
     -------
@@ -81,17 +81,17 @@ def before_after(before: Picture, after: Picture, labels: tuple[str, str]) -> st
     """
     if before.shape != after.shape:
         raise ValueError(
-            f"before {tuple(before.shape)}, after {tuple(after.shape)}: expected pictures of one "
+            f"before {tuple(before.shape)}, after {tuple(after.shape)}: expected the same "
             "size; enlarge the smaller one"
         )
     left, right = (html.escape(label) for label in labels)
     return _CURTAIN.substitute(
-        before=_as_address(before), after=_as_address(after), left=left, right=right
+        before=_data_url(before), after=_data_url(after), left=left, right=right
     )
 
 
 def scan_slider(orders: Mapping[str, np.ndarray], height: int, width: int) -> str:
-    """Return scan orders as paths over the pixels, all drawn as far as one slider says.
+    """Return scan orders as paths over the pixels, all drawn up to the position of one slider.
 
     Parameters
     ----------
@@ -126,8 +126,8 @@ def scan_slider(orders: Mapping[str, np.ndarray], height: int, width: int) -> st
     return _SCANS.substitute(panels="\n".join(panels), length=length, shown=shown)
 
 
-def _as_address(picture: Picture) -> str:
-    """Return a picture as an address that holds all of it."""
+def _data_url(picture: Picture) -> str:
+    """Return a picture as a URL that contains it."""
     pixels = np.rint(to_display(picture) * 255).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", optimize=True)

@@ -9,11 +9,11 @@ import pandas as pd
 from eamamba.report.scores import REPORTED, after_comma, format_with_sign, gain_interval
 
 HEADLINE = {"eamamba": "EAMamba", "baseline_2dssm": "baseline 2DSSM"}
-"""Id of each network whose cost the paper prints -> its name in figures."""
+"""Id of each network whose cost the paper reports -> its name in figures."""
 
 
 def complexity_table(counted: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
-    """Set our counts next to those for the authors' implementation, network by network.
+    """Put our counts beside those of the authors' implementation, network by network.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def complexity_table(counted: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame
 
 
 def headline_table(counted: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
-    """Set our counts for the paper's two networks next to the numbers the paper reports.
+    """Put our counts for the paper's two networks beside the numbers that the paper reports.
 
     The parameters are those of `complexity_table`.
     """
@@ -90,7 +90,7 @@ def photograph_table(manifest: pd.DataFrame) -> pd.DataFrame:
 
 
 def protocol_table(differences: pd.DataFrame) -> pd.DataFrame:
-    """Format what other protocols change, as mean and, in brackets, the range over the images.
+    """Format the effect of other protocols: the mean and, in brackets, the range over the images.
 
     Parameters
     ----------
@@ -119,9 +119,9 @@ def real_pairs_table(summary: pd.DataFrame, titles: Mapping[str, str]) -> pd.Dat
     Parameters
     ----------
     summary : DataFrame
-        What `eamamba.evaluation.real_pairs.summarise` returns.
+        As returned by `eamamba.evaluation.real_pairs.summarise`.
     titles : mapping
-        Task and what readers call it.
+        Task and its title.
     """
     return pd.DataFrame(
         {
@@ -160,7 +160,7 @@ def format_columns(table: pd.DataFrame, columns: dict[str, tuple[str, str]]) -> 
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Format a table in Markdown, with numbers aligned right."""
+    """Format a table as Markdown, with numbers aligned right."""
     numeric = [_looks_numeric(table[name]) for name in table]
     lines = [
         "| " + " | ".join(str(name).strip() for name in table) + " |",

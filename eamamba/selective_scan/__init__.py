@@ -1,8 +1,7 @@
 """The selective scan: one operator, several backends.
 
-``reference`` is the readable loop, ``cpu`` the fast kernel for CPUs,
-``triton`` and ``mamba_ssm`` run on CUDA. Nothing is imported or compiled before
-a backend is first used.
+``reference`` is the readable loop, ``cpu`` the fast kernel for CPUs, ``triton`` and ``mamba_ssm``
+run on CUDA. Nothing is imported or compiled until a backend is first used.
 """
 
 from __future__ import annotations

@@ -11,11 +11,11 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-STEPS_PER_STATE = 2048  # the kernel keeps one pair of states for so many steps
+STEPS_PER_STATE = 2048  # the kernel keeps one pair of states per 2048 steps
 
 
 def available() -> str | None:
-    """Return None if the kernel can run here, else how to get there."""
+    """Return None if the kernel can run here, otherwise what it needs."""
     if find_spec("selective_scan_cuda") is None:
         return (
             "build mamba-ssm with its kernel: "
@@ -41,7 +41,7 @@ def forward(
     order: Tensor,
     save_states: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Return y and, if asked for, the kernel's states; see `eamamba.selective_scan`."""
+    """Return y and, if requested, the kernel's states; see `eamamba.selective_scan`."""
     import selective_scan_cuda
 
     visits = order.long()[:, None]

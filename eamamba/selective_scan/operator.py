@@ -45,8 +45,8 @@ def selective_scan(
     Parameters
     ----------
     u : Tensor (batch, L, K, D)
-        Input of K heads with D channels at L pixels; any strides, a stride of 0
-        over the heads included (every head reads the same channels).
+        Input of K heads with D channels at L pixels; any strides, including a stride of 0 over the
+        heads (every head reads the same channels).
     delta : Tensor (batch, L, K, D)
         Step size before the softplus.
     A : Tensor (K, D, N)
@@ -57,7 +57,7 @@ def selective_scan(
         Skip weights.
     order : Tensor (K, L), int32
         ``order[k, t]`` is the raster index of the pixel that head k visits at step t;
-        each row must be a permutation (`eamamba.network.scan_order.scan_order` makes them).
+        each row must be a permutation (`eamamba.network.scan_order.scan_order` returns them).
     backend : str
         ``auto`` takes ``cpu`` for tensors on a CPU, ``triton`` (or, without it,
         ``mamba_ssm``) for CUDA tensors, ``reference`` for other devices.
@@ -65,12 +65,12 @@ def selective_scan(
     Returns
     -------
     Tensor (batch, L, K, D)
-        In raster order, of the type of ``u``.
+        In raster order, with the dtype of ``u``.
 
     Raises
     ------
     ValueError
-        If shapes, types or devices do not fit together.
+        If shapes, dtypes or devices do not match.
     BackendError
         If the backend is unknown or cannot run here; the message says how to get it.
 
@@ -87,7 +87,7 @@ def selective_scan(
 
 
 def _backend_module(backend: str, device: torch.device) -> ModuleType:
-    """Return the backend that ``backend`` means on ``device``, checked to be usable."""
+    """Return the module that ``backend`` selects on ``device``, checked to be usable."""
     if backend == "auto" and device.type == "cuda":
         backend = "triton" if _import_backend("triton").available() is None else "mamba_ssm"
     elif backend == "auto":

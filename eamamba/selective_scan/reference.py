@@ -1,4 +1,4 @@
-"""The selective scan as the paper writes it: a loop any reader can check.
+"""The selective scan as written in the paper: a loop that any reader can check.
 
 Every other backend is tested against this one, run in float64.
 """
@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 
 
 def available() -> str | None:
-    """Return None: plain PyTorch is always there, on any device."""
+    """Return None: plain PyTorch is always available, on any device."""
     return None
 
 

@@ -21,7 +21,7 @@ _pool: ThreadPoolExecutor | None = None
 
 
 def available() -> str | None:
-    """Return None if Numba is installed, else how to get it."""
+    """Return None if Numba is installed, otherwise how to get it."""
     return None if find_spec("numba") else "install Numba (pip install numba)"
 
 
@@ -99,16 +99,16 @@ def _array(x: Tensor) -> np.ndarray:
 
 
 def _groups(scans: int, blocks: int) -> int:
-    """Return into how many tasks the channel blocks of one head are divided.
+    """Return the number of tasks that the channel blocks of one head are divided into.
 
-    Enough for 16 tasks, but a task per group costs a copy of the gradients of B and C.
-    The number of threads must not enter: it would change the order of summation.
+    Enough for 16 tasks in total; each group costs a copy of the gradients of B and C. It must not
+    depend on the number of threads, which would change the order of summation.
     """
     return min(blocks, -(-16 // max(scans, 1)))
 
 
 def _sum(parts: Tensor) -> Tensor:
-    """Add up the parts one after the other, in the same order whatever the threads."""
+    """Add up the parts one by one, in an order that does not depend on the threads."""
     if not len(parts):
         return parts.new_zeros(parts.shape[1:])
     total, *others = parts.unbind()
@@ -120,9 +120,9 @@ def _sum(parts: Tensor) -> Tensor:
 def _run(kernel: Callable[..., None], tasks: int, *arguments: object) -> None:
     """Run ``kernel(task, ...)`` for all tasks on as many threads as PyTorch uses.
 
-    Each thread takes the next task when it is free. Own threads rather than a Numba
-    threading layer: calls from several Python threads are safe whatever OpenMP is there,
-    and idle threads sleep instead of spinning beside PyTorch's.
+    Each thread takes the next task when it is free. These are our own threads rather than a Numba
+    threading layer: calls from several Python threads are safe with any OpenMP, and idle threads
+    sleep instead of spinning beside PyTorch's.
     """
     following = itertools.count()
 
@@ -133,7 +133,7 @@ def _run(kernel: Callable[..., None], tasks: int, *arguments: object) -> None:
     helpers = [_threads().submit(work) for _ in range(min(torch.get_num_threads(), tasks) - 1)]
     work()
     for helper in helpers:
-        if not helper.cancel():  # one that has not started yet has nothing left to do
+        if not helper.cancel():  # a cancelled one had not started and has nothing left to do
             helper.result()
 
 
@@ -149,5 +149,5 @@ def _forget_threads() -> None:
     _pool = None
 
 
-if hasattr(os, "register_at_fork"):  # threads do not live on in a forked process
+if hasattr(os, "register_at_fork"):  # threads do not survive in a forked process
     os.register_at_fork(after_in_child=_forget_threads)

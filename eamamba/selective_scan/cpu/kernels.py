@@ -1,11 +1,11 @@
 # mypy: disable-error-code="arg-type, no-untyped-def, operator"
-# Numba makes the named tuples of arrays and integers; mypy knows what emitted code gets.
+# Numba builds the named tuples from arrays and integers; mypy sees the types in emitted code.
 """Numba kernels of the selective scan on the CPU.
 
-One task scans one group of channel blocks of one head of one image. It walks the
-sequence in chunks of `CHUNK` steps: the pixels of a chunk are fetched through ``order``
-into small, padded rows that stay in the first-level cache, the recurrence runs on these,
-and the results are put back through ``order``.
+One task scans one group of channel blocks of one head of one image. It walks the sequence in chunks
+of `CHUNK` steps: the pixels of a chunk are fetched through ``order`` into small, padded rows that
+stay in the L1 cache, the recurrence runs on these, and the results are written back through
+``order``.
 
 A vector of `LANES` numbers holds the state of c channels (a power of two) for LANES / c
 states: lane l belongs to channel l % c, and vector j of a tile to state (l // c) J + j.
@@ -36,7 +36,7 @@ states            (batch, K, blocks, chunks,        states before each chunk, ke
                   tiles, J, LANES)                  backward pass
 ================  ================================  =====================================
 
-The blocks of ``A_log2`` and ``h`` are those of the task; both lie flat in memory.
+The blocks of ``A_log2`` and ``h`` are those of the task; both are flat in memory.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ from eamamba.selective_scan.cpu.steps import (
     ForwardRows,
     GradientRows,
     History,
-    Place,
+    Position,
     SavedState,
     Tile,
     Upcoming,
@@ -72,7 +72,7 @@ Array = np.ndarray
 
 
 class Layout(NamedTuple):
-    """How the states of a head lie in vectors."""
+    """How the states of a head are arranged in vectors."""
 
     c: int
     J: int
@@ -89,7 +89,7 @@ class Share(NamedTuple):
     end: int  # the block after its last
     tiles: int
     chunks: int
-    saved: int  # where the saved states of (b, k) begin, in chunks; block follows block
+    saved: int  # where the saved states of (b, k) begin, in chunks; blocks are contiguous
 
 
 def layout(channels: int, states: int) -> Layout:
@@ -100,13 +100,15 @@ def layout(channels: int, states: int) -> Layout:
 
 
 def _compiled(signature: Any, function: Callable[..., None]) -> Any:
-    """Compile a kernel or load it from Numba's cache; without a usable cache, compile it anew."""
+    """Compile a kernel or load it from Numba's cache; without a usable cache, always compile it."""
     try:
         return njit(signature, nogil=True, cache=True)(function)
-    except Exception as error:  # no folder to write to, a full disk, a damaged file …
+    except Exception as error:  # no writable folder, a full disk, a damaged file …
         if ran_out_of_memory(error):
             raise
-        compiled = njit(signature, nogil=True)(function)  # if this fails too, it was not the cache
+        compiled = njit(signature, nogil=True)(
+            function
+        )  # if this fails too, the cache was not the cause
         _warn_once()
         return compiled
 
@@ -114,8 +116,8 @@ def _compiled(signature: Any, function: Callable[..., None]) -> Any:
 @lru_cache
 def _warn_once() -> None:
     warnings.warn(
-        "Numba's cache is damaged or cannot be written, so every start compiles the kernels anew; "
-        "let the variable NUMBA_CACHE_DIR name a new folder",
+        "Numba's cache is damaged or cannot be written, so kernels are compiled at every start; "
+        "set the variable NUMBA_CACHE_DIR to a new folder",
         stacklevel=2,
     )
 
@@ -124,7 +126,7 @@ def _warn_once() -> None:
 def _emitted_version() -> int:
     """Return a checksum of the modules that emit code; Numba's cache on disk ignores them.
 
-    The kernels take it as a variable of their closure, which is part of the cache's key.
+    It is a variable in the kernels' closure, which is part of the cache's key.
     """
     names = ("simd.py", "steps.py")
     return zlib.crc32(b"".join((Path(__file__).parent / name).read_bytes() for name in names))
@@ -132,7 +134,7 @@ def _emitted_version() -> int:
 
 @njit
 def _share(task: int, groups: int, u: Array, A: Array, c: int, J: int) -> Share:
-    """Return what a task scans."""
+    """Return the share of a task."""
     b, k, group = task // groups // A.shape[0], task // groups % A.shape[0], task % groups
     blocks = -(-A.shape[1] // c)
     chunks = -(-u.shape[1] // CHUNK)
@@ -158,7 +160,7 @@ def _aligned(count: int, like: Array) -> Array:
 
 @njit
 def _channel_and_state(i: int, block_size: int, begin: int, c: int, J: int) -> tuple[int, int]:
-    """Return the channel and the state that number i of an array like ``h`` belongs to."""
+    """Return the channel and the state of number i of an array like ``h``."""
     block, tile = i // block_size, i % block_size // (J * LANES)
     j, lane = i // LANES % J, i % LANES
     return (begin + block) * c + lane % c, (tile * (LANES // c) + lane // c) * J + j
@@ -180,7 +182,7 @@ def _scaled_rates(A: Array, share: Share, c: int, J: int) -> Array:
 def _store_sums(
     grad_A: Array, A_sums: Array, grad_D: Array, D_sums: Array, share: Share, c: int, J: int
 ) -> None:
-    """Write the gradients of A and D that were added up in the order of the vectors."""
+    """Write the gradients of A and D, which were summed in the order of the vectors."""
     b, k, begin = share.b, share.k, share.begin
     for i in range(A_sums.size):
         channel, n = _channel_and_state(i, share.tiles * J * LANES, begin, c, J)
@@ -194,7 +196,7 @@ def _store_sums(
 
 @njit
 def _visits(order: Array, chunk: int, direction: int) -> tuple[Visits, Visits]:
-    """Return the visits of a chunk, and as many of the chunk that is scanned after it."""
+    """Return the visits of a chunk, and as many of the chunk that is scanned next."""
     L, start = order.shape[1], chunk * CHUNK
     count = min(CHUNK, L - start)
     next_start = max(0, min(start + direction * CHUNK, L - count))
@@ -205,25 +207,24 @@ def _visits(order: Array, chunk: int, direction: int) -> tuple[Visits, Visits]:
 def _gather_states(targets, images, b, k, visits, tiles):
     """Gather rows of B and C, of any length."""
     for i in range(tiles):
-        place = Place(b, k, i * LANES)
-        steps.gather(LANES, targets, i * LANES, tiles * LANES, images, place, visits)
+        position = Position(b, k, i * LANES)
+        steps.gather(LANES, targets, i * LANES, tiles * LANES, images, position, visits)
 
 
 @njit
 def _scatter_states(sources, images, b, k, visits, tiles):
     """Scatter rows of the gradients of B and C."""
     for i in range(tiles):
-        place = Place(b, k, i * LANES)
-        steps.scatter(LANES, sources, i * LANES, tiles * LANES, images, place, visits)
+        position = Position(b, k, i * LANES)
+        steps.scatter(LANES, sources, i * LANES, tiles * LANES, images, position, visits)
 
 
 @lru_cache
 def forward_kernel(c: int, J: int, double: bool) -> Any:
     """Compile (or load) the forward pass for a layout of channels and states.
 
-    Called as ``kernel(task, groups, inputs, order, y, states)`` with 0 <= task < batch K
-    groups and inputs = (u, delta, A, B, C, D), it fills its share of y and, unless that is
-    empty, of states.
+    Called as ``kernel(task, groups, inputs, order, y, states)`` with 0 <= task < batch K groups and
+    inputs = (u, delta, A, B, C, D), it fills its share of y and, unless empty, of states.
     """
     version = _emitted_version()
 
@@ -246,14 +247,14 @@ def forward_kernel(c: int, J: int, double: bool) -> Any:
             visits, next_visits = _visits(order, chunk, 1)
             _gather_states((chunk_rows.B, chunk_rows.C), (B, C), b, k, visits, tiles)
             for block in range(share.begin, share.end):
-                place = Place(b, k, block * c)
-                steps.gather(c, (chunk_rows.Δ, chunk_rows.Δu), 0, c, (delta, u), place, visits)
-                steps.activate(c, chunk_rows, D, place, -(-visits.steps * c // LANES))
+                position = Position(b, k, block * c)
+                steps.gather(c, (chunk_rows.Δ, chunk_rows.Δu), 0, c, (delta, u), position, visits)
+                steps.activate(c, chunk_rows, D, position, -(-visits.steps * c // LANES))
                 first = (block - share.begin) * block_size
                 if states.size > 0:
                     saved = (share.saved + block * share.chunks + chunk) * block_size
                     steps.copy(states, saved, h, first, tiles * J)
-                upcoming = Upcoming((u, delta, y), place, (B, C), place, next_visits)
+                upcoming = Upcoming((u, delta, y), position, (B, C), position, next_visits)
                 for i in range(tiles):
                     tile = Tile(
                         first=first + i * tile_size,
@@ -262,7 +263,7 @@ def forward_kernel(c: int, J: int, double: bool) -> Any:
                         steps=visits.steps,
                     )
                     steps.scan_tile(c, J, h, A_log2, chunk_rows, tile, upcoming)
-                steps.scatter(c, (chunk_rows.y,), 0, c, (y,), place, visits)
+                steps.scatter(c, (chunk_rows.y,), 0, c, (y,), position, visits)
 
     t = _array_types(double)
     signature = void(
@@ -323,19 +324,25 @@ def backward_kernel(c: int, J: int, double: bool) -> Any:
             _gather_states((chunk_rows.B, chunk_rows.C), (B, C), b, k, visits, tiles)
             steps.clear((grad_rows.B, grad_rows.C), CHUNK * tiles)
             for block in range(share.begin, share.end):
-                place = Place(b, k, block * c)
+                position = Position(b, k, block * c)
                 images = (delta, u, grad_y)
                 steps.gather(
-                    c, (chunk_rows.Δ, chunk_rows.u, chunk_rows.grad_y), 0, c, images, place, visits
+                    c,
+                    (chunk_rows.Δ, chunk_rows.u, chunk_rows.grad_y),
+                    0,
+                    c,
+                    images,
+                    position,
+                    visits,
                 )
                 steps.activate_again(chunk_rows, vectors)
                 steps.clear((grad_rows.u, grad_rows.delta), vectors)
-                next_inputs = Upcoming(images, place, (B, C), place, next_visits)
+                next_inputs = Upcoming(images, position, (B, C), position, next_visits)
                 results = Upcoming(
                     channel_images=(grad_u, grad_delta),
-                    channel_place=place,
+                    channel_position=position,
                     state_images=(grad_B, grad_C),
-                    state_place=Place(part, k, 0),
+                    state_position=Position(part, k, 0),
                     visits=visits,
                 )
                 for i in range(tiles):
@@ -363,11 +370,11 @@ def backward_kernel(c: int, J: int, double: bool) -> Any:
                     )
                 D_first = (block - share.begin) * LANES
                 steps.finish_gradients(
-                    c, chunk_rows, grad_rows, D, D_sums, D_first, place, visits.steps, vectors
+                    c, chunk_rows, grad_rows, D, D_sums, D_first, position, visits.steps, vectors
                 )
                 channel_gradients = (grad_u, grad_delta)
                 steps.scatter(
-                    c, (grad_rows.u, grad_rows.delta), 0, c, channel_gradients, place, visits
+                    c, (grad_rows.u, grad_rows.delta), 0, c, channel_gradients, position, visits
                 )
             state_gradients = (grad_B, grad_C)
             _scatter_states((grad_rows.B, grad_rows.C), state_gradients, part, k, visits, tiles)
@@ -387,13 +394,13 @@ def backward_kernel(c: int, J: int, double: bool) -> Any:
 
 
 class _ArrayTypes(NamedTuple):
-    """Numba's types of what the kernels take."""
+    """Numba's types of the kernels' arguments."""
 
     image: Any  # four axes, any strides
     flat: Any  # one axis, contiguous
     order: Any  # two axes, contiguous
     inputs: Any  # u, delta, A, B, C, D
-    gradients: Any  # theirs, with another axis in front of those of A and D
+    gradients: Any  # of the inputs, with another axis in front for A and D
 
 
 def _array_types(double: bool) -> _ArrayTypes:

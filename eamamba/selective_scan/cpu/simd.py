@@ -70,8 +70,8 @@ class Value:
     def __truediv__(self, other: Value | float) -> Value:
         return self._operate("div", other)
 
-    def __lshift__(self, places: int) -> Value:
-        return Value(self.builder, self.builder.shl(self.value, self.like(places).value))
+    def __lshift__(self, count: int) -> Value:
+        return Value(self.builder, self.builder.shl(self.value, self.like(count).value))
 
     def times_plus(self, factor: Value, addend: Value | float) -> Value:
         """Return self * factor + addend, in one rounding where the CPU can."""
@@ -108,7 +108,7 @@ class Value:
 
 
 class Register:
-    """A vector that changes from one pass of an emitted loop to the next."""
+    """A vector that changes between iterations of an emitted loop."""
 
     def __init__(self, start: Value) -> None:
         self.builder = start.builder
@@ -116,7 +116,7 @@ class Register:
         self.set(start)
 
     def get(self) -> Value:
-        """Return the present content."""
+        """Return the current content."""
         return Value(self.builder, self.builder.load(self.slot))
 
     def set(self, value: Value) -> None:
@@ -125,7 +125,7 @@ class Register:
 
 
 class Memory:
-    """Numbers of an array, addressed by their place behind the first one."""
+    """Numbers of an array, addressed by their offset from the first one."""
 
     def __init__(
         self,
@@ -138,9 +138,9 @@ class Memory:
         self.builder, self.element, self.shape, self.strides = builder, element, shape, strides
         self.address = Value(builder, builder.ptrtoint(pointer, INDEX))
 
-    def _pointer(self, place: Value | int, kind: ir.Type) -> ir.Value:
-        place = place if isinstance(place, Value) else self.address.like(place)
-        address = self.address + place * (bits(self.element) // 8)
+    def _pointer(self, offset: Value | int, kind: ir.Type) -> ir.Value:
+        offset = offset if isinstance(offset, Value) else self.address.like(offset)
+        address = self.address + offset * (bits(self.element) // 8)
         return self.builder.inttoptr(address.value, kind.as_pointer())
 
     def at(self, *indices: Value | int) -> Memory:
@@ -152,18 +152,18 @@ class Memory:
         rest = slice(len(indices), None)
         return Memory(self.builder, pointer, self.element, self.shape[rest], self.strides[rest])
 
-    def load(self, place: Value | int, lanes: int = LANES, valid: Value | None = None) -> Value:
-        """Read ``lanes`` numbers that follow one another; zeros after the first ``valid``."""
+    def load(self, offset: Value | int, lanes: int = LANES, valid: Value | None = None) -> Value:
+        """Read ``lanes`` consecutive numbers; zeros after the first ``valid``."""
         kind = ir.VectorType(self.element, lanes)
-        pointer, align = self._pointer(place, kind), bits(self.element) // 8
+        pointer, align = self._pointer(offset, kind), bits(self.element) // 8
         if valid is None:
             return Value(self.builder, self.builder.load(pointer, align=align, typ=kind))
         return self._masked("load", kind, [pointer], valid, [ir.Constant(kind, [0] * lanes)])
 
-    def store(self, place: Value | int, value: Value, valid: Value | None = None) -> None:
+    def store(self, offset: Value | int, value: Value, valid: Value | None = None) -> None:
         """Write a vector, or its first ``valid`` numbers."""
         kind = value.value.type
-        pointer, align = self._pointer(place, kind), bits(self.element) // 8
+        pointer, align = self._pointer(offset, kind), bits(self.element) // 8
         if valid is None:
             self.builder.store(value.value, pointer, align=align)
         else:
@@ -195,33 +195,33 @@ class Memory:
         )
         return Value(self.builder, self.builder.call(function, arguments))
 
-    def scalar(self, place: Value | int) -> Value:
+    def scalar(self, offset: Value | int) -> Value:
         """Read one number, an integer as an index."""
-        number = self.builder.load(self._pointer(place, self.element), typ=self.element)
+        number = self.builder.load(self._pointer(offset, self.element), typ=self.element)
         if isinstance(self.element, ir.IntType):
             number = self.builder.sext(number, INDEX)
         return Value(self.builder, number)
 
-    def broadcast(self, place: Value | int) -> Value:
+    def broadcast(self, offset: Value | int) -> Value:
         """Read one number into all lanes."""
         first = Value(self.builder, ir.Constant(ir.VectorType(self.element, LANES), ir.Undefined))
         index = ir.Constant(ir.IntType(32), 0)
-        number = self.builder.insert_element(first.value, self.scalar(place).value, index)
+        number = self.builder.insert_element(first.value, self.scalar(offset).value, index)
         return Value(self.builder, number).shuffle([0] * LANES)
 
     def zeros(self) -> Value:
         """Return a vector of zeros."""
         return Value(self.builder, ir.Constant(ir.VectorType(self.element, LANES), [0] * LANES))
 
-    def prefetch(self, place: Value | int) -> None:
-        """Ask for the cache line of a number that will be needed soon."""
+    def prefetch(self, offset: Value | int) -> None:
+        """Prefetch the cache line of a number that will be needed soon."""
         byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
         function = cgutils.get_or_insert_function(
             self.builder.module,
             ir.FunctionType(ir.VoidType(), [byte, number, number, number]),
             "llvm.prefetch.p0",
         )
-        pointer = self._pointer(place, ir.IntType(8))
+        pointer = self._pointer(offset, ir.IntType(8))
         self.builder.call(function, [pointer, number(0), number(3), number(1)])
 
 
@@ -234,7 +234,7 @@ def bits(element: ir.Type) -> int:
 
 @contextmanager
 def loop(count: Value) -> Iterator[Value]:
-    """Emit a loop; the body gets the number of the pass, from 0."""
+    """Emit a loop; the body gets the number of the iteration, from 0."""
     with cgutils.for_range(count.builder, count.value) as pass_:
         yield Value(count.builder, pass_.index)
 
@@ -242,8 +242,8 @@ def loop(count: Value) -> Iterator[Value]:
 def partial_then_full(left: Value, lanes: int) -> Iterator[Value | None]:
     """Emit code twice: for rows with fewer than ``lanes`` numbers left, and for full rows.
 
-    Yields the number that is left, then None. (Loads and stores of a part of a vector
-    are slow on some CPUs.)
+    Yields the number that is left, then None. (Partial loads and stores of a vector are slow on
+    some CPUs.)
     """
     builder = left.builder
     short = builder.icmp_signed("<", left.value, left.like(lanes).value)
@@ -270,7 +270,7 @@ def emitted(body: Callable[..., None]) -> Any:
 
         return types.void(*kinds), generate
 
-    # Numba matches arguments with the signature that it sees.
+    # Numba matches arguments against this signature.
     names = ["typing_context", *inspect.signature(body).parameters]
     typed.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
@@ -279,7 +279,7 @@ def emitted(body: Callable[..., None]) -> Any:
 
 
 def _unwrapper(context: Any, builder: ir.IRBuilder) -> Callable[[Any, Any], Any]:
-    """Return the function that turns a Numba value into what emitting code works with."""
+    """Return the function that converts a Numba value for emitting code."""
 
     def unwrap(kind: Any, value: Any) -> Any:
         if isinstance(kind, types.IntegerLiteral):

@@ -1,7 +1,7 @@
 """The inner loops of the selective scan on the CPU, emitted as vectors.
 
-They work on the rows of one chunk: row t holds what belongs to step t of the chunk. The
-glossary of `eamamba.selective_scan.cpu.kernels` holds here too; besides,
+They work on the rows of one chunk: row t holds the data of step t of the chunk. The glossary of
+`eamamba.selective_scan.cpu.kernels` applies here too; in addition,
 
 ==============  ==========  ==========================================================
 symbol          lanes       meaning
@@ -31,7 +31,7 @@ t                                   step of the chunk, from 0
 ===============  =================  ====================================================
 
 Numba code builds the named tuples from arrays and integers; emitted code gets them with
-`Memory` and `Value` in their place.
+`Memory` and `Value` instead.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ LN_2 = float(np.log(2))
 Arrays = tuple[Memory, ...]
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """Where a chunk is in an image; its pixels follow from `Visits`."""
 
     b: Value
@@ -74,12 +74,12 @@ class Visits(NamedTuple):
 
 
 class Upcoming(NamedTuple):
-    """What the next loops will read or write, to be prefetched."""
+    """The data that the next loops will read or write, to be prefetched."""
 
     channel_images: Arrays  # (batch, L, K, D)
-    channel_place: Place
+    channel_position: Position
     state_images: Arrays  # (batch, L, K, N), all N of them
-    state_place: Place
+    state_position: Position
     visits: Visits
 
 
@@ -105,11 +105,11 @@ def gather(
     column: Value,
     width: Value,
     images: Arrays,
-    place: Place,
+    position: Position,
     visits: Visits,
 ) -> None:
     """Copy the visited pixels of images to rows, padded with zeros to ``lanes`` numbers."""
-    for t, pixel, valid in _pixels(lanes, images, place, visits):
+    for t, pixel, valid in _pixels(lanes, images, position, visits):
         for row, image in zip(rows, pixel, strict=True):
             row.store(t * width + column, image.load(0, lanes, valid))
 
@@ -121,28 +121,29 @@ def scatter(
     column: Value,
     width: Value,
     images: Arrays,
-    place: Place,
+    position: Position,
     visits: Visits,
 ) -> None:
     """Copy rows to the visited pixels of images, without the padding."""
-    for t, pixel, valid in _pixels(lanes, images, place, visits):
+    for t, pixel, valid in _pixels(lanes, images, position, visits):
         for row, image in zip(rows, pixel, strict=True):
             image.store(0, row.load(t * width + column, lanes), valid)
 
 
 def _pixels(
-    lanes: int, images: Arrays, place: Place, visits: Visits
+    lanes: int, images: Arrays, position: Position, visits: Visits
 ) -> Iterator[tuple[Value, list[Memory], Value | None]]:
-    """Yield t, the pixel it visits in each image, and how many numbers that has (None: all)."""
-    for valid in partial_then_full(images[0].shape[3] - place.first, lanes):
+    """Yield t, the pixel visited in each image, and how many numbers that has (None: all)."""
+    for valid in partial_then_full(images[0].shape[3] - position.first, lanes):
         with loop(visits.steps) as t:
-            pixel = visits.order.at(place.k).scalar(visits.start + t)
-            yield t, [image.at(place.b, pixel, place.k, place.first) for image in images], valid
+            pixel = visits.order.at(position.k).scalar(visits.start + t)
+            found = [image.at(position.b, pixel, position.k, position.first) for image in images]
+            yield t, found, valid
 
 
 def prefetch(upcoming: Upcoming, t: Value) -> None:
-    """Ask for the pixel that will be visited at step t."""
-    channels, states, visits = upcoming.channel_place, upcoming.state_place, upcoming.visits
+    """Prefetch the pixel that will be visited at step t."""
+    channels, states, visits = upcoming.channel_position, upcoming.state_position, upcoming.visits
     pixel = visits.order.at(channels.k).scalar(visits.start + t)
     for image in upcoming.channel_images:
         image.at(channels.b, pixel, channels.k, channels.first).prefetch(0)
@@ -184,7 +185,7 @@ class GradientRows(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """Where one tile of states lies in arrays and in rows."""
+    """The position of one tile of states in arrays and in rows."""
 
     first: Value  # its first number in `A_log2`, `h` and their gradients
     column: Value  # its first state in the rows of B and C
@@ -201,15 +202,15 @@ class SavedState(NamedTuple):
 
 
 class History(NamedTuple):
-    """What the forward recurrence went through in one tile of a chunk."""
+    """Decays and states of the forward recurrence in one tile of a chunk."""
 
     decays: Memory  # (CHUNK, J, LANES)
     states: Memory  # (CHUNK + 1, J, LANES): before each step, and after the last
 
 
-def _repeat_for_states(rows: Memory, place: Value, c: int) -> Value:
+def _repeat_for_states(rows: Memory, offset: Value, c: int) -> Value:
     """Read c channels, repeated for all states of a vector."""
-    return rows.load(place, c).shuffle([lane % c for lane in range(LANES)])
+    return rows.load(offset, c).shuffle([lane % c for lane in range(LANES)])
 
 
 def _sum_over_states(value: Value, c: int) -> Value:
@@ -224,19 +225,19 @@ def _sum_over_states(value: Value, c: int) -> Value:
 class _StateRow:
     """A row of B or C; item j is repeated for the channels of vector j."""
 
-    def __init__(self, rows: Memory, place: Value, c: int, J: int) -> None:
-        self.rows, self.place, self.c, self.J = rows, place, c, J
-        self.row = rows.load(place) if c < LANES else None
+    def __init__(self, rows: Memory, offset: Value, c: int, J: int) -> None:
+        self.rows, self.offset, self.c, self.J = rows, offset, c, J
+        self.row = rows.load(offset) if c < LANES else None
 
     def __getitem__(self, j: int) -> Value:
         if self.row is None:
-            return self.rows.broadcast(self.place + j)
+            return self.rows.broadcast(self.offset + j)
         return self.row.shuffle([lane // self.c * self.J + j for lane in range(LANES)])
 
 
-def _skip_weights(c: int, D: Memory, place: Place) -> Iterator[Value]:
-    for valid in partial_then_full(D.shape[1] - place.first, c):
-        weights = D.at(place.k, place.first).load(0, c, valid)
+def _skip_weights(c: int, D: Memory, position: Position) -> Iterator[Value]:
+    for valid in partial_then_full(D.shape[1] - position.first, c):
+        weights = D.at(position.k, position.first).load(0, c, valid)
         yield weights.shuffle([lane % c for lane in range(LANES)])
 
 
@@ -250,9 +251,9 @@ def _store_registers(array: Memory, first: Value, registers: list[Register]) -> 
 
 
 @emitted
-def activate(c: int, rows: ForwardRows, D: Memory, place: Place, vectors: Value) -> None:
+def activate(c: int, rows: ForwardRows, D: Memory, position: Position, vectors: Value) -> None:
     """Replace rows of delta by Δ, of u by Δ u, and start y with D u."""
-    for D_s in _skip_weights(c, D, place):
+    for D_s in _skip_weights(c, D, position):
         with loop(vectors) as i:
             Δ, _ = softplus_and_sigmoid(rows.Δ.load(i * LANES))
             u = rows.Δu.load(i * LANES)
@@ -267,9 +268,9 @@ def scan_tile(
 ) -> None:
     """Run the recurrence over one tile of a chunk and add C h to y.
 
-    With AVX-512 and 16 vectors a step is 265 vector instructions, and nothing but
-    addresses for the prefetch is spilled: A and the scalars of B and C are operands in
-    memory, so the states and the constants of the exponential just fit the 32 registers.
+    With AVX-512 and 16 vectors a step is 265 vector instructions, and only addresses for the
+    prefetch are spilled: A and the scalars of B and C are operands in memory, so the states and the
+    constants of the exponential just fit the 32 registers.
     """
     h = _load_registers(state, tile.first, J)
     with loop(tile.steps) as t:
@@ -278,7 +279,7 @@ def scan_tile(
         Δu_t = _repeat_for_states(rows.Δu, t * c, c)
         B_t = _StateRow(rows.B, t * tile.width + tile.column, c, J)
         C_t = _StateRow(rows.C, t * tile.width + tile.column, c, J)
-        sums: list[Value] = []  # four, so that additions need not wait for one another
+        sums: list[Value] = []  # four, so that additions do not wait for each other
         for j in range(J):
             decay = exp2(Δ_t * A_log2.load(tile.first + j * LANES))
             h_t = decay.times_plus(h[j].get(), Δu_t * B_t[j])
@@ -324,12 +325,12 @@ def scan_tile_again(
         Δu_t = _repeat_for_states(rows.Δu, t * c, c)
         B_t = _StateRow(rows.B, t * tile.width + tile.column, c, J)
         for j in range(J):
-            place = t * (J * LANES) + j * LANES
+            offset = t * (J * LANES) + j * LANES
             decay = exp2(Δ_t * A_log2.load(tile.first + j * LANES))
             h_t = decay.times_plus(h[j].get(), Δu_t * B_t[j])
             h[j].set(h_t)
-            history.decays.store(place, decay)
-            history.states.store(place + J * LANES, h_t)
+            history.decays.store(offset, decay)
+            history.states.store(offset + J * LANES, h_t)
 
 
 @emitted
@@ -347,8 +348,8 @@ def scan_adjoints(
 ) -> None:
     """Run the adjoint recurrence over one tile of a chunk, from its end.
 
-    ``grad_state`` is the gradient that later chunks send back to the state, replaced by
-    what this chunk sends back. Adds to the gradients of A, of B and C, of Δ u, and of Δ
+    ``grad_state`` is the gradient that later chunks pass back to the state; it is replaced by the
+    one that this chunk passes back. Adds to the gradients of A, of B and C, of Δ u, and of Δ
     through the decays (divided by ln 2).
     """
     grad_h = _load_registers(grad_state, tile.first, J)
@@ -364,25 +365,25 @@ def scan_adjoints(
         grad_Δu, grad_Δ = Register(Δu_t.like(0)), Register(Δu_t.like(0))
 
         def grads_of_B_and_C(j: int) -> tuple[Value, ...]:
-            place = t * (J * LANES) + j * LANES
+            offset = t * (J * LANES) + j * LANES
             grad_h_t = grad_y_t.times_plus(C_t[j], grad_h[j].get())
             grad_Δu.set(grad_h_t.times_plus(B_t[j], grad_Δu.get()))
-            grad_h_before = grad_h_t * history.decays.load(place)
+            grad_h_before = grad_h_t * history.decays.load(offset)
             grad_h[j].set(grad_h_before)
-            grad_exponent = grad_h_before * history.states.load(place)  # of Δ_t A
+            grad_exponent = grad_h_before * history.states.load(offset)  # of Δ_t A
             grad_A_sums[j].set(grad_exponent.times_plus(Δ_t, grad_A_sums[j].get()))
             A_j = A_log2.load(tile.first + j * LANES)
             grad_Δ.set(grad_exponent.times_plus(A_j, grad_Δ.get()))
-            return grad_h_t * Δu_t, grad_y_t * history.states.load(place + J * LANES)
+            return grad_h_t * Δu_t, grad_y_t * history.states.load(offset + J * LANES)
 
         grad_B_t, grad_C_t = _sum_over_channels(c, J, grads_of_B_and_C)
-        for target, place, grad in (
+        for target, offset, grad in (
             (grads.B, t * tile.width + tile.column, grad_B_t),
             (grads.C, t * tile.width + tile.column, grad_C_t),
             (grads.u, t * c, _sum_over_states(grad_Δu.get(), c)),
             (grads.delta, t * c, _sum_over_states(grad_Δ.get(), c)),
         ):
-            target.store(place, target.load(place, grad.lanes) + grad)
+            target.store(offset, target.load(offset, grad.lanes) + grad)
     _store_registers(grad_state, tile.first, grad_h)
     _store_registers(grad_A, tile.first, grad_A_sums)
 
@@ -423,7 +424,7 @@ def finish_gradients(
     D: Memory,
     grad_D: Memory,
     grad_D_first: Value,
-    place: Place,
+    position: Position,
     steps: Value,
     vectors: Value,
 ) -> None:
@@ -431,7 +432,7 @@ def finish_gradients(
 
     The gradient of D of this block of channels is at ``grad_D_first`` in ``grad_D``.
     """
-    for D_s in _skip_weights(c, D, place):
+    for D_s in _skip_weights(c, D, position):
         with loop(vectors) as i:
             grad_Δu, u = grads.u.load(i * LANES), rows.u.load(i * LANES)
             grad_Δ = u.times_plus(grad_Δu, grads.delta.load(i * LANES) * LN_2)

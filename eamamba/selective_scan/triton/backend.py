@@ -1,6 +1,6 @@
-"""The selective scan on CUDA, through Triton: chunked, and read through ``order``.
+"""The selective scan on CUDA with Triton: in chunks, reading through ``order``.
 
-Runs on the CPU too, slowly, where Triton was imported with ``TRITON_INTERPRET=1``.
+Also runs on the CPU, slowly, if Triton was imported with ``TRITON_INTERPRET=1``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from eamamba.selective_scan.operator import BackendError
 
 
 class Tile(NamedTuple):
-    """How one pass cuts up its work."""
+    """How one pass divides its work."""
 
     steps: int  # at a time in the registers of a program; a power of two
     warps: int  # of a program
@@ -26,29 +26,31 @@ class Tile(NamedTuple):
 
 
 class Config(NamedTuple):
-    """The cut of both passes, and how often a state is kept for the backward pass."""
+    """The tiles of both passes, and how often a state is kept for the backward pass."""
 
     forward: Tile
     backward: Tile
     kept: int  # every so many steps; a power of two from backward.steps up to GRAIN
 
 
-# By the channels of a head, up to; measured on an H100 (benchmarks/scan_gpu.py --sweep).
+# Maximum channels of a head -> settings; measured on an H100 (benchmarks/scan_gpu.py --sweep).
 CONFIGS: dict[int, Config] = {
     8: Config(Tile(4, 1, 64), Tile(4, 1, 32), kept=4),
     16: Config(Tile(4, 1, 64), Tile(4, 1, 32), kept=4),
     32: Config(Tile(8, 4, 16), Tile(4, 2, 32), kept=4),
     64: Config(Tile(8, 4, 16), Tile(4, 4, 8), kept=4),
 }
-CELLS = 1024  # channels times states of a program: what its registers can hold
-GRAIN = 16  # chunks are multiples of so many steps, so that kept states begin with a chunk
+CELLS = 1024  # channels times states of a program: as many as its registers can hold
+GRAIN = (
+    16  # chunks are multiples of this many steps, so that kept states coincide with chunk starts
+)
 SHORTEST_CHUNK = 32  # steps; shorter ones move more states than inputs
 COMBINED_AT_ONCE = 64  # chunks
 COMBINING_WARPS = 4
 
 
 def available() -> str | None:
-    """Return None if the kernels can run here, else how to get there."""
+    """Return None if the kernels can run here, otherwise what they need."""
     if find_spec("triton") is None:
         return "install Triton (pip install triton)"
     if not torch.cuda.is_available() and not _interpreted():
@@ -72,7 +74,7 @@ def forward(
     order: Tensor,
     save_states: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Return y and, if asked for, the states that the backward pass starts from.
+    """Return y and, if requested, the states that the backward pass starts from.
 
     Shapes as in `eamamba.selective_scan.selective_scan`; float32 only.
 
@@ -143,13 +145,13 @@ def backward(
 
 
 class _Work:
-    """The cut of one pass into programs, and what every kernel is told about it."""
+    """The division of one pass into programs, and the arguments about it for all kernels."""
 
     def __init__(self, u: Tensor, A: Tensor, tile: Tile, strided: tuple[Tensor, ...]) -> None:
         self.batch, self.length, self.heads, channels = u.shape
         states = _power_of_2(A.shape[-1])
         block = min(_power_of_2(channels), max(1, CELLS // states))
-        if u.is_cuda:  # below 4 cells for every thread, the steps would lie across threads
+        if u.is_cuda:  # with fewer than 4 cells per thread, steps would be split across threads
             block = max(block, 128 // states)
         self.blocks = -(-channels // block)
         rows = self.batch * self.heads * self.blocks
@@ -208,18 +210,18 @@ def _first_states(
     return start_states
 
 
-# Compiled kernels by all that their code depends on.
+# Compiled kernels by everything that their code depends on.
 _compiled: dict[tuple[object, ...], Any] = {}
 
 
 def _launch(
     kernel: Any, grid: tuple[int, int, int], warps: int, *arguments: Any, **constants: int
 ) -> None:
-    """Launch a kernel on ``grid``, without Triton's slow look at every argument if possible.
+    """Launch a kernel on ``grid``, if possible without Triton's slow inspection of every argument.
 
-    ``arguments`` are all but the compile-time constants, which follow them in the kernel's
-    signature. What is compiled depends on constants, warps, device, which pointers are
-    aligned, and which numbers need 64 bits (those launches take the slow way).
+    ``arguments`` are all except the compile-time constants, which follow them in the kernel's
+    signature. The compiled code depends on constants, warps, device, which pointers are aligned,
+    and which numbers need 64 bits (such launches take the slow path).
     """
     tensors = [x for x in arguments if isinstance(x, Tensor)]
     aligned = [x.data_ptr() % 16 == 0 for x in tensors]

@@ -3,15 +3,15 @@
 
 The sequence is cut into chunks, so that one image fills a large GPU:
 
-1. ``chunk_ends``: every chunk alone, from a zero state, to its last state;
-2. ``combine_chunks``: those few states one after the other, to each chunk's first state;
+1. ``chunk_ends``: every chunk independently, from a zero state to its last state;
+2. ``combine_chunks``: those few states one by one, to each chunk's first state;
 3. ``forward_chunks``: every chunk again from its first state, writing the output;
    or ``backward_chunks``, where 1 and 2 ran from the end with the adjoint state.
 
 A program takes BLOCK_D channels of one head through one chunk, in tiles of T steps. No
 decay is ever divided by: it underflows for long steps.
 
-The glossary of `eamamba.selective_scan.triton.tiles` holds here too. Tensors in memory,
+The glossary of `eamamba.selective_scan.triton.tiles` applies here too. Tensors in memory,
 all float32 except ``order``:
 
 =====================  ==============================  =====================================
@@ -62,7 +62,7 @@ from eamamba.selective_scan.triton.tiles import (
     this_program,
 )
 
-# Compiled once for all image sizes: nothing is gained from knowing these numbers.
+# Compiled once for all image sizes: specialising on these numbers gains nothing.
 SIZES = ["L", "chunk_steps", "chunks", "K", "batch"]
 STRIDED = ("u", "delta", "B", "C", "u_or_grad_y", "B_or_C")
 STRIDES = [f"{X}_stride_{axis}" for X in STRIDED for axis in "blk"]
@@ -138,7 +138,7 @@ def combine_chunks(
 ):  # fmt: skip
     """First state of every chunk from the last states of those before it.
 
-    With REVERSE the chunks follow each other from the last to the first.
+    With REVERSE the chunks are combined from the last to the first.
     One program per batch element, head and channel; T chunks at a time.
     """
     b_k = tl.program_id(0).to(tl.int64)  # b K + k
@@ -230,9 +230,9 @@ def backward_chunks(
     D: tl.constexpr, N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_N: tl.constexpr,
     T: tl.constexpr,
 ):  # fmt: skip
-    """All gradients of every chunk, from its end: SAVE steps at a time, and in these by tiles.
+    """All gradients of every chunk, from its end: SAVE steps at a time, divided into tiles.
 
-    The states inside SAVE steps are computed again from the saved one before them. The
+    The states within SAVE steps are recomputed from the saved one before them. The
     caller adds up the parts of the gradients of A, B, C and D_s.
     """
     program = this_program(D, N, BLOCK_D, BLOCK_N)

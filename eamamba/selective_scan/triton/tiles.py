@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
-"""What the Triton kernels of the selective scan do with one tile of T steps.
+"""Operations of the Triton kernels of the selective scan on one tile of T steps.
 
 For the T steps t of a tile, with p = order[k, t]::
 
@@ -7,10 +7,10 @@ For the T steps t of a tile, with p = order[k, t]::
     h_t = exp(Δ_t A[k]) h_{t-1} + Δ_t B_t u_t
     y_t = C_t h_t + D_s[k] u_t
 
-A tile is (BLOCK_D, T, BLOCK_N): channels, steps, states. The steps lie in the registers
-of one thread, channels and states across the threads, so the recurrence over the steps is
-a plain chain of multiply-adds and no thread waits for another. This order of the axes,
-with the steps in the middle, matters for speed, not for the result.
+A tile is (BLOCK_D, T, BLOCK_N): channels, steps, states. The steps are in the registers of one
+thread, channels and states across the threads, so the recurrence over the steps is a plain chain of
+multiply-adds and no thread waits for another. This order of the axes, with the steps in the middle,
+matters for speed, not for the result.
 
 ==================  ======================  ==============================================
 symbol              shape                   meaning
@@ -60,12 +60,12 @@ class Program(NamedTuple):
     block: Any  # of channels, within the head
     d: Any
     n: Any
-    cell: Any  # (BLOCK_D, BLOCK_N): where (d, n) lies in a (D, N) matrix
+    cell: Any  # (BLOCK_D, BLOCK_N): index of (d, n) in a (D, N) matrix
     cell_exists: Any  # (BLOCK_D, BLOCK_N): false where padded
 
 
 class Head(NamedTuple):
-    """What a program reads at each step, advanced to its batch element and head."""
+    """The data that a program reads at each step, advanced to its batch element and head."""
 
     order: Any  # (L,)
     u: Any
@@ -80,9 +80,9 @@ class Head(NamedTuple):
 
 
 class TileInputs(NamedTuple):
-    """What the steps of a tile need.
+    """The inputs of the steps of a tile.
 
-    Δ is 0 past the end and in padded channels: the state then passes unchanged.
+    Δ is 0 past the end and in padded channels: the state then stays unchanged.
     """
 
     p: Any
@@ -164,7 +164,7 @@ def _softplus(x):
 
 @triton.jit
 def load_tile(head, t, stop, D: tl.constexpr, N: tl.constexpr, UNIT: tl.constexpr):
-    """Load what the steps t (T,) of a tile need, and compute Δ and the decays."""
+    """Load the inputs of the steps t (T,) of a tile, and compute Δ and the decays."""
     exists = t < stop
     p = tl.load(head.order + t, mask=exists, other=0).to(tl.int64)
     channel_exists = (head.d < D)[:, None] & exists[None, :]
@@ -190,11 +190,11 @@ def load_by_state(
 ):
     """Load pixels p of B or C, for every channel: (BLOCK_D, T, BLOCK_N).
 
-    Broadcast before the load, not after: every thread then reads the states it works on
-    (from the cache, in one wide load), and the layout of the whole tile follows from it.
-    The compiler lays the axes across the threads by their contiguity; the hint puts the
-    channels before the steps. They are not contiguous, but states, more contiguous still,
-    are what a load is widened by. Adding zero by channel keeps the hint from being lost.
+    Broadcast before the load, not after: every thread then reads the states that it works on (from
+    the cache, in one wide load), and this determines the layout of the tile. The compiler lays the
+    axes across the threads by their contiguity; the hint puts the channels before the steps. They
+    are not contiguous, but states, more contiguous still, are what a load is widened by. Adding
+    zero by channel keeps the hint from being lost.
     """
     shape: tl.constexpr = (BLOCK_D, p.shape[0], n.shape[0])
     zero = (tl.arange(0, BLOCK_D) >> 16) * 16
@@ -207,7 +207,7 @@ def load_by_state(
 
 @triton.jit
 def store_by_channel(X_1, x_1, X_2, x_2, row, d, channel_exists, D: tl.constexpr):
-    """Store two (BLOCK_D, T) to rows of D numbers that lie one after the other."""
+    """Store two (BLOCK_D, T) to consecutive rows of D numbers."""
     offset = row[None, :] * D + d[:, None]
     tl.store(X_1 + offset, x_1, mask=channel_exists)
     tl.store(X_2 + offset, x_2, mask=channel_exists)
@@ -215,7 +215,7 @@ def store_by_channel(X_1, x_1, X_2, x_2, row, d, channel_exists, D: tl.constexpr
 
 @triton.jit
 def store_by_state(X_1, x_1, X_2, x_2, row, exists, n, N: tl.constexpr):
-    """Store two (T, BLOCK_N) to rows of N numbers that lie one after the other."""
+    """Store two (T, BLOCK_N) to consecutive rows of N numbers."""
     offset = row[:, None] * N + n[None, :]
     state_exists = exists[:, None] & (n < N)[None, :]
     tl.store(X_1 + offset, x_1, mask=state_exists)
@@ -231,9 +231,9 @@ def _add_both(x_1, y_1, x_2, y_2):
 def _pick_step(x, y, chosen):
     """Pick the step of two tiles where ``chosen`` (T,) is true: (BLOCK_D, BLOCK_N) each.
 
-    As sums of integers, because the compiler drops additions of integer zeros: the steps
-    of a tile are registers of one thread, and picking one costs nothing. Both tiles at
-    once, because that gives them one layout.
+    As sums of integers, because the compiler drops additions of integer zeros: the steps of a tile
+    are registers of one thread, so picking one costs nothing. Both tiles at once, which gives them
+    the same layout.
     """
     chosen = chosen[None, :, None]
     x = tl.where(chosen, x.to(tl.int32, bitcast=True), 0)
@@ -296,9 +296,9 @@ def states_before_tiles(
 def run_adjoints(message, decay_t, input_t, j, T: tl.constexpr):
     """Run the adjoint recurrence over a tile, from its end.
 
-    The gradient of h_t is what y_t contributes (``input_t``) plus the message from the
-    step after it; the step sends decay_t times that on. Returns the message out of the
-    first step, and the gradient of every h_t.
+    The gradient of h_t is the contribution of y_t (``input_t``) plus the message from the next
+    step; the step passes on decay_t times that. Returns the message out of the first step, and the
+    gradient of every h_t.
     """
     grad_h_t = input_t
     for i in tl.static_range(T - 1, -1, -1):

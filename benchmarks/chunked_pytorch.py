@@ -1,8 +1,8 @@
 """A selective scan in plain PyTorch, as fast as eager operations allow, for comparison.
 
 All chunks of the sequence are stepped through in parallel. A first pass starts every chunk from 0
-and computes its contribution to the state. The states at the chunk borders then follow one by one,
-and a second pass starts from them and computes y.
+and computes its contribution to the state. The states at the chunk boundaries are then computed one
+by one, and a second pass starts from them and computes y.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import torch
 def best_seconds(function: Callable[[], object], repeats: int) -> float:
     """Return the shortest of ``repeats`` runs after a warm-up run.
 
-    On one thread, this is CPU time, which other programs hardly affect.
+    On one thread, this is CPU time, on which other programs have little effect.
     """
     clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
     function()
@@ -44,11 +44,11 @@ def copy_gbytes_per_second() -> float:
 
 def write(table: pd.DataFrame, path: str, digits: int = 5) -> None:
     """Write a table of measurements as CSV, with the name of the CPU in every row."""
-    table.assign(processor=_processor_name()).to_csv(path, index=False, float_format=f"%.{digits}g")
+    table.assign(processor=_cpu_name()).to_csv(path, index=False, float_format=f"%.{digits}g")
 
 
-def _processor_name() -> str:
-    described = Path("/proc/cpuinfo")  # on Linux; elsewhere, ask Python
+def _cpu_name() -> str:
+    described = Path("/proc/cpuinfo")  # Linux only; elsewhere, ask Python
     lines = described.read_text(encoding="utf-8").splitlines() if described.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()

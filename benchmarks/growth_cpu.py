@@ -1,10 +1,10 @@
-"""CPU time and memory against pixels, blocks, batch, heads, threads, precision and layout.
+"""CPU time and memory as a function of pixels, blocks, batch, heads, threads, precision and layout.
 
 Each case runs in a separate process, so that its peak memory can be measured. Times are the
 shortest of several runs (CPU time on one thread), and ratios are computed within one study. "paper"
 and "light" are the paper's two networks, "nano" is a small U-Net. The permuting layout is what a
-scan without an order needs: pixels are rearranged for each head, projected and scanned in that
-order, and put back.
+scan without an order needs: pixels are permuted for each head, projected and scanned in that order,
+and permuted back.
 
     python benchmarks/growth_cpu.py --csv results/benchmarks/growth_cpu.csv
 """
@@ -49,11 +49,11 @@ class Case:
     side: int = 128
     batch: int = 1
     heads: int = 8
-    threads: int = 0  # all
+    threads: int = 0  # 0: all
     precision: str = "float32"
     layout: str = "ordered"
     training: bool = False
-    recomputed: float = 0.0  # share of the blocks that the backward pass recomputes
+    recomputed: float = 0.0  # fraction of the blocks that the backward pass recomputes
     level: int = 0  # U-Net level whose first block is measured; 0: the whole network
 
 
@@ -126,7 +126,7 @@ def _build_network(case: Case) -> Network:
 
 
 def permuting_scan(self: MultiHeadScan, u: Tensor, order: Tensor) -> Tensor:
-    """Scan like `MultiHeadScan._scan`, but rearrange the pixels for every head."""
+    """Scan like `MultiHeadScan._scan`, but permute the pixels for every head."""
     K, _, D = self.x_proj_weight.shape
     N = self.settings.d_state
     visited, heads = order.T.long(), torch.arange(K)
@@ -140,14 +140,12 @@ def permuting_scan(self: MultiHeadScan, u: Tensor, order: Tensor) -> Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--csv", help="write the table here")
+    parser.add_argument("--csv", help="CSV file for the table")
     parser.add_argument("--study", help="run only this study")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.study and options.csv:
-        parser.error(
-            "--study with --csv would leave the other studies out of the file; give only one"
-        )
+        parser.error("--study with --csv would drop the other studies from the file; use only one")
     if options.one:
         print(json.dumps(measure(Case(**json.loads(options.one)))))
         return

@@ -12,7 +12,7 @@ import pandas as pd
 from eamamba.report.tables import format_columns
 
 _SMALLEST_FITTED_SIDE = 128
-"""Image side from which on the cost of launching operators is negligible."""
+"""Smallest image side at which the cost of launching operators is negligible."""
 # study in growth_cpu.csv -> the column that varies
 _COLUMN_OF_STUDY = {
     "batch": "batch",

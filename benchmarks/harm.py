@@ -1,19 +1,19 @@
-"""What the weights in the package do to pictures without their degradation.
+"""The effect of the weights in the package on pictures without their degradation.
 
     python benchmarks/harm.py --csv results/pretrained/harm.csv [NAME ...]
 
-With names, the rows of these weights are replaced and all others kept. Limits, in 8-bit units:
+With names, only the rows of these weights are replaced. Limits, in 8-bit units:
 
-- flat pictures: the mean of no channel moves by more than 1 (colour shift);
-- flat and graded pictures: no step between neighbouring pixels is larger by more than 2 than in the
-  input (a mosaic; or a seam, since they are restored in tiles);
+- flat pictures: the mean of each channel changes by at most 1 (colour shift);
+- flat and graded pictures: no step between neighbouring pixels exceeds that of the input by more
+  than 2 (a mosaic, or a seam, since they are restored in tiles);
 - clean photographs, for denoisers: PSNR against a clean photograph is infinite for the photograph
   itself, so no output can be "at most 0.1 dB below". The photograph gets noise with σ = 5 instead,
-  which is hardly seen, and the output must not be more than 0.1 dB below that input.
+  which is barely visible, and the output must not be more than 0.1 dB below that input.
 
 PSNR of the output against the input is measured on all pictures with content and has no limit:
-weights that sharpen, or take rain or haze for granted, change them, and the cards say how much. The
-last row is PSNR between the outputs computed in bfloat16 and in float32.
+weights that sharpen, or that expect rain or haze, change them, and the cards say how much. The last
+row is the PSNR between the outputs in bfloat16 and in float32.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def pictures_with_content() -> dict[str, Tensor]:
 
 
 def _screenshot() -> Tensor:
-    """Draw windows with text, in one pixel wide strokes and full contrast."""
+    """Draw windows with text, in one-pixel strokes at full contrast."""
     page = Image.new("RGB", (256, 192), "white")
     draw = ImageDraw.Draw(page)
     draw.rectangle((0, 0, 256, 22), (32, 74, 135))
@@ -84,7 +84,7 @@ def _screenshot() -> Tensor:
 
 
 def _night(photograph: Tensor) -> Tensor:
-    """Darken a photograph to a twentieth of its light and put lamps into it."""
+    """Darken a photograph to a twentieth of its light and add lamps."""
     dark = (photograph[:, :192, :256] ** 2.2 / 20) ** (1 / 2.2)
     rows, columns = torch.meshgrid(torch.arange(192.0), torch.arange(256.0), indexing="ij")
     for top, left in ((30, 40), (60, 200), (150, 120)):
@@ -94,9 +94,11 @@ def _night(photograph: Tensor) -> Tensor:
 
 
 def restored(model: Network | InBfloat16, picture: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a picture as it would be without the network, and as the network makes it."""
+    """Return a picture without and with the network applied."""
     before = without_network(picture, model.upscale)
-    if model.settings.inp_channels == 6:  # the two views of a dual-pixel sensor, equal in focus
+    if (
+        model.settings.inp_channels == 6
+    ):  # the two views of a dual-pixel sensor, which are equal in focus
         return before, restore(model, torch.cat([picture] * 2), tile=TILE)
     return before, restore_photo(model, Photo(picture), tile=TILE).rgb
 
@@ -124,7 +126,7 @@ def harm_to(model: Network, name: str, picture: Tensor, *, is_denoiser: bool) ->
 
 
 def _structure(before: Tensor, after: Tensor) -> float:
-    """Return the largest step between neighbours that a picture did not have, in 8-bit units."""
+    """Return the largest step between neighbours that the input did not have, in 8-bit units."""
     steps = ((after - before).diff(dim=axis).abs().max() for axis in (-1, -2))
     return 255 * float(max(steps))
 
@@ -146,8 +148,8 @@ def harm(name: str) -> pd.DataFrame:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     shipped = sorted(path.stem for path in paths.PRETRAINED.glob("*.safetensors"))
-    parser.add_argument("names", nargs="*", help="weights in the package; by default all")
-    parser.add_argument("--csv", type=Path, help="write all figures there")
+    parser.add_argument("names", nargs="*", help="weights in the package; default: all")
+    parser.add_argument("--csv", type=Path, help="CSV file for all figures")
     arguments = parser.parse_args()
     tables = {}
     for name in arguments.names or shipped:

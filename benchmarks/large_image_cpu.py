@@ -88,7 +88,7 @@ def choices(side: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--csv", help="write the table here")
+    parser.add_argument("--csv", help="CSV file for the table")
     parser.add_argument("--side", type=int, default=768, help="image side for the comparisons")
     options = parser.parse_args()
     table = pd.DataFrame([whole_photo(), *choices(options.side)])

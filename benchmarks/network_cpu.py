@@ -1,4 +1,4 @@
-"""The paper-size network on the CPU, compared with its matrix multiplication floor.
+"""The paper-size network on the CPU, compared with the time of its matrix products.
 
 The floor is the time that the network's matrix products and convolutions alone would take at this
 machine's own ``torch.mm`` throughput, measured in the same run.
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument(
         "--no-training", dest="training", action="store_false", help="time only forward passes"
     )
-    parser.add_argument("--csv", help="write the table here")
+    parser.add_argument("--csv", help="CSV file for the table")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:

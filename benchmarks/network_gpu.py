@@ -2,7 +2,7 @@
 
 Times forward passes and training steps (L1 loss, backward pass, AdamW) with TF32 products, both
 eager (including launches) and captured: forward passes as one CUDA graph, training steps with the
-network's two passes as graphs, like `eamamba train`. The peak is the memory allocated by PyTorch,
+network's two passes as graphs, like `eamamba train`. Peak memory is that allocated by PyTorch,
 including weights.
 
     python benchmarks/network_gpu.py --csv results/benchmarks/network_gpu.csv

@@ -1,4 +1,4 @@
-"""The weights in the package as ONNX models: size, accuracy, and time beside our CPU backend.
+"""The weights in the package as ONNX models: size, accuracy, and time against our CPU backend.
 
 Both run on one core in one process, on the same images; the time is CPU time.
 
@@ -29,14 +29,14 @@ NAMES = sorted(path.stem for path in paths.PRETRAINED.glob("*.safetensors"))
 
 
 def session(file: Path) -> onnxruntime.InferenceSession:
-    """Return the model, to run on the calling thread alone."""
+    """Return the model, to run only on the calling thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
 def facts(name: str, model: Network, file: Path) -> dict[str, Any]:
-    """Return what does not depend on the size of the image."""
+    """Return the facts that do not depend on the size of the image."""
     proto = onnx.load(file)
     store_in_half(proto)
     return {
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--weights", nargs="+", default=NAMES, choices=NAMES)
     parser.add_argument("--sides", type=int, nargs="+", default=[64, 128, 256])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--csv", help="write the table here")
+    parser.add_argument("--csv", help="CSV file for the table")
     options = parser.parse_args()
     torch.set_num_threads(1)
     table = pd.DataFrame(

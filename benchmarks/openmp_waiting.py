@@ -1,13 +1,12 @@
 """How idle OpenMP threads should wait: the forward pass on quiet and on busy cores.
 
-PyTorch's threads spin for a while after each operator, to be ready for the next. Where another
-program needs the core, they spin instead of it or of each other. For each setting, a network
-restores a small picture, once alone and once beside one busy process for every second core.
+PyTorch's threads spin for a while after each operator, to be ready for the next. If another program
+needs the core, they take time from it or from each other. For each setting, a network restores a
+small picture, once alone and once beside one busy process per two cores.
 
     python benchmarks/openmp_waiting.py --csv results/benchmarks/openmp_waiting.csv
 
-Settings take turns, each time in a process of its own, so that a machine that changes its speed
-favours none.
+Settings alternate, each time in a new process, so that changes in the machine's speed favour none.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ with torch.inference_mode():
 
 
 def forward_seconds(setting: dict[str, str], side: int, repeats: int) -> list[float]:
-    """Time forward passes in a new process, after two to warm up."""
+    """Time forward passes in a new process, after two warm-up passes."""
     usual = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     command = [sys.executable, "-c", FORWARD, str(side), str(repeats)]
     done = subprocess.run(
@@ -53,7 +52,7 @@ def forward_seconds(setting: dict[str, str], side: int, repeats: int) -> list[fl
 
 @contextmanager
 def busy(processes: int) -> Iterator[None]:
-    """Keep so many cores busy."""
+    """Keep this number of cores busy."""
     command = [sys.executable, "-c", "while True: pass"]
     started = [subprocess.Popen(command) for _ in range(processes)]
     try:
@@ -87,12 +86,12 @@ def measure(side: int, rounds: int, repeats: int) -> pd.DataFrame:
 
 
 def main() -> None:
-    """See the module's description."""
+    """Measure, print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--side", type=int, default=128, help="pixels")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=8, help="forward passes per round")
-    parser.add_argument("--csv", help="write the table here")
+    parser.add_argument("--csv", help="CSV file for the table")
     options = parser.parse_args()
     table = measure(options.side, options.rounds, options.repeats)
     print(table.to_string(index=False, float_format="%.3f"))

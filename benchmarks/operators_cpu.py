@@ -2,7 +2,7 @@
 
 Measures a forward pass at 256×256 and a training step (forward and backward) at 128×128. Each
 operator is timed by wall clock as PyTorch dispatches it. (PyTorch's profiler allocates records
-between the network's buffers, which then no longer fit into their old places, so it would mostly
+between the network's buffers, which then no longer fit into freed memory, so it would mostly
 measure page faults.)
 
     python benchmarks/operators_cpu.py --csv results/benchmarks/operators_cpu.csv
@@ -26,7 +26,7 @@ from eamamba.network import EAMamba
 
 
 class Clock(TorchDispatchMode):
-    """Count the calls and add up the seconds of every operator while active."""
+    """Count the calls and sum the seconds of every operator while active."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ def shares(model: EAMamba, side: int, training: bool, repeats: int) -> pd.DataFr
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--csv", help="write the table here")
+    parser.add_argument("--csv", help="CSV file for the table")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     reuse_large_blocks()

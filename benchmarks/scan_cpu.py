@@ -1,10 +1,10 @@
 """The selective scan's CPU backend compared with matrix products, a plain loop and chunked PyTorch.
 
 All numbers come from one run, and every time is the shortest of several. On one thread, times are
-CPU time, which other programs hardly affect; on several threads, they are wall-clock time, which
-means little on a busy machine. "Paper-size network" means the 41 scans of the paper's model at
-256×256. A multiply-add counts as one operation. The share of the copy bandwidth counts every value
-read or written once.
+CPU time, on which other programs have little effect; on several threads, they are wall-clock time,
+which means little on a busy machine. "Paper-size network" means the 41 scans of the paper's model
+at 256×256. A multiply-add counts as one operation. The share of the copy bandwidth counts every
+value as read or written once.
 
     python benchmarks/scan_cpu.py --csv results/benchmarks/scan_cpu.csv
 """
@@ -140,7 +140,7 @@ def comparisons(repeats: int) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=12)
-    parser.add_argument("--csv", help="write the table here")
+    parser.add_argument("--csv", help="CSV file for the table")
     options = parser.parse_args()
     reuse_large_blocks()
     table = pd.DataFrame(paper_network(options.repeats) + comparisons(options.repeats))

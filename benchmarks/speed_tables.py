@@ -60,7 +60,7 @@ def processor(folder: Path) -> dict[str, str]:
 
 
 def _scan_cpu(table: pd.DataFrame) -> pd.DataFrame:
-    """Put the orders side by side: reading through an order should cost next to nothing."""
+    """Put the orders side by side: reading through an order should cost almost nothing."""
     table["scan"] = table["scan"].str.replace("x", "×")
     table[["forward_over_mm_floor", "forward_share_of_copy_bandwidth"]] *= 100
     kept = table[table["forward_updates_per_ns"].notna()]
@@ -163,7 +163,7 @@ def _onnx_files(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _onnx(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the times of one weights file for each network: they depend on nothing else."""
+    """Return the times of one weights file per network, on which alone they depend."""
     kept = table.drop_duplicates(["parameters", "side"])
     columns = {
         "weights": ("weights", ""),

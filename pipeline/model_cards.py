@@ -3,8 +3,9 @@
     python pipeline/model_cards.py
 
 Sources: the weights, params.yaml, eamamba/cards/notes.yaml, and from results/pretrained the scores
-(NAME/metrics.json, real_pairs/summary.csv) and what the weights do to plain images (harm.csv).
-Written are eamamba/cards/cards.json, which the package contains, and results/pretrained/cards.md.
+(NAME/metrics.json, real_pairs/summary.csv) and the effect of the weights on images without the
+degradation (harm.csv). The output is eamamba/cards/cards.json, which the package includes, and
+results/pretrained/cards.md.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def _card(facts: Card, root: Path) -> Card:
     notes = yaml.safe_load((root / "eamamba/cards/notes.yaml").read_text(encoding="utf-8"))
     profiles = load_settings(root / "params.yaml", PROFILE)
     named = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))["profiles"]
-    if facts.name in named:  # weights with a profile of their own
+    if facts.name in named:  # weights with their own profile
         profiles = load_settings(root / "params.yaml", facts.name)
     task = facts.task or ""
     settings = profiles.task(task)
@@ -103,7 +104,7 @@ def _scores(root: Path, name: str) -> list[Score]:
 
 
 def _photographs(root: Path, name: str) -> list[Score]:
-    """Return the scores of metrics.json, none where the weights were not evaluated."""
+    """Return the scores in metrics.json; none if the weights were not evaluated."""
     file = root / "results" / PROFILE / name / "metrics.json"
     if not file.is_file():
         return []
@@ -120,7 +121,7 @@ def _photographs(root: Path, name: str) -> list[Score]:
 
 
 def _published(root: Path, name: str) -> list[Score]:
-    """Return the scores on published sets that this very file got."""
+    """Return the scores on published sets of exactly this file."""
     table = root / "results" / PROFILE / "real_pairs" / "summary.csv"
     if not table.is_file():
         return []

@@ -1,10 +1,10 @@
-"""Run the whole pipeline, one task per core, and compare the scores with the committed ones.
+"""Run the complete pipeline, one task per core, and compare the scores with the committed ones.
 
     python pipeline/reproduce.py [--jobs N]
 
-Each task and each variant of the ablation study is a separate `dvc repro`, which DVC allows as long
-as they wait for its lock. Stages that are up to date do not run. A plain `dvc repro` does the same,
-one stage after another.
+Each task and each variant of the ablation study is a separate `dvc repro`, which DVC allows if they
+wait for its lock. Stages that are up to date do not run. A plain `dvc repro` does the same, one
+stage after another.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LOGS = ROOT / ".dvc" / "tmp" / "logs"
 DVC = [sys.executable, "-m", "dvc", "--wait-for-lock"]
 PER_TASK = ("settings", "data", "train", "evaluate", "receptive_field")
 PER_VARIANT = ("variant_settings", "ablation")
-# Work of a notebook apart from training; only affects the order of jobs and the time left.
+# Work of a notebook besides training; affects only the order of jobs and the estimated time.
 NOTEBOOK_TERAFLOPS = 0.25
 
 
@@ -85,13 +85,13 @@ class Job:
             last = self.curve.read_text(encoding="utf-8").splitlines()[-1].split(",")[0]
             return self.training * int(last) / self.iterations
         except (OSError, ValueError, IndexError):
-            return 0  # being rewritten at this moment
+            return 0  # just being rewritten
 
 
 def jobs(settings: Settings) -> list[Job]:
     """Return all jobs, the longest first.
 
-    A long job without a scan comes before them, so that on two cores only one compiles the kernels.
+    A long job without a scan comes first, so that on two cores only one compiles the kernels.
     """
     found = [Job(name, [name]) for name in ("photographs", "protocols", "scan_orders")]
     for task, chosen in settings.tasks.items():
@@ -110,7 +110,7 @@ def _training_job(stages: tuple[str, ...], name: str, settings: TaskSettings, fo
 
 
 def outdated(settings: Settings) -> set[str]:
-    """Return the stages that are out of date, once what several jobs read is there."""
+    """Return the stages that are out of date, after creating the inputs shared by several jobs."""
     shared = ["sources", f"variant_settings@{next(iter(settings.ablations))}"]
     subprocess.run([*DVC, "repro", "--quiet", *shared], cwd=ROOT, check=True)
     return set(_ask_dvc("status", "--json"))
@@ -200,9 +200,9 @@ def main() -> None:
     # The stages call `python`, which should be this one.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     profile = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["profile"]
-    settings = load_settings(ROOT / "params.yaml", profile)  # as DVC reads it
+    settings = load_settings(ROOT / "params.yaml", profile)  # as read by DVC
     try:
-        with ThreadPoolExecutor() as pool:  # DVC works in its own process meanwhile
+        with ThreadPoolExecutor() as pool:  # DVC runs in its own process meanwhile
             stale, planned = pool.submit(outdated, settings), jobs(settings)
         run([job for job in planned if stale.result().intersection(job.stages)], at_once)
         subprocess.run([*DVC, "repro"], cwd=ROOT, check=True)

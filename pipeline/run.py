@@ -3,11 +3,11 @@
     python pipeline/run.py IN.ipynb OUT.ipynb [-p NAME VALUE]...
 
 Plain papermill only warns about a parameter that the notebook does not have; here it is an error.
-Standard error (progress bars) goes to the terminal and not into the executed notebook, which also
-contains no times, versions or random identifiers, so two runs give the same bytes. To make this
-hold on any number of cores, a notebook computes on one thread unless OMP_NUM_THREADS says
-otherwise; the other cores are free for other tasks. Its files go next to its executed copy, which
-refers to its pictures by name instead of storing them again.
+Standard error (progress bars) goes to the terminal and not into the executed notebook, which
+contains no times, versions or random identifiers either, so two runs give the same bytes. For this
+to hold on any number of cores, a notebook computes on one thread unless OMP_NUM_THREADS is set; the
+other cores are free for other tasks. Its files go next to its executed copy, which refers to its
+pictures by name instead of storing them again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ with warnings.catch_warnings():
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-# After a signal, a training has so long to finish its step and save its state.
+# Time after a signal for a training to finish its step and save its state.
 GRACE_S = 60
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
@@ -53,7 +53,7 @@ def check_parameters(notebook: Path, given: dict[str, str]) -> None:
 
 
 def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Remove what differs between runs of the same notebook with the same results."""
+    """Remove everything that differs between runs of a notebook with the same results."""
     notebook.metadata = nbformat.from_dict(
         {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     )
@@ -68,9 +68,9 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def show_by_name(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
-    """Show pictures that lie in the notebook's folder by their names, without storing them again.
+    """Show pictures in the notebook's folder by name, without storing them again.
 
-    As Markdown, whose relative paths Jupyter and the book resolve from the notebook's place.
+    As Markdown, whose relative paths Jupyter and the book resolve from the notebook's folder.
     """
     files = {path.read_bytes(): path.name for path in sorted(folder.glob("*.[jp][pn]g"))}
     code_cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -88,10 +88,10 @@ def show_by_name(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.Note
 class Stop:
     """Ends the notebook with this script, and the script with the pipeline that started it.
 
-    The kernel has a session of its own, so no signal for the terminal's programs or for the
-    pipeline reaches it. The first signal becomes an interrupt of its cell, in which a training
-    saves its state; a second one, or the end of `GRACE_S`, is an interrupt of this script, which
-    kills the kernel. A pipeline that has died, however it died, counts as a signal.
+    The kernel has its own session, so signals to the terminal's programs or to the pipeline do not
+    reach it. The first signal interrupts its cell, in which a training saves its state; a second
+    one, or the end of `GRACE_S`, interrupts this script, which kills the kernel. The death of the
+    pipeline, for any reason, counts as a signal.
     """
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class Stop:
         threading.Thread(target=self._watch, args=(_pipeline(),), daemon=True).start()
 
     def status(self, error: BaseException) -> int:
-        """Say how the notebook was ended, and return the exit status that shells give for that."""
+        """Print how the notebook ended, and return the exit status that shells give for it."""
         print(getattr(error, "evalue", "") or "interrupted; run it again", file=sys.stderr)
         return 128 + (self.number or signal.SIGINT)
 
@@ -124,7 +124,7 @@ class Stop:
 
 
 def _pipeline() -> list[psutil.Process]:
-    """Return the processes of DVC and of ``reproduce.py`` that this one works for."""
+    """Return the processes of DVC and of ``reproduce.py`` that started this one."""
     programs = {"dvc", "dvc.exe", "reproduce.py"}
     parents = psutil.Process().parents()
     return [p for p in parents if programs & {Path(word).name for word in _words(p)}]
@@ -140,7 +140,7 @@ def _is_alive(process: psutil.Process) -> bool:
 def _words(process: psutil.Process) -> list[str]:
     try:
         return process.cmdline()
-    except psutil.Error:  # of another user, or ended
+    except psutil.Error:  # another user's, or ended
         return []
 
 
@@ -148,7 +148,7 @@ def _reason(error: BaseException, notebook: Path) -> str:
     if isinstance(error, PapermillExecutionError):
         return f"{error}\nerror: {notebook}: {error.ename}: {error.evalue}"
     if isinstance(error, DeadKernelError):
-        return f"error: {notebook}: the system ended its process, often for want of memory"
+        return f"error: {notebook}: the system killed its process, often for lack of memory"
     return "\ninterrupted; run it again to resume training from its last checkpoint"
 
 
@@ -171,13 +171,13 @@ def main() -> None:
     try:
         executed = papermill.execute_notebook(
             arguments.notebook,
-            None,  # written below, when all cells have run
+            None,  # written below, after all cells have run
             parameters,
             kernel_name="python3",
             language="python",
             progress_bar=False,
             stderr_file=sys.stderr,
-            shutdown_kernel="immediate",  # all is written; freeing every object takes a second
+            shutdown_kernel="immediate",  # all is written, and freeing objects takes a second
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
         )
     except (PapermillExecutionError, DeadKernelError, KeyboardInterrupt) as error:

@@ -1,9 +1,9 @@
-"""Write down what each notebook runs: hashes of itself and of all code of the package it loads.
+"""Record what each notebook runs: hashes of the notebook and of all package code that it loads.
 
     python pipeline/sources.py FOLDER
 
-Stages depend on their notebook's list, so that a change of code makes stale what runs it and
-nothing else, and nobody has to list modules.
+Stages depend on their notebook's list, so a change of code makes exactly the stages that run it
+stale, and nobody has to list modules.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ OPERATOR, BACKEND = "eamamba/selective_scan/operator.py", "eamamba.selective_sca
 """The operator loads a backend by name; committed results come from this one."""
 plain = TransformerManager().transform_cell
 NO_DEPENDENCY = {"eamamba/__init__.py"}
-"""A version string and names that load on first use: nothing that results depend on."""
+"""A version string and names that are loaded on first use: results do not depend on it."""
 
 
 def imports(source: str) -> set[str]:
-    """Return the dotted names of the package that some code imports when it is loaded."""
+    """Return the dotted names in the package that a piece of code imports."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -40,7 +40,7 @@ def imports(source: str) -> set[str]:
 
 
 def modules_behind(notebook: Path, root: Path) -> list[str]:
-    """Return the files of the package that a notebook loads, at any depth, sorted.
+    """Return the files of the package that a notebook loads, directly or indirectly, sorted.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def _submodules(name: str, root: Path) -> set[str]:
 
 
 def hashes(notebook: Path, root: Path) -> dict[str, str]:
-    """Return path -> SHA-256 for a notebook, what executes it, and the code that it loads."""
+    """Return path -> SHA-256 for a notebook, the script that runs it, and the code it loads."""
     names = [notebook.relative_to(root).as_posix(), RUNNER, *modules_behind(notebook, root)]
     return {name: hashlib.sha256((root / name).read_bytes()).hexdigest() for name in names}
 
@@ -83,7 +83,7 @@ def hashes(notebook: Path, root: Path) -> dict[str, str]:
 def main() -> None:
     """Write one list per notebook."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="one file per notebook is written there")
+    parser.add_argument("folder", type=Path, help="folder to write one file per notebook to")
     folder = parser.parse_args().folder
     root = paths.project_root()
     for notebook in sorted((root / "notebooks").glob("*.ipynb")):

@@ -2,8 +2,8 @@
 
 python web/build_kernels.py
 
-This needs the C compiler in the package ``ziglang``, in the version below; it makes the same bytes
-on every machine.
+This needs the C compiler in the package ``ziglang``, in the version below, which produces the same
+bytes on every machine.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from eamamba.files import write_atomically
 FOLDER = Path(__file__).resolve().parent
 SOURCE = FOLDER / "kernels.c"
 RECORD = FOLDER / "kernels.json"
-"""What the committed files were built from and with."""
+"""The source, compiler and options that the committed files were built with."""
 ZIG = "0.17.1"
 FEATURES = {
     "kernels.wasm": "generic+simd128+bulk_memory",
     "kernels_relaxed.wasm": "generic+simd128+bulk_memory+relaxed_simd",
 }
-"""File and the features of WebAssembly that it needs."""
+"""File -> the WebAssembly features that it needs."""
 OPTIONS = (
     "-target wasm32-freestanding -O3 -ffast-math -nostdlib -fno-sanitize=all -Wall -Wextra -Werror "
     "-Wl,--no-entry -Wl,--strip-all -Wl,--export=__heap_base"
@@ -39,11 +39,11 @@ def build(target: Path) -> None:
     Raises
     ------
     subprocess.CalledProcessError
-        If the compiler refuses the source; it says why on standard error.
+        If the compiler rejects the source; the reason is on standard error.
     """
     for name, features in FEATURES.items():
         command = [sys.executable, "-m", "ziglang", "cc", *OPTIONS.split(), f"-mcpu={features}"]
-        # a relative name, so that no folder of this machine gets into the file
+        # a relative name, so that the file contains no folder of this machine
         command += [SOURCE.name, "-o", str(target / name)]
         subprocess.run(command, cwd=FOLDER, check=True)
 

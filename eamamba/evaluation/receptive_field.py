@@ -111,9 +111,11 @@ def high_contribution_area(
     ReceptiveFieldError
         If the position is unknown, or the share is not between 0 and 1.
 
-    References ---------- Ding, Zhang, Han, Ding, "Scaling up your kernels to 31x31: revisiting
-    large kernel design in CNNs", CVPR 2022, section 4.3. They sum the gradients of all images; a
-    mean does not depend on their number.
+    References
+    ----------
+    Ding, Zhang, Han, Ding, "Scaling up your kernels to 31x31: revisiting large kernel design in
+    CNNs", CVPR 2022, section 4.3. They sum the gradients of all images; a mean does not depend on
+    their number.
     """
     if not 0 < share < 1:
         raise ReceptiveFieldError(f"a share of {share:g}; expected more than 0 and less than 1")

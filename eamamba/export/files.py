@@ -68,8 +68,8 @@ def export(
 
     Notes
     -----
-    Task, settings, licence and version are stored in the file: in ``metadata_props`` of an ONNX model,
-    and as JSON in the extra file ``eamamba.json`` of a ``pt2``.
+    Task, settings, licence and version are stored in the file: in ``metadata_props`` of an ONNX
+    model, and as JSON in the extra file ``eamamba.json`` of a ``pt2``.
     """
     check_possible(file_format, half, int8)
     facts = _facts(model, task, license)

@@ -66,7 +66,7 @@ def test_other_networks_are_not_saved(tmp_path: Path) -> None:
 
 def assert_loads(path: Path, content: object, expected: Network) -> None:
     torch.save(content, path)
-    with pytest.warns(CheckpointWarning, match="scan_type by the paper"):
+    with pytest.warns(CheckpointWarning, match="the paper.s scan_type"):
         loaded = load_model(path)
     assert loaded.settings == expected.settings
     for name, weight in expected.state_dict().items():
@@ -147,9 +147,9 @@ def test_rounded_widths_fit(tmp_path: Path) -> None:
     [
         ({"params_ema": {}}, "expected a checkpoint with"),
         ({"state_dict": {"conv.weight": torch.ones(1)}}, "expected a checkpoint with"),
-        ({"patch_embed.proj.weight": torch.ones(8, 3, 3, 3)}, "not those of eamamba"),
-        ({"conv_first.weight": torch.ones(8, 3, 3, 3)}, "not those of eamambasr"),
-        ({"model": {"conv_first.weight": torch.ones(())}}, "not those of eamambasr"),
+        ({"patch_embed.proj.weight": torch.ones(8, 3, 3, 3)}, "not the tensors of eamamba"),
+        ({"conv_first.weight": torch.ones(8, 3, 3, 3)}, "not the tensors of eamambasr"),
+        ({"model": {"conv_first.weight": torch.ones(())}}, "not the tensors of eamambasr"),
         ({"params": prefixed("") | {"more": torch.ones(1)}}, "has unknown more"),
     ],
 )

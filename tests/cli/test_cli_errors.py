@@ -156,7 +156,7 @@ def test_weights_that_cannot_be_used(run: Run, project: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--task NAME, or --weights FILE"),
+        ([], "--task NAME or --weights FILE"),
         (["--task", "denoise_gausian"], "did you mean 'denoise_gaussian'"),
         (["--task", "denoise_gaussian"], "train them first"),
         (["--task", "denoise_gaussian", "--profile", "lptop"], "did you mean 'laptop'"),

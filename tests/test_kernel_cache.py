@@ -14,7 +14,7 @@ import torch
 from eamamba.images import write_image
 
 PACKAGE = Path(__file__).parents[1] / "eamamba"
-NOTE = "note: Numba's cache is damaged or cannot be written, so every start compiles"
+NOTE = "note: Numba's cache is damaged or cannot be written, so kernels are compiled"
 # What a process does before it becomes the program: permissions hold for root too from then on.
 WITHOUT_CAPABILITIES = """
 import ctypes, os, sys

@@ -122,9 +122,7 @@ def high_contribution_area(
     height, width = field.shape
     row, column = _pixel(position, height, width)
     rows, columns = (torch.arange(height) - row).abs(), (torch.arange(width) - column).abs()
-    distance = torch.maximum(
-        rows[:, None], columns
-    )  # half the side of the square that includes the pixel
+    distance = torch.maximum(rows[:, None], columns)  # half the side of the square with the pixel
     contribution = torch.log10(1 + field.double())
     within = torch.bincount(distance.ravel(), contribution.ravel()).cumsum(0)
     if within[-1] == 0:

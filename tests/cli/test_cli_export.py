@@ -82,7 +82,7 @@ def test_difference_is_an_error(
     monkeypatch.setattr(export, "largest_difference", lambda *_: float("nan"))
     status, _, errors = run("export", weights, "-o", tmp_path / "model.pt2", "--check")
     assert status == 2
-    assert "computes something else" in errors
+    assert "computes something different" in errors
 
 
 @pytest.mark.parametrize(("options", "share"), [([], 1), (["--half"], 0.55), (["--int8"], 0.35)])

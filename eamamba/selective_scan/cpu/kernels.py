@@ -106,9 +106,7 @@ def _compiled(signature: Any, function: Callable[..., None]) -> Any:
     except Exception as error:  # no writable folder, a full disk, a damaged file …
         if ran_out_of_memory(error):
             raise
-        compiled = njit(signature, nogil=True)(
-            function
-        )  # if this fails too, the cache was not the cause
+        compiled = njit(signature, nogil=True)(function)  # fails too unless the cache was at fault
         _warn_once()
         return compiled
 

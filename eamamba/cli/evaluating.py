@@ -18,8 +18,8 @@ from eamamba.cli.choices import (
     WeightsOption,
     choose_device,
     choose_weights,
-    name_other_task,
     project_settings,
+    warn_of_other_task,
 )
 from eamamba.config import TaskSettings
 
@@ -160,5 +160,5 @@ def _load_on_device(weights: str, device: str, task: str) -> Network:
     from eamamba.checkpoint import find_weights, load_model
 
     file = find_weights(weights)
-    name_other_task(file, task)
+    warn_of_other_task(file, task)
     return load_model(file, choose_device(device))

@@ -44,8 +44,7 @@ def export(
         bool, typer.Option("--int8", help="Store most weights in one byte each (.safetensors).")
     ] = False,
     check: Annotated[
-        bool,
-        typer.Option("--check", help="Run the file at three sizes and compare it with PyTorch."),
+        bool, typer.Option("--check", help="Compare its output with PyTorch's at three sizes.")
     ] = False,
 ) -> None:
     """Write a network as an ONNX model, a program of torch.export, or a weights file.

@@ -12,7 +12,7 @@ from eamamba import paths
 from eamamba.config import BUNDLED, DataSettings, EAMambaError
 from eamamba.config.errors import ran_out_of_memory
 from eamamba.datasets.bundled import bundled_photographs, refuse_as_pairs
-from eamamba.datasets.errors import DatasetError, readable, refuse, say
+from eamamba.datasets.errors import DatasetError, as_dataset_error, raise_problems, warn_skipped
 from eamamba.datasets.folders import PhotoFolder
 from eamamba.datasets.layouts import LAYOUTS
 from eamamba.datasets.pairs import PairedImages, ReadablePair
@@ -28,9 +28,9 @@ class BenchmarkImage:
     name : str
     clean : Tensor (3, H, W) float32 in [0, 1]
     degraded : Tensor (3 or 6, h, w) or None
-        None where the test itself adds the noise, at several strengths.
+        None if the test itself adds the noise, at several strengths.
     group : str
-        The part of its benchmark that it belongs to; empty for no part.
+        The part of the benchmark that it belongs to; empty if there are no parts.
     """
 
     name: str
@@ -39,11 +39,11 @@ class BenchmarkImage:
     group: str = ""
 
 
-# Degradations reflect the borders: one row or column has nothing to reflect.
+# Degradations pad by reflection, which needs two rows and columns.
 _SMALLEST = 2
 
 OnFailure = Callable[[str, str, Exception], None]
-"""Told the benchmark, the image (empty: the whole benchmark) and what is wrong with it."""
+"""Called with the benchmark, the image (empty for the whole benchmark) and the error."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class BenchmarkImages(Iterable[BenchmarkImage], Sized):
     Attributes
     ----------
     name : str
-    wanted : list of (str, function)
+    loaders : list of (str, function)
         The name of each image and what reads it.
     needs_noise : bool
         Whether the test adds noise of several strengths to each.
@@ -62,15 +62,15 @@ class BenchmarkImages(Iterable[BenchmarkImage], Sized):
     """
 
     name: str
-    wanted: list[tuple[str, Callable[[], BenchmarkImage]]]
+    loaders: list[tuple[str, Callable[[], BenchmarkImage]]]
     needs_noise: bool
     on_failure: OnFailure | None = None
 
     def __len__(self) -> int:
-        return len(self.wanted)
+        return len(self.loaders)
 
     def __iter__(self) -> Iterator[BenchmarkImage]:
-        for image, load in self.wanted:
+        for image, load in self.loaders:
             try:
                 loaded = load()
             except Exception as error:
@@ -87,28 +87,28 @@ def benchmark_images(
 ) -> dict[str, BenchmarkImages]:
     """Return the images of every benchmark, read one at a time.
 
-    Photograph *i* of a set without pairs gets the degradation of the settings with a generator
-    of its own, seeded with 2454 + *i*, and is rounded to 8 bits as a file would be.
+    Photograph *i* of a set without pairs gets the degradation of the settings with its own
+    generator, seeded with 2454 + *i*, and is rounded to 8 bits like a file.
 
     Parameters
     ----------
     data : DataSettings
     on_failure : function, optional
-        Told of each image and each benchmark that cannot be used; the others go on. Without it
-        the first is an error.
+        Called for each image and each benchmark that cannot be used, so that the others are still
+        read. Without it the first failure raises.
 
     Raises
     ------
     DatasetError
-        If a benchmark is missing or not whole, with `on_failure` if all are; before the first
-        image is read.
+        If a benchmark (with `on_failure`: every benchmark) is missing or incomplete; raised before
+        the first image is read.
     """
     images: dict[str, BenchmarkImages] = {}
     problems: list[str] = []
-    for name, place in data.benchmarks.items():
+    for name, location in data.benchmarks.items():
         try:
-            with readable(place):
-                images[name] = _open_benchmark(data, name, place, on_failure)
+            with as_dataset_error(location):
+                images[name] = _open_benchmark(data, name, location, on_failure)
         except DatasetError as error:
             if on_failure is None:
                 raise
@@ -120,78 +120,78 @@ def benchmark_images(
 
 
 def _open_benchmark(
-    data: DataSettings, name: str, place: str, on_failure: OnFailure | None
+    data: DataSettings, name: str, location: str, on_failure: OnFailure | None
 ) -> BenchmarkImages:
-    needs_noise = data.kind.added_by_test and not _has_pairs(data, place)
-    return BenchmarkImages(name, _wanted(data, name, place), needs_noise, on_failure)
+    needs_noise = data.kind.added_by_test and not _has_pairs(data, location)
+    return BenchmarkImages(name, _loaders(data, name, location), needs_noise, on_failure)
 
 
 def originals(data: DataSettings) -> dict[str, Iterator[tuple[str, Tensor]]]:
-    """Return the name and the clean image of everything in each benchmark, uncropped.
+    """Return the names and the uncropped clean images of each benchmark.
 
     Raises
     ------
     DatasetError
-        If a benchmark is missing or incomplete; before the first image is read.
+        If a benchmark is missing or incomplete; raised before the first image is read.
     """
     images: dict[str, Iterator[tuple[str, Tensor]]] = {}
-    for name, place in data.benchmarks.items():
-        if _has_pairs(data, place):
-            pairs = (_paired(pair) for pair in _pairs(data, place))
+    for name, location in data.benchmarks.items():
+        if _has_pairs(data, location):
+            pairs = (_load_pair(pair) for pair in _pairs(data, location))
             images[name] = ((pair.name, pair.clean) for pair in pairs)
         else:
-            images[name] = ((image, load()) for image, load in _photographs(data, name, place))
+            images[name] = ((image, load()) for image, load in _photographs(data, name, location))
     return images
 
 
-def _wanted(
-    data: DataSettings, name: str, place: str
+def _loaders(
+    data: DataSettings, name: str, location: str
 ) -> list[tuple[str, Callable[[], BenchmarkImage]]]:
-    """Return the name of each image of a benchmark and what reads it."""
-    if _has_pairs(data, place):
-        return [(pair.name, partial(_paired, pair)) for pair in _pairs(data, place)]
+    """Return the name of each image of a benchmark and a function that loads it."""
+    if _has_pairs(data, location):
+        return [(pair.name, partial(_load_pair, pair)) for pair in _pairs(data, location)]
     return [
-        (image, partial(_degraded, data, image, number, load))
-        for number, (image, load) in enumerate(_photographs(data, name, place))
+        (image, partial(_degrade_photograph, data, image, number, load))
+        for number, (image, load) in enumerate(_photographs(data, name, location))
     ]
 
 
-def _has_pairs(data: DataSettings, place: str) -> bool:
-    return place != BUNDLED and data.layout != "photographs"
+def _has_pairs(data: DataSettings, location: str) -> bool:
+    return location != BUNDLED and data.layout != "photographs"
 
 
 def _photographs(
-    data: DataSettings, name: str, place: str
+    data: DataSettings, name: str, location: str
 ) -> list[tuple[str, Callable[[], Tensor]]]:
-    """Return the name of each clean photograph of a benchmark and what reads it."""
-    if place == BUNDLED:
+    """Return the name of each clean photograph of a benchmark and a function that loads it."""
+    if location == BUNDLED:
         refuse_as_pairs(data.layout, f"data.benchmarks: {name}")
         bundled = bundled_photographs("held_out")
         return [(image, partial(bundled.__getitem__, image)) for image in bundled]
-    photos = PhotoFolder(paths.dataset(place), cache_bytes=0)
-    say(photos.notes)
+    photos = PhotoFolder(paths.dataset(location), cache_bytes=0)
+    warn_skipped(photos.notes)
     return [(path.name, partial(photos.__getitem__, i)) for i, path in enumerate(photos.paths)]
 
 
-def _pairs(data: DataSettings, place: str) -> Sequence[ReadablePair]:
-    folder = paths.dataset(place)
+def _pairs(data: DataSettings, location: str) -> Sequence[ReadablePair]:
+    folder = paths.dataset(location)
     pairs = LAYOUTS[data.layout].found_test(folder)
     if isinstance(pairs, PairedImages):
-        refuse(folder, pairs.problems)
-        say(pairs.notes)
+        raise_problems(folder, pairs.problems)
+        warn_skipped(pairs.notes)
     return pairs
 
 
-def _paired(pair: ReadablePair) -> BenchmarkImage:
+def _load_pair(pair: ReadablePair) -> BenchmarkImage:
     degraded, clean = pair.read()
-    # Pixels that fill no whole one of the smaller image have no counterpart.
+    # Crop clean pixels that do not make up a whole pixel of the smaller image.
     height, width = degraded.shape[-2:]
     scale = clean.shape[-1] // width
     clean = clean[..., : height * scale, : width * scale]
     return BenchmarkImage(pair.name, clean, degraded, pair.group)
 
 
-def _degraded(
+def _degrade_photograph(
     data: DataSettings, name: str, number: int, load: Callable[[], Tensor]
 ) -> BenchmarkImage:
     clean, kind = load(), data.kind
@@ -203,8 +203,8 @@ def _degraded(
     if min(clean.shape[-2:]) < smallest:
         height, width = clean.shape[-2:]
         raise DatasetError(
-            f"{name}: {width}x{height} pixels are too few for {data.degradation}; expected at "
-            f"least {smallest} each way"
+            f"{name}: {width}x{height} pixels are too small for {data.degradation}; expected at "
+            f"least {smallest}x{smallest}"
         )
     clean = crop_to_multiple(clean, kind.scale)
     rng = Generator().manual_seed(EVALUATION_SEED + number)
@@ -213,7 +213,7 @@ def _degraded(
 
 
 def centre_crop(image: Tensor, size: int) -> Tensor:
-    """Return the middle of (..., H, W), at most ``size`` pixels high and wide."""
+    """Return the central crop of (..., H, W), at most ``size`` pixels high and wide."""
     height, width = image.shape[-2:]
     top, left = max(height - size, 0) // 2, max(width - size, 0) // 2
     return image[..., top : top + size, left : left + size]

@@ -1,4 +1,4 @@
-"""Every image of a test under every condition, as the network sees it."""
+"""The images of a test under each condition, as the network sees them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Case:
     degraded : Tensor (3 or 6, h, w)
         Padded at the right and bottom; noise is not clipped.
     conditions : tuple of str
-        The means that include the image, such as ``sigma25``; the narrowest comes last.
+        The averages that include the image, such as ``sigma25``; the most specific comes last.
     """
 
     benchmark: str
@@ -41,12 +41,12 @@ class Case:
 
     @property
     def condition(self) -> str:
-        """The narrowest condition, the one in ``per_image.csv``."""
+        """The most specific condition, the one in ``per_image.csv``."""
         return self.conditions[-1]
 
 
 class Cases(Iterable[Case], Sized):
-    """The test images of a task, each under all of its conditions.
+    """The test images of a task, each under all its conditions.
 
     Gaussian noise is tested at each level in ``evaluation.sigmas_255`` (conditions ``sigma15`` …),
     a benchmark with several parts as a whole and by part (``combined`` and the names of the
@@ -61,7 +61,7 @@ class Cases(Iterable[Case], Sized):
     Raises
     ------
     DatasetError
-        If there is no benchmark, or one is missing or not whole, with `on_failure` if all are.
+        If there is no benchmark, or if one (with `on_failure`: every one) is missing or incomplete.
     """
 
     def __init__(self, settings: TaskSettings, on_failure: OnFailure | None = None) -> None:
@@ -125,7 +125,7 @@ def add_protocol_noise(clean: Tensor, multiple: int, *, sigma_255: float) -> Ten
 
 
 def without_network(degraded: Tensor, scale: int) -> Tensor:
-    """Return the baseline of a comparison: the degraded image without restoration.
+    """Return the baseline of a comparison: the degraded image, not restored.
 
     Parameters
     ----------

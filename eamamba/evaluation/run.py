@@ -63,18 +63,17 @@ def evaluate(
     settings : TaskSettings
         The benchmarks and the test protocol.
     output : Path
-        Folder for ``per_image.csv`` (benchmark, image, condition, each score of the input and
-        of the output; ``problem``, what is wrong with an image, if there is any) and
-        ``metrics.json`` (what is returned). They hold no times: the same weights on the same
-        machine give the same bytes.
+        Folder for ``per_image.csv`` (benchmark, image, condition, each score of the input and of
+        the output; ``problem``, what is wrong with an image, if any) and ``metrics.json`` (the
+        returned dict). They contain no timings: the same weights on the same machine give the same
+        bytes.
     export : Path, optional
-        Folder for the restored images, as `Export` writes them.
+        Folder for the restored images, in the format of `Export`.
     resume : bool
-        Keep the scores in the output folder as soon as they are there, as `Unfinished` does, and
-        leave out what an interrupted run has measured. Not with `export`, which needs all images.
+        Save each score in the output folder at once, with `Unfinished`, and skip images that an
+        interrupted run has scored. Not with `export`, which needs all images.
     progress : bool
-        Show a progress bar with the time left on standard error, and what cannot be measured as
-        soon as it is met.
+        Show a progress bar with the time left on standard error, and report failures as they occur.
 
     Returns
     -------
@@ -82,23 +81,23 @@ def evaluate(
         benchmark -> condition (such as ``sigma25``; ``all``) -> means over the images:
         ``psnr_input_db``, ``psnr_db``, ``gain_db``, ``ssim_input``, ``ssim``; of the gain also the
         standard deviation over the images, ``gain_sd_db``, and its `paired_interval`,
-        ``gain_low_db`` and ``gain_high_db``, all three None for a single image; how many
-        ``images``, and how many of them got ``worse``. The input is the degraded image: for
+        ``gain_low_db`` and ``gain_high_db``, all three None for a single image; the number of
+        ``images``, and of those that got ``worse``. The input is the degraded image: for
         super-resolution enlarged with the bicubic kernel, for dual-pixel views their mean.
 
     Raises
     ------
     DatasetError
-        If no benchmark can be used: missing, or not whole.
+        If no benchmark can be used: all are missing or incomplete.
     EvaluationError
         If the network does not fit the task; or, after all files are written, if an image or a
-        benchmark could not be used. The others are measured.
+        benchmark could not be used. All others are scored.
 
     Notes
     -----
     This follows the paper's tables. Images are padded to a multiple of 8. The output is clipped to
-    [0, 1] and rounded only if the protocol requires it. Images are restored whole, unless the
-    protocol has a tile size and the image is larger.
+    [0, 1] and rounded only if the protocol requires it. Images are restored without tiles, unless
+    the protocol has a tile size and the image is larger.
     """
     reuse_large_blocks()
     _check_fit(model, settings)
@@ -124,7 +123,7 @@ def evaluate(
         table.add(case, scores)
     metrics = table.write(output)
     if written:
-        written.close(whole=not table.failures)
+        written.close(complete=not table.failures)
     if table.failures:
         raise EvaluationError(table.summary(output / PER_IMAGE), metrics)
     if kept:
@@ -133,7 +132,7 @@ def evaluate(
 
 
 def _check_fit(model: Restorer, settings: TaskSettings) -> None:
-    """Refuse a network that takes or gives other images than the task's."""
+    """Refuse a network whose scale or channels differ from the task's."""
     if model.upscale != settings.scale:
         raise EvaluationError(
             f"the network enlarges images {model.upscale} times, the task {settings.task!r} needs "
@@ -159,9 +158,9 @@ def examples(
     ----------
     model, settings : as for `evaluate`
     condition : str, optional
-        A condition of ``per_image.csv``, such as ``sigma25``; by default all.
+        A condition in ``per_image.csv``, such as ``sigma25``; by default all.
     names : collection of str, optional
-        Images of ``per_image.csv``; by default all.
+        Images in ``per_image.csv``; by default all.
     """
     return [
         _restore_and_score(model, settings, case)
@@ -183,7 +182,7 @@ def _restore_and_score(model: Restorer, settings: TaskSettings, case: Case) -> E
     degraded = without_network(case.degraded[..., : height // scale, : width // scale], scale)
     restored = restored[..., :height, :width]
     if not torch.isfinite(restored).all():
-        raise EvaluationError(f"{case.image}: the network gave NaN or infinite colours")
+        raise EvaluationError(f"{case.image}: the network returned NaN or infinite colours")
     scores = score_before_and_after(settings.evaluation.protocol, case.clean, degraded, restored)
     return Example(case.image, case.clean, degraded, restored, scores)
 

@@ -1,4 +1,4 @@
-"""The scores of a test, image by image and as means."""
+"""The scores of a test, per image and averaged."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ Metrics = dict[str, dict[str, dict[str, float | int | None]]]
 
 # Significant digits: more than any table shows, few enough to agree between CPUs.
 _NUMBER_FORMAT = "%.6g"
-# How many failed images an error names; the table names all.
+# Number of failed images that an error lists; the table lists all.
 _NAMED = 3
 
 
 class EvaluationError(EAMambaError):
-    """Images that could not be measured, after everything else was; or a network of another kind.
+    """Some images could not be scored (raised after all others were), or the network does not fit.
 
     Attributes
     ----------
     metrics : dict
-        What `evaluate` would have returned: the means over all other images.
+        What `evaluate` would have returned: averages over all other images.
     """
 
     def __init__(self, message: str, metrics: Metrics | None = None) -> None:
@@ -43,10 +43,10 @@ class EvaluationError(EAMambaError):
 
 
 class ScoreTable:
-    """What is measured and what cannot be, image by image; the latter is said at once if asked."""
+    """Scores and failures, image by image; failures are reported at once if `report` is true."""
 
-    def __init__(self, settings: TaskSettings, say: bool) -> None:
-        self.say = say
+    def __init__(self, settings: TaskSettings, report: bool) -> None:
+        self.report = report
         self.rows: list[dict[str, Any]] = []
         self.failures: dict[tuple[str, str], str] = {}
         self.scores: dict[str, dict[str, list[Scores]]] = {
@@ -61,19 +61,19 @@ class ScoreTable:
             self.scores[case.benchmark].setdefault(condition, []).append(scores)
 
     def fail(self, benchmark: str, image: str, error: Exception, condition: str = "") -> None:
-        """Note what cannot be measured."""
+        """Add an image that cannot be scored."""
         problem = " ".join(str(error).split())
         if not isinstance(error, EAMambaError | OSError) and ran_out_of_memory(error):
             problem = "not enough memory"
         where = {"benchmark": benchmark, "image": image, "condition": condition}
         self.rows.append(where | {"problem": problem})
         self.failures[benchmark, image] = problem
-        if self.say:  # a test may take hours, and this may be worth stopping it
+        if self.report:  # a test may take hours, and this may be reason to stop it
             tqdm.write(f"note: {benchmark} {image}".rstrip() + f": {problem}", file=sys.stderr)
 
     def write(self, folder: Path) -> Metrics:
-        """Write ``per_image.csv`` and ``metrics.json``, and return what is in the latter."""
-        # names of files need not be valid text
+        """Write ``per_image.csv`` and ``metrics.json``, and return the content of the latter."""
+        # file names may not be valid text
         write_atomically(folder / PER_IMAGE, self._csv().encode(errors="backslashreplace"))
         metrics = self._metrics()
         text = json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -93,22 +93,22 @@ class ScoreTable:
         }
 
     def summary(self, path: Path) -> str:
-        """Say in one line what could not be measured."""
+        """List in one line what could not be scored."""
         tried = {(row["benchmark"], row["image"]) for row in self.rows}
         named = [
-            f"{' '.join(filter(None, place))}: {problem}"
-            for place, problem in list(self.failures.items())[:_NAMED]
+            f"{' '.join(filter(None, where))}: {problem}"
+            for where, problem in list(self.failures.items())[:_NAMED]
         ]
         more = len(self.failures) - len(named)
         rest = f"; and {more} more, in {path}" if more > 0 else f" (in {path} too)"
         return (
-            f"{len(self.failures)} of {len(tried)} images or benchmarks could not be measured and "
-            f"are in no mean: {'; '.join(named)}{rest}"
+            f"{len(self.failures)} of {len(tried)} images or benchmarks could not be scored and "
+            f"are in no average: {'; '.join(named)}{rest}"
         )
 
 
 def _mean_scores(scores: list[Scores]) -> dict[str, float | int | None]:
-    """Average over images; an infinite mean is None, because JSON has no infinity."""
+    """Average over images; an infinite average is None, because JSON has no infinity."""
     means = {name: math.fsum(s[name] for s in scores) / len(scores) for name in scores[0]}
     gains = [s["psnr_db"] - s["psnr_input_db"] for s in scores]
     means["gain_db"] = means["psnr_db"] - means["psnr_input_db"]

@@ -114,7 +114,7 @@ def measure_memory(
 def _check_end(status: int, errors: str, device: str) -> None:
     """Raise `ProfilingError` unless a measurement ended well, or for lack of memory."""
     out_of_memory = "OutOfMemoryError" in errors or "not enough memory" in errors
-    killed = status == -9  # Linux kills a process that uses up the memory
+    killed = status == -9  # Linux kills a process that exhausts the memory
     if status and not (out_of_memory or killed):
         reason = (errors.strip() or f"exit status {status}").splitlines()[-1]
         raise ProfilingError(f"cannot measure forward passes on {device}: {reason}")
@@ -167,7 +167,7 @@ def reset_peak_bytes(device: str) -> int:
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)
-    with suppress(OSError):  # Linux: reset the peak, which compiling has raised
+    with suppress(OSError):  # Linux: reset the peak, which compilation has raised
         Path("/proc/self/clear_refs").write_text("5")
     return psutil.Process().memory_info().rss
 

@@ -54,7 +54,7 @@ def test_folders_are_scored_with_reasons(run: Run, project: Path) -> None:
     status, output, errors = run("score", "mine", "truth", "-p", "derain", "--csv", "scores.csv")
     assert status == 2
     assert "mine/alone.png: no image of this name in truth" in errors
-    assert "give the image enlarged 2 times" in errors
+    assert "pass the image enlarged 2 times" in errors
     assert "mine/A.tif: psnr" in output
     assert "mean of 1 images" in output
     text = (project / "scores.csv").read_text(encoding="utf-8")

@@ -50,6 +50,19 @@ def write_results(root: Path) -> None:
         text = json.dumps({"held-out photographs": measured})
         (results / task / "metrics.json").write_text(text)
         (results / task / "settings.yaml").write_text(resolved(chosen.task(task)))
+    write_variants(results, chosen)
+    longer = root / "results" / "pretrained" / "derain"
+    longer.mkdir(parents=True)
+    (longer / "metrics.json").write_text(json.dumps({"held-out photographs": {"all": means(4)}}))
+    write_results_of_no_task(results)
+    write_executed_notebooks(results, chosen)
+    (results / "denoise_gaussian" / "model.safetensors").touch()
+    evidence = Path("results", "pretrained", "real_pairs", "summary.csv")
+    (root / evidence).parent.mkdir(parents=True)
+    shutil.copyfile(ROOT / evidence, root / evidence)
+
+
+def write_variants(results: Path, chosen: Settings) -> None:
     costs = pd.DataFrame(
         {"size": ["laptop", "paper"], "parameters": [2e6, 25e6], "gflops": [3, 99]}
     )
@@ -63,15 +76,6 @@ def write_results(root: Path) -> None:
         }
         (folder / "metrics.json").write_text(json.dumps(sizes))
         (folder / "settings.yaml").write_text(resolved(chosen.ablation(variant)))
-    longer = root / "results" / "pretrained" / "derain"
-    longer.mkdir(parents=True)
-    (longer / "metrics.json").write_text(json.dumps({"held-out photographs": {"all": means(4)}}))
-    write_results_of_no_task(results)
-    write_executed_notebooks(results, chosen)
-    (results / "denoise_gaussian" / "model.safetensors").touch()
-    evidence = Path("results", "pretrained", "real_pairs", "summary.csv")
-    (root / evidence).parent.mkdir(parents=True)
-    shutil.copyfile(ROOT / evidence, root / evidence)
 
 
 def write_executed_notebooks(results: Path, chosen: Settings) -> None:

@@ -23,6 +23,7 @@ from claims import (
 )
 from matplotlib.figure import Figure
 
+from eamamba.config import Settings
 from eamamba.report.drawing import FLOP_NOTE, INPUT, OURS, save, styled
 from eamamba.report.scores import Metrics, format_with_sign
 from eamamba.report.tables import markdown
@@ -34,11 +35,7 @@ MEASURED = "claims_cpu.csv"
 
 
 def write_claims(
-    root: Path,
-    target: Path,
-    profile: str,
-    ablations: Mapping[str, Metrics],
-    titles: Mapping[str, str],
+    root: Path, target: Path, settings: Settings, ablations: Mapping[str, Metrics]
 ) -> dict[str, str]:
     """Write the tables and the figure; return the numbers of claims by state, for the text.
 
@@ -48,19 +45,19 @@ def write_claims(
         The project's folder, with ``book/claims.yaml``, ``data/paper/`` and ``results/``.
     target : Path
         ``book/results``, which has the results of the profile.
-    profile : str
+    settings : Settings
+        Those of the profile.
     ablations : mapping
         Variant and its ``metrics.json``.
-    titles : mapping
-        Task and what tables call it.
     """
+    titles = {name: task.title for name, task in settings.tasks.items()}
     files = Files(root / "data" / "paper", target, ablations)
     claims, found = read_claims(root), evidence(files)
     measured = root / "results" / "benchmarks" / MEASURED
     costs = pd.read_csv(measured).set_index("stage") if measured.is_file() else pd.DataFrame()
     tables = {
         "claims": claims_table(claims, found),
-        "claims_checks": checks_table(claims, costs, root, profile),
+        "claims_checks": checks_table(claims, costs, root, settings.profile),
         "claims_figures": figures_table(files, titles),
         "claims_benchmarks": benchmarks_table(benchmark_scores(files)),
     }

@@ -119,8 +119,7 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     _write_glance(root, target, settings)
     _write_ablations(root, target / "ablations", settings)
     _write_real_pairs(root, target, settings)
-    titles = {name: task.title for name, task in settings.tasks.items()}
-    figures |= write_claims(root, target, profile, _of_variants(target, settings), titles)
+    figures |= write_claims(root, target, settings, _of_variants(target, settings))
     return figures | _paper_network()
 
 

@@ -10,7 +10,7 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 COPY requirements.lock requirements.hashes ./
 COPY pyproject.toml setup.py MANIFEST.in README.md LICENSE params.yaml ./
 COPY eamamba ./eamamba
-# Built with the locked setuptools, installed in the locked versions with the CPU build of torch.
+# Built with the locked setuptools, installed with the locked versions and the CPU build of torch.
 RUN python -m venv /opt/tools \
     && awk '/^[^ ]/ { keep = /^setuptools==/ } keep' requirements.hashes > /tmp/setuptools \
     && /opt/tools/bin/pip install --no-deps --require-hashes --requirement /tmp/setuptools \

@@ -1,4 +1,4 @@
-# Thin on purpose: every target is one or two plain commands, also listed in README.md.
+# Deliberately thin: every target is one or two plain commands, also listed in README.md.
 SHELL := bash
 PYTHON ?= python3
 VENV := .venv
@@ -54,10 +54,10 @@ benchmark: setup ## measure this machine and its GPU; writes to results/benchmar
 	@for name in $(BENCHMARKS); do echo "$$name"; \
 	  $(BIN)/python benchmarks/$$name.py --csv results/benchmarks/$$name.csv || exit 1; done
 
-cards: setup ## describe the weights in the package anew, from their files, scores and notes
+cards: setup ## regenerate the cards of the packaged weights from files, scores and notes
 	$(BIN)/python pipeline/model_cards.py
 
-package: ## build the wheel from the last commit and try it in an empty environment
+package: ## build the wheel from the last commit and test it in an empty environment
 	scripts/package dist
 
 lock: ## update requirements.lock and requirements.hashes from pyproject.toml

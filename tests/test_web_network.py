@@ -187,9 +187,9 @@ def test_other_networks_are_refused(tmp_path: Path, named: str) -> None:
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (b"", "no safetensors file"),
-        (b"\xff" * 100, "no safetensors file"),
-        ((2).to_bytes(8, "little") + b"{}", "do not state their network"),
+        (b"", "not a safetensors file"),
+        (b"\xff" * 100, "not a safetensors file"),
+        ((2).to_bytes(8, "little") + b"{}", "no network settings"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, content: bytes, complaint: str) -> None:

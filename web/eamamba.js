@@ -18,13 +18,13 @@ function readWeights(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const length = bytes.length < 8 ? Infinity : Number(view.getBigUint64(0, true));
   if (8 + length > bytes.length) {
-    throw new Error('these weights are no safetensors file, or only a part of one');
+    throw new Error('these weights are not a safetensors file, or a truncated one');
   }
   const { __metadata__: metadata, ...tensors } = JSON.parse(
     new TextDecoder().decode(bytes.subarray(8, 8 + length)),
   );
   if (!metadata?.[FORMAT]) {
-    throw new Error('these weights do not state their network; expected a file of save_model');
+    throw new Error('these weights have no network settings; expected a file of save_model');
   }
   const { task, settings } = JSON.parse(metadata[FORMAT]);
   const read = (name) => {
@@ -55,7 +55,7 @@ function scaleRows(integers, scales) {
   return Float32Array.from(integers, (value, i) => value * scales[Math.floor(i / length)]);
 }
 
-/** Say clearly what these kernels do not cover; everything else is computed as in Python. */
+/** Refuse what these kernels do not support; everything else is computed as in Python. */
 function checkSettings(settings) {
   const { mamba_cfg: mamba, dim } = settings;
   const allowed = [
@@ -151,7 +151,7 @@ class Heap {
       if (lacking > 0) this.memory.grow(Math.ceil(lacking / WASM_PAGE));
     } catch {
       const megabytes = Math.ceil(this.top / 1e6);
-      throw new Error(`no ${megabytes} MB of memory for the network: choose smaller tiles`);
+      throw new Error(`not enough memory for the network (${megabytes} MB): choose smaller tiles`);
     }
     return start;
   }
@@ -537,7 +537,7 @@ class SuperResolution extends Network {
   }
 }
 
-/** Whether kernels_relaxed.wasm runs here: asked with the smallest module of its kind. */
+/** Whether kernels_relaxed.wasm runs here, tested with a minimal module. */
 export function hasRelaxedSimd() {
   const vector = [0x41, 0, 0xfd, 0x0f]; // i32.const 0, i8x16.splat
   const body = [0, ...vector, ...vector, ...vector, 0xfd, 0x85, 0x02, 0x0b]; // f32x4.relaxed_madd

@@ -2,7 +2,7 @@
 
 const OVERLAP = 32;
 const BORDER = 8;
-const TILE_STEP = 8; // what the sides of a network's input must be multiples of, at most
+const TILE_STEP = 8; // largest multiple that a network requires of the sides of its input
 
 /** Term `position` of ... 0 ... size-1 ... 0 ..., 0 being the first pixel. */
 function reflected(position, size) {
@@ -83,9 +83,9 @@ function fadeInRows(band, strip, shared) {
 }
 
 /**
- * Restore a photograph, as `eamamba.restore.restore_photo` does with the same tiles.
+ * Restore a photograph like `eamamba.restore.restore_photo` with the same tiles.
  *
- * Holds two strips of tiles in memory, beside what `read` and `write` hold.
+ * Holds two strips of tiles in memory, besides the memory of `read` and `write`.
  *
  * @param {{height: number, width: number,
  *   read: function(Int32Array, Int32Array): Float32Array}} photo - `read` returns the pixels at
@@ -138,15 +138,15 @@ async function* inOrder(items, parallel, call) {
   const running = [];
   for (const item of items) {
     const result = call(item);
-    Promise.resolve(result).catch(() => {}); // it is reported where it is awaited
+    Promise.resolve(result).catch(() => {}); // reported where it is awaited
     running.push(result);
-    // twice as many as can run, so that none waits for its turn to be blended
+    // twice as many as can run, so that no worker waits for blending
     if (running.length >= 2 * parallel) yield await running.shift();
   }
   while (running.length) yield await running.shift();
 }
 
-/** A network in several workers; has what `restorePhoto` needs. */
+/** A network in several workers, with the interface that `restorePhoto` needs. */
 export class Workers {
   /**
    * @param {string} source - text of eamamba.js; a worker has no file to load where pages have none
@@ -214,7 +214,7 @@ export class Workers {
     this.dispatch();
   }
 
-  /** End all workers at once; what they had to do fails with an `AbortError`. */
+  /** Terminate all workers; their pending jobs fail with an `AbortError`. */
   stop() {
     for (const worker of this.workers) worker.terminate();
     const jobs = [...this.working.values(), ...this.waiting];

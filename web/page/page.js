@@ -1,8 +1,8 @@
 // The page "Restore your photo here". A classic script: pages opened as files may load no modules,
 // but those whose text runtime.js carries.
 {
-  const MOST_WORKERS = 4;
-  const MOST_MEGAPIXELS = 24; // of the result; more would not fit the memory of a phone's browser
+  const MAX_WORKERS = 4;
+  const MAX_MEGAPIXELS = 24; // of the result; more would not fit the memory of a phone's browser
 
   const { network: networkSource, tiles: tilesSource, kernels, models } = self.eamambaRuntime;
   const root = document.getElementById('restore');
@@ -66,7 +66,7 @@
       bitmap = await createImageBitmap(file); // upright by its EXIF data, in sRGB
     } catch {
       say(
-        `${file.name || 'this'} is no image that this browser can read; convert it to JPEG, PNG ` +
+        `this browser cannot read ${file.name || 'this file'}; convert it to JPEG, PNG ` +
           'or WebP first',
         true,
       );
@@ -124,14 +124,14 @@
     return weights;
   }
 
-  /** Start as many workers as are of use; the job knows them, so that they can be stopped. */
+  /** Start as many workers as are useful; the job holds them, so that they can be stopped. */
   async function startWorkers({ Workers }, relaxed, model, most) {
     const kernel = bytesOf(relaxed ? kernels.relaxed : kernels.plain);
     if (!WebAssembly.validate(kernel)) {
       throw new Error('this browser lacks vector instructions (WebAssembly SIMD); use a newer one');
     }
     const weights = await loadWeights(model);
-    const count = Math.min(navigator.hardwareConcurrency ?? 1, MOST_WORKERS, most);
+    const count = Math.min(navigator.hardwareConcurrency ?? 1, MAX_WORKERS, most);
     job.workers = await Workers.start(networkSource, kernel, weights, count);
     if (job.cancelled) throw new DOMException('cancelled', 'AbortError');
   }
@@ -140,10 +140,10 @@
     const model = chosen();
     const { canvas: input } = photo;
     const size = [input.width * model.scale, input.height * model.scale];
-    if (megapixels(...size) > MOST_MEGAPIXELS) {
-      const much = megapixels(...size).toFixed(0);
+    if (megapixels(...size) > MAX_MEGAPIXELS) {
+      const total = megapixels(...size).toFixed(0);
       say(
-        `the result would have ${much} megapixels, here at most ${MOST_MEGAPIXELS}: crop the ` +
+        `the result would have ${total} megapixels, at most ${MAX_MEGAPIXELS} fit here: crop the ` +
           'photograph, or use the command line',
         true,
       );

@@ -1,4 +1,4 @@
-"""Weights stored as 8-bit integers, each row of a matrix with a scale of its own."""
+"""Weights stored as 8-bit integers, with one scale per row of a matrix."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import torch
 from torch import Tensor
 
 SCALE = ".int8_scale"
-"""Ending of the name of the scales that belong to a tensor of integers."""
+"""Suffix of the name of the scales of a tensor of integers."""
 _LARGEST = 127
-_SHORTEST_ROW = 8  # shorter rows would save nothing: each needs a scale
+_SHORTEST_ROW = 8  # shorter rows would save nothing, since each needs a scale
 
 
 def to_int8(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Quantise the matrices and convolutions of a network symmetrically, row by row.
 
-    A row is what one output is computed from: the last axis of a matrix (..., rows, inputs), all
-    axes but the first of a convolution (rows, inputs, height, width). Everything else, such as
-    norms, biases and the decay rates of the scan, is stored in half precision.
+    A row holds the weights of one output: the last axis of a matrix (..., rows, inputs), all axes
+    except the first of a convolution (rows, inputs, height, width). Everything else, such as norms,
+    biases and the decay rates of the scan, is stored in half precision.
 
     Parameters
     ----------
@@ -26,8 +26,8 @@ def to_int8(state: dict[str, Tensor]) -> dict[str, Tensor]:
     Returns
     -------
     dict of Tensor
-        int8 tensors with values from -127 to 127 and the shape of their weights, each beside its
-        scales, float16, one per row, named with the ending `SCALE`; other tensors float16.
+        int8 tensors with values from -127 to 127 and the shape of their weights, each with its
+        scales, float16, one per row, named with the suffix `SCALE`; other tensors float16.
     """
     stored: dict[str, Tensor] = {}
     for name, weights in state.items():
@@ -46,7 +46,7 @@ def to_int8(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def from_int8(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the float32 weights that `to_int8` stored; other tensors are returned as they are.
+    """Return the float32 weights that `to_int8` stored; other tensors are returned unchanged.
 
     Raises
     ------

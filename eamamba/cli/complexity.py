@@ -21,7 +21,7 @@ from eamamba.config import EAMambaSettings, ModelSettings
 if TYPE_CHECKING:
     from eamamba.profiling import Layer
 
-# Far more than any memory has room for.
+# Far more than fits into any memory.
 _DOUBLINGS = 24
 
 
@@ -31,7 +31,7 @@ SummaryOption = Annotated[
 GrowthOption = Annotated[
     bool,
     typer.Option(
-        "--growth", help="Double the size until memory ends: FLOPs, memory and time, measured."
+        "--growth", help="Double the size until memory is full; measure FLOPs, memory and time."
     ),
 ]
 
@@ -50,7 +50,7 @@ def complexity(
 ) -> None:
     """Count the parameters and FLOPs of a network (one multiply-add = 1 FLOP).
 
-    --growth runs real forward passes on one image, on --device, and starts at --size.
+    --growth runs real forward passes of one image on --device, starting at --size.
 
     Example: `eamamba complexity --task derain --size 512`
     """

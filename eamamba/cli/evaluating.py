@@ -31,13 +31,15 @@ if TYPE_CHECKING:
 ImagesOption = Annotated[
     Path | None,
     typer.Option(
-        help="Test on this folder instead: clean photographs, which get the task's degradation, or "
-        "pairs in input/ and target/. Needs --output, and no settings file."
+        help="Test on this folder instead: clean photographs, to be degraded as in the task, or "
+        "pairs in input/ and target/. Needs --output, but no settings file."
     ),
 ]
 SelfEnsembleOption = Annotated[
     bool,
-    typer.Option("--self-ensemble", help="Average 4 turned copies; results in self_ensemble/."),
+    typer.Option(
+        "--self-ensemble", help="Average over 4 flipped copies; results in self_ensemble/."
+    ),
 ]
 ExportOption = Annotated[
     Path | None, typer.Option("--export", help="Folder for restored images (SIDD: Idenoised.mat).")
@@ -57,7 +59,7 @@ def evaluate(
 ) -> None:
     """Score one task on its benchmarks; writes per_image.csv and metrics.json.
 
-    After an interruption, the same again goes on where it ended (not with --export).
+    After an interruption, run it again to resume (not with --export).
 
     Example: `eamamba evaluate derain --images my_pairs/ --output scores/`
     """
@@ -65,7 +67,7 @@ def evaluate(
     from eamamba.restore import Captured
 
     if images is not None and output is None:
-        raise CommandError("--images: say where the scores go: --output FOLDER")
+        raise CommandError("--images: name the folder for the scores with --output FOLDER")
     source = settings or (None if images is None else paths.settings_file())
     chosen = project_settings(profile, source).task(task)
     folder = output or paths.results(chosen.profile, task) / ("self_ensemble" * self_ensemble)
@@ -96,7 +98,7 @@ def _show(metrics: Metrics, settings: TaskSettings) -> None:
 
 
 def _changed(settings: TaskSettings, images: Path | None, self_ensemble: bool) -> TaskSettings:
-    """Return settings with what the command line asks for instead."""
+    """Return the settings with the changes from the command line."""
     evaluation = settings.evaluation
     if self_ensemble:
         evaluation = evaluation.model_copy(update={"self_ensemble": True})
@@ -114,7 +116,7 @@ def _changed(settings: TaskSettings, images: Path | None, self_ensemble: bool) -
 def _weights(
     task: str, weights: str | None, profile: str | None, images: Path | None, settings: TaskSettings
 ) -> str:
-    """Return the weights to test: those of the package too, on a folder of one's own."""
+    """Return the weights to test; with --images, also those in the package."""
     if weights is not None or images is None:
         return weights or f"{settings.profile}/{task}"
     return str(choose_weights(task, None, profile))
@@ -132,7 +134,7 @@ def receptive_field(
     noise: Annotated[
         float | None,
         typer.Option(
-            min=0, help="Level of Gaussian noise, σ in 8-bit units; on top of other degradations."
+            min=0, help="Level of Gaussian noise, σ in 8-bit units; added to other degradations."
         ),
     ] = None,
     device: DeviceOption = "auto",

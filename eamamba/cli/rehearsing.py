@@ -1,4 +1,4 @@
-"""``eamamba train --rehearse``: what a training costs here, measured."""
+"""``eamamba train --rehearse``: the measured cost of a training run on this machine."""
 
 from __future__ import annotations
 
@@ -8,21 +8,25 @@ from eamamba.config import TaskSettings
 
 
 def show_rehearsal(settings: TaskSettings, device: str) -> None:
-    """Rehearse a training, and say what it costs and where it was reduced."""
+    """Rehearse a training run, and print its cost and where it was reduced."""
     from eamamba.training import missing
     from eamamba.training.rehearsal import rehearse
 
     tried = rehearse(settings, device)
     typer.echo(tried.stages.to_string(float_format="{:.3g}".format))
     if tried.made_up:
-        typer.echo("training set: not here; pictures made up in its layout and size took its place")
+        typer.echo("training set: not found; replaced by synthetic pictures in its layout and size")
     for stage, row in tried.stages.iterrows():
         if row["part"] < row["batch"]:
-            done = f"computed {row['part']:.0f} at a time" if row["part"] else "not one fits"
-            typer.echo(f"stage {stage}: {done}, for want of memory")
+            done = (
+                f"computed {row['part']:.0f} at a time"
+                if row["part"]
+                else "not a single image fits"
+            )
+            typer.echo(f"stage {stage}: {done}, for lack of memory")
     if tried.checkpointing:
-        typer.echo("activations computed twice (checkpoint_percentage: 1), for want of memory")
-    typer.echo(f"a saved state takes {tried.state_mib:,.0f} MiB on the disk")
+        typer.echo("activations computed twice (checkpoint_percentage: 1), for lack of memory")
+    typer.echo(f"a saved state takes {tried.state_mib:,.0f} MiB on disk")
     days, iterations = tried.days, settings.training.iterations
     shown = f"{days:,.3g} days" if days >= 1 else f"{24 * days:.2g} hours"
     typer.echo(f"about {shown} on {device} for {iterations:,} iterations")

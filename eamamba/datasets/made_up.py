@@ -1,4 +1,4 @@
-"""Training sets made up in the layout of the published ones, to try a training without them."""
+"""Synthetic training sets in the layout of the published ones, to try training without them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Size = tuple[int, int]
 
 _CAMERAS = ("Canon", "Nikon")
 _SCALES = (2, 3, 4)
-# Layout -> the files of one pair, the clean one last, and the size that the published ones have
-# about; {n} is the number of the pair.
+# Layout -> the files of one pair, the clean one last, and their approximate published size; {n} is
+# the number of the pair.
 _LAYOUTS: dict[str, tuple[tuple[str, ...], Size]] = {
     "photographs": (("{n:04}.png",), (2040, 1356)),
     "pairs": (("input/{n:04}.png", "target/{n:04}.png"), (1280, 720)),
@@ -49,23 +49,23 @@ for _scale in _SCALES:
 def made_up_training_set(
     data: DataSettings, folder: Path, *, size: Size | None = None, pairs: int = 2
 ) -> DataSettings:
-    """Write a training set of random pictures where every file is named as in the real one.
+    """Write a training set of random pictures with file names like those of the real one.
 
     Parameters
     ----------
     data : DataSettings
-        Its layout and the names of its training sets count.
+        Only its layout and the names of its training sets matter.
     folder : Path
-        Each set gets a folder of its own in it.
+        Each set gets its own folder in it.
     size : (int, int), optional
         Width and height in pixels; by default about those of the published images.
     pairs : int
-        How many pairs, or photographs, each set gets.
+        Number of pairs, or photographs, in each set.
 
     Returns
     -------
     DataSettings
-        The same, with the training sets that were written.
+        The same settings, with the training sets that were written.
     """
     names, usual = _LAYOUTS[data.layout]
     width, height = size or usual
@@ -83,7 +83,7 @@ def made_up_training_set(
 
 
 def _picture(width: int, height: int, seed: int) -> Image.Image:
-    """Return smooth colours with the grain of a photograph, which decides how fast it is read."""
+    """Return smooth colours with the grain of a photograph, which determines the reading speed."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(40, 216, (9, 12, 3), dtype=np.uint8))
     smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))

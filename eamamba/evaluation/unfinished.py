@@ -1,4 +1,4 @@
-"""The scores of a test that is not finished, so that an interruption loses none."""
+"""The scores of an unfinished test, saved so that an interruption loses none."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _WHERE = ("benchmark", "image", "condition", "sha256")
 class Unfinished:
     """Keeps each score in ``per_image.unfinished.csv`` until the test is done.
 
-    A row counts again only for the same image, network, protocol and versions: all of them are in
-    its hash. Its numbers have all their digits, so that a resumed test gives the same bytes.
+    A row is reused only for the same image, network, protocol and versions, which are all in its
+    hash. Numbers have full precision, so that a resumed test gives the same bytes.
 
     Parameters
     ----------
     folder : Path
-        Of the results.
+        Folder of the results.
     model : module or another Restorer
-        Of one that is no module, nothing is known that would tell it from others: nothing is kept.
+        Nothing is kept for one that is not a module, since it cannot be identified.
     settings : TaskSettings
     """
 
@@ -42,11 +42,11 @@ class Unfinished:
         self._known = self._read() if self._of_run else {}
 
     def find(self, case: Case) -> Scores | None:
-        """Return the scores that an earlier run has found; None if there are none."""
+        """Return the scores from an earlier run; None if there are none."""
         return self._known.get(self._hash(case)) if self._known else None
 
     def add(self, case: Case, scores: Scores) -> None:
-        """Keep the scores of an image."""
+        """Save the scores of an image."""
         if self._of_run is None:
             return
         text = io.StringIO()
@@ -54,17 +54,17 @@ class Unfinished:
         if not self.path.exists():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             writer.writerow([*_WHERE, *scores])
-        place = (case.benchmark, case.image, case.condition, self._hash(case))
-        writer.writerow([*place, *map(repr, scores.values())])
+        where = (case.benchmark, case.image, case.condition, self._hash(case))
+        writer.writerow([*where, *map(repr, scores.values())])
         with self.path.open("ab") as file:
             file.write(text.getvalue().encode(errors="backslashreplace"))
 
     def remove(self) -> None:
-        """Remove the file, when the whole test is written."""
+        """Remove the file, once the complete test is written."""
         self.path.unlink(missing_ok=True)
 
     def _read(self) -> dict[str, Scores]:
-        """Return hash -> scores; a line that was cut off is removed from the file."""
+        """Return hash -> scores; a truncated last line is removed from the file."""
         if not self.path.exists():
             return {}
         content = self.path.read_bytes()
@@ -78,7 +78,7 @@ class Unfinished:
             try:
                 known[digest] = {name: float(value) for name, value in row.items()}
             except (TypeError, ValueError):
-                continue  # not ours: it is measured again
+                continue  # not ours: score it again
         return known
 
     def _hash(self, case: Case) -> str:
@@ -89,7 +89,7 @@ class Unfinished:
 
 
 def _hash_of(model: nn.Module, settings: TaskSettings) -> str:
-    """Return a hash of everything but the images that decides scores."""
+    """Return a hash of everything except the images that affects scores."""
     state = model.state_dict()
     device = next((tensor.device.type for tensor in state.values()), "cpu")
     facts = (

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 Call = Callable[[Tensor], Tensor]
-# How much faster replaying must be to be worth the memory that a graph keeps.
+# Speed-up from which replaying is worth the memory of a graph.
 _WORTHWHILE = 1.1
 _MOST_GRAPHS = 4
 _REPEATS = 3
 
 
 class Captured(nn.Module):
-    """A network that is captured in a CUDA graph for each size of image that it meets again.
+    """A network that is captured in a CUDA graph for each image size that occurs again.
 
     Images and tiles of up to about 256×256 pixels take a GPU less time than launching the
     thousands of kernels of a network; replaying a graph launches one. The first image of a size
@@ -27,7 +27,7 @@ class Captured(nn.Module):
     Parameters
     ----------
     network : EAMamba, EAMambaSR or InBfloat16
-        In eval mode. On a CPU, and where gradients are computed, it runs as it is.
+        In eval mode. On a CPU, and when gradients are computed, it runs unchanged.
     """
 
     def __init__(self, network: Any) -> None:
@@ -36,11 +36,11 @@ class Captured(nn.Module):
         self.settings = network.settings
         self.size_multiple: int = network.size_multiple
         self.upscale: int = network.upscale
-        # image shape and dtype -> how to run it; None: met once
+        # image shape and dtype -> how to run it; None: seen once
         self._calls: dict[tuple[torch.Size, torch.dtype], Call | None] = {}
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return what the network makes of (batch, c, H, W)."""
+        """Return the output for (batch, c, H, W)."""
         if image.device.type != "cuda" or torch.is_grad_enabled():
             return self.network(image)
         size = image.shape, image.dtype
@@ -48,7 +48,7 @@ class Captured(nn.Module):
             self._calls[size] = None
             return self.network(image)
         call = self._calls.pop(size) or self._faster(image)
-        self._calls[size] = call  # at the end: the size that was used last
+        self._calls[size] = call  # last: the size used most recently
         return call(image)
 
     def _faster(self, image: Tensor) -> Call:
@@ -68,7 +68,7 @@ def capture(network: Call, image: Tensor) -> Call:
     Parameters
     ----------
     network : callable
-        Has run for this shape before, so that its kernels are compiled.
+        Must have run for this shape before, so that its kernels are compiled.
     image : Tensor
         On a CUDA device.
 

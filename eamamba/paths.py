@@ -31,18 +31,18 @@ def settings_file() -> Path:
 def dataset(place: str) -> Path:
     """Return the location of a data set named in the settings.
 
-    If ``EAMAMBA_DATA`` is set, ``data/NAME`` means ``NAME`` in that folder. Any other relative
-    path starts at the project's folder. DVC runs queued experiments in a copy of the repository
-    inside ``.dvc``, which lacks ignored files: those are taken from the original repository.
+    If ``EAMAMBA_DATA`` is set, ``data/NAME`` means ``NAME`` in that folder, unless only the
+    project has it. Any other relative path starts at the project's folder. DVC runs queued
+    experiments in a copy of the repository inside ``.dvc``, which lacks ignored files: those are
+    taken from the original repository.
     """
     path, elsewhere = Path(place), os.environ.get("EAMAMBA_DATA")
-    if elsewhere and path.parts[:1] == ("data",):
-        return Path(elsewhere, *path.parts[1:])
     root = project_root()
     originals = [folder.parent for folder in root.resolve().parents if folder.name == ".dvc"]
-    return next(
-        (p for p in (root / path, *(o / path for o in originals)) if p.exists()), root / path
-    )
+    possible = [folder / path for folder in (root, *originals)]
+    if elsewhere and path.parts[:1] == ("data",):
+        possible.insert(0, Path(elsewhere, *path.parts[1:]))
+    return next((folder for folder in possible if folder.exists()), possible[0])
 
 
 def results(profile: str, task: str) -> Path:

@@ -22,8 +22,11 @@ def test_data_lies_in_the_project_or_where_the_variable_says(
 ) -> None:
     assert paths.dataset("data/mine") == project / "data" / "mine"
     assert paths.dataset("data/missing") == project / "data" / "missing"
-    monkeypatch.setenv("EAMAMBA_DATA", "/elsewhere")
-    assert paths.dataset("data/mine") == Path("/elsewhere/mine")
+    monkeypatch.setenv("EAMAMBA_DATA", str(project / "elsewhere"))
+    assert paths.dataset("data/missing") == project / "elsewhere" / "missing"
+    assert paths.dataset("data/mine") == project / "data" / "mine"  # such as the photographs
+    (project / "elsewhere" / "mine").mkdir(parents=True)
+    assert paths.dataset("data/mine") == project / "elsewhere" / "mine"
 
 
 def test_a_queued_experiment_finds_data_that_git_ignores(

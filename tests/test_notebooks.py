@@ -25,6 +25,7 @@ WRITES = {
     "ablation_fields": ("ablation_fields", {"areas.csv", "fields.png"}),
     "data": (TASK, {"training_images.csv", "test_images.csv", "degradation.jpg"}),
     "evaluate": (TASK, {"metrics.json", "scores.md", "summary.jpg", "training_curve.png"}),
+    "own_images": ("own_images", {"comparison.jpg", "model.safetensors", "training_curve.png"}),
     "photographs": ("photographs", {"held_out.jpg", "training.jpg"}),
     "profiling": ("profiling", {"complexity.csv", "complexity_by_kind.png"}),
     "protocols": ("protocols", {"differences.csv"}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,13 +15,25 @@ from eamamba.cli.choices import (
     OutputFolderOption,
     ProfileOption,
     SettingsOption,
-    TaskArgument,
     choose_device,
     project_settings,
+)
+from eamamba.cli.own_images import (
+    DegradationOption,
+    IterationsOption,
+    PairsOption,
+    PhotosOption,
+    own_settings,
+    report_on,
+    unreported_weights,
 )
 from eamamba.cli.rehearsing import show_rehearsal
 from eamamba.config import TaskSettings
 
+TaskOrNoneArgument = Annotated[
+    str | None,
+    typer.Argument(help="Task in params.yaml, such as denoise_gaussian; none for your own images."),
+]
 FreshOption = Annotated[
     bool,
     typer.Option(
@@ -33,8 +46,9 @@ TimeLimitOption = Annotated[
         metavar="TIME", help="Stop after so long, to be resumed: 90 (seconds), 30m, 1h30m."
     ),
 ]
-
-
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Show the stages, cost and missing data, then stop.")
+]
 RehearseOption = Annotated[
     bool,
     typer.Option(
@@ -44,45 +58,81 @@ RehearseOption = Annotated[
 
 
 def train(
-    task: TaskArgument,
+    task: TaskOrNoneArgument = None,
+    photos: PhotosOption = None,
+    pairs: PairsOption = None,
+    degradation: DegradationOption = None,
+    iterations: IterationsOption = None,
     profile: ProfileOption = None,
     settings: SettingsOption = None,
     device: DeviceOption = "auto",
     output: OutputFolderOption = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the stages, cost and missing data, then stop.")
-    ] = False,
+    dry_run: DryRunOption = False,
     rehearse: RehearseOption = False,
     fresh: FreshOption = False,
     time_limit: TimeLimitOption = None,
 ) -> None:
-    """Train one task; an interrupted training resumes from its last checkpoint.
+    """Train one task, or on your own images; an interrupted training resumes where it ended.
 
-    Example: `eamamba train derain --profile laptop --time-limit 30m`
+    With --photos or --pairs there is no settings file. The network and the recipe are those of a
+    profile: laptop on a CPU (minutes), pretrained on a GPU. A tenth of the images is held out, and
+    a report says what the network makes of them.
+
+    Example: `eamamba train --photos holiday/ --degradation gaussian_noise -o mine/`
     """
-    from eamamba import training
-
     limit_s = None if time_limit is None else _seconds(time_limit)
-    chosen = project_settings(profile, settings).task(task)
+    place = str(choose_device(device))
+    is_own = photos is not None or pairs is not None
+    if is_own:
+        if task or settings:
+            raise CommandError("--photos and --pairs need no task and no settings; leave them out")
+        profile = profile or ("laptop" if place == "cpu" else "pretrained")
+        chosen = own_settings(photos, pairs, degradation, iterations, profile, output)
+    else:
+        chosen = _of_task(task, profile, settings, degradation, iterations)
     if dry_run:
-        _show_plan(chosen, str(choose_device(device)))
+        _show_plan(chosen, place)
         return
     if rehearse:
-        show_rehearsal(chosen, str(choose_device(device)))
+        show_rehearsal(chosen, place)
         return
-    folder = output or paths.results(chosen.profile, task)
-    place = str(choose_device(device))
-    try:
-        weights = training.train(
-            chosen, folder, device=place, resume=not fresh, time_limit_s=limit_s
-        )
-    except training.TrainingInterrupted as stop:
-        typer.echo(str(stop), err=True)
-        raise typer.Exit(128 + stop.number) from None  # as shells count it
+    folder = output or paths.results(chosen.profile, chosen.task)
+    weights = unreported_weights(folder) if is_own and not fresh else None
+    weights = weights or _train(chosen, folder, place, fresh, limit_s)
     if weights is None:
         typer.echo(f"time limit reached: saved in {folder}; run the same again to resume")
     else:
         typer.echo(f"weights: {weights}")
+        if is_own:
+            typer.echo(f"report: {report_on(weights, chosen, place)}")
+
+
+def _of_task(
+    task: str | None,
+    profile: str | None,
+    settings: Path | None,
+    degradation: str | None,
+    iterations: int | None,
+) -> TaskSettings:
+    if task is None:
+        raise CommandError("name a task, or your own images: --photos FOLDER or --pairs FOLDER")
+    if degradation or iterations:
+        raise CommandError("--degradation and --iterations are for --photos and --pairs")
+    return project_settings(profile, settings).task(task)
+
+
+def _train(
+    settings: TaskSettings, folder: Path, device: str, fresh: bool, limit_s: float | None
+) -> Path | None:
+    from eamamba import training
+
+    try:
+        return training.train(
+            settings, folder, device=device, resume=not fresh, time_limit_s=limit_s
+        )
+    except training.TrainingInterrupted as stop:
+        typer.echo(str(stop), err=True)
+        raise typer.Exit(128 + stop.number) from None  # as shells count it
 
 
 def _show_plan(settings: TaskSettings, device: str) -> None:

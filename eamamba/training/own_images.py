@@ -16,7 +16,7 @@ from eamamba.config import (
 )
 from eamamba.config.errors import did_you_mean
 from eamamba.datasets import DatasetError, PairedFolder, PhotoFolder
-from eamamba.datasets.errors import say
+from eamamba.datasets.errors import warn_skipped
 
 PAIRS_TASK = "own_pairs"
 HELD_OUT = "held-out images"
@@ -56,7 +56,7 @@ def own_photographs(
     """
     base = _task_with(profile, degradation)
     found = PhotoFolder(photos)
-    say(found.notes)
+    warn_skipped(found.notes)
     places = _split({path.name: {path.name: path} for path in found.paths}, photos, output)
     data = {"layout": "photographs", "held_out_size": _TESTED_PIXELS}
     return _changed(base, data, places, iterations)
@@ -72,7 +72,7 @@ def own_pairs(
     """
     base = _task_with(profile, _LIKE_PAIRS)
     found = PairedFolder(pairs)
-    say(found.notes)
+    warn_skipped(found.notes)
     files = {
         pair.name: {
             f"input/{pair.degraded[0].name}": pair.degraded[0],

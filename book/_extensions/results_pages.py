@@ -16,6 +16,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(FOLDER)]
 
 from browser_page import write_browser_page  # noqa: E402
 from citation import citation_words, read_citation, repository, repository_options  # noqa: E402
+from html_pages import keep_shown_icons, mend_page, remove_thebe  # noqa: E402
 from pages import write_pages  # noqa: E402
 from provenance import Results, add_lines  # noqa: E402
 from scan_explorer import write_scan_explorer  # noqa: E402
@@ -61,5 +62,8 @@ def setup(app: Any) -> dict[str, bool]:
     app.connect("config-inited", fill_results, priority=100)
     app.connect("doctree-read", add_lines, priority=100)  # before files to download are collected
     app.connect("build-finished", add_interactive_pages)
+    app.connect("config-inited", remove_thebe)
+    app.connect("html-page-context", mend_page, priority=900)
+    app.connect("build-finished", keep_shown_icons)
     app.connect("build-finished", check_offline)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

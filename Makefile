@@ -40,7 +40,7 @@ test: setup ## run the tests
 	$(BIN)/python -m pytest
 
 book: setup ## build the book from the existing results
-	dvc repro --single-item --force book
+	scripts/book
 	@echo "The book: book/_build/html/index.html"
 
 check: setup ## check linting, formatting and types

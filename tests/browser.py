@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import http.server
 import json
 import re
 import shutil
 import subprocess
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +26,7 @@ MISSING = [
         "Node.js": NODE,
         "Chromium": BROWSER,
         "playwright-core": PLAYWRIGHT.is_dir(),
+        "axe-core": PLAYWRIGHT.with_name("axe-core").is_dir(),
     }.items()
     if not found
 ]
@@ -36,6 +42,23 @@ def write_page(chapter: Path, folder: Path) -> str:
     page = folder / f"{chapter.stem}.html"
     page.write_text(head + block, encoding="utf-8")
     return page.as_uri()
+
+
+@contextlib.contextmanager
+def serve(folder: Path) -> Iterator[str]:
+    """Serve a folder; yield its address."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    handler = functools.partial(Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
 
 
 def visit(program: str, address: str, *words: object) -> dict[str, Any]:

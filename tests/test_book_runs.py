@@ -22,13 +22,6 @@ def test_no_two_runs_share_a_title_and_each_has_a_chapter() -> None:
     assert all((ROOT / "book" / f"{run.chapter}.md").is_file() for run in found)
 
 
-def test_every_executed_notebook_is_a_run() -> None:
-    results = ROOT / "results" / "laptop"
-    executed = {path.relative_to(results).with_suffix("").as_posix()
-                for path in results.rglob("*.ipynb")}  # fmt: skip
-    assert {run.notebook for run in runs(SETTINGS)} == executed
-
-
 def test_chapter_leads_to_chapter_and_the_runs_come_last() -> None:
     parts = yaml.safe_load(toc(SETTINGS))["parts"]
     *chapters, last = [page for part in parts for page in part["chapters"]]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from browser import in_browser, visit, write_page
+from browser import in_browser, serve, visit, write_page
 from browser_page import write_browser_page
 from pictures import seeded
 from PIL import Image
@@ -40,18 +37,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def server(site: Path) -> Iterator[str]:
     """The address of the page from a server."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    handler = functools.partial(Quiet, directory=str(site))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_port}/restore_here.html"
-        running.shutdown()
-        thread.join()
+    with serve(site) as address:
+        yield f"{address}/restore_here.html"
 
 
 def use_page(

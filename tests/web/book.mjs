@@ -1,20 +1,13 @@
-// Open pages of the book as a reader does, on a desktop and on a phone, and print what is wrong:
-// node book.mjs MODULES BROWSER ADDRESS PAGE... < words to search for, one a line
+// Read the book as somebody does on a desktop and on a phone, and print what is wrong with it:
+// node book.mjs PLAYWRIGHT BROWSER ADDRESS pages|search|weight [PAGE or WORD]...
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { visit } from './browser.mjs';
 
-const [modules, executablePath, address, ...pages] = process.argv.slice(2);
-const require = createRequire(`${modules}/`);
-const { chromium } = require('playwright-core');
-const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
-const words = readFileSync(0, 'utf8').split('\n').filter(Boolean);
+const [modules, , address, scenario, ...names] = process.argv.slice(2);
 const DESKTOP = { width: 1280, height: 900 };
 const PHONE = { width: 390, height: 844 };
 const GRAVE = ['serious', 'critical'];
-const QUIET = [
-  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-  '--disable-background-networking', '--disable-component-update', '--disable-sync',
-];
 
 // Run in the page: what a narrow window does not show, even to somebody who scrolls.
 function hidden() {
@@ -24,14 +17,14 @@ function hidden() {
     while (box && !scrolls(box)) box = box.parentElement;
     return box;
   };
-  const shown = (element) => element.checkVisibility({ visibilityProperty: true });
-  const all = [...document.querySelectorAll('.bd-article *')].filter(shown);
+  const all = [...document.querySelectorAll('.bd-article *')].filter(
+    (element) => element.checkVisibility({ visibilityProperty: true }),
+  );
   const cut = all.filter(
     (element) => element.getBoundingClientRect().right > innerWidth + 1 && !scroller(element),
   );
   const lost = all.filter((element) => {
-    if (!element.matches('tr > :first-child')) return false;
-    const box = scroller(element);
+    const box = element.matches('tr > :first-child') && scroller(element);
     if (!box) return false;
     box.scrollLeft = box.scrollWidth;
     const { left, width } = element.getBoundingClientRect();
@@ -41,49 +34,49 @@ function hidden() {
   return [...cut, ...lost].map((element) => element.outerHTML.slice(0, 100));
 }
 
-async function visit(page, name, found) {
-  await page.setViewportSize(DESKTOP);
-  await page.goto(new URL(name, address).href, { waitUntil: 'load' });
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => window.axe.run({ resultTypes: ['violations'] }));
-  for (const { id, impact, nodes } of violations) {
-    if (GRAVE.includes(impact)) found.push(`axe ${id}: ${nodes[0].html.slice(0, 200)} (${nodes.length})`);
-  }
-  await page.setViewportSize(PHONE);
-  for (const what of await page.evaluate(hidden)) found.push(`hidden at 390 pixels: ${what}`);
-}
+const SCENARIOS = {
+  async pages(page) {
+    const axe = readFileSync(join(modules, '..', 'axe-core', 'axe.min.js'), 'utf8');
+    const wrong = [];
+    let name;
+    page.on('console', (line) => {
+      if (line.type() === 'error') wrong.push(`${name}: console: ${line.text()}`);
+    });
+    for (name of names) {
+      await page.setViewportSize(DESKTOP);
+      await page.goto(new URL(name, address).href);
+      await page.evaluate(axe);
+      const found = await page.evaluate(() => window.axe.run({ resultTypes: ['violations'] }));
+      for (const { id, impact, nodes } of found.violations) {
+        if (GRAVE.includes(impact)) {
+          wrong.push(`${name}: axe: ${id}, ${nodes.length} times: ${nodes[0].html.slice(0, 200)}`);
+        }
+      }
+      await page.setViewportSize(PHONE);
+      for (const what of await page.evaluate(hidden)) wrong.push(`${name}: phone: ${what}`);
+    }
+    return { wrong };
+  },
 
-const browser = await chromium.launch({ executablePath, args: QUIET });
-const found = {};
-let bytes = 0;
-try {
-  const page = await browser.newPage();
-  let now = [];
-  page.on('console', (line) => line.type() === 'error' && now.push(`console: ${line.text()}`));
-  page.on('pageerror', (error) => now.push(`error: ${error.message}`));
-  page.on('request', (request) => {
-    const local = [address, 'data:', 'blob:'].some((start) => request.url().startsWith(start));
-    if (!local) now.push(`request: ${request.url()}`);
-  });
-  for (const name of pages) {
-    now = [];
-    await visit(page, name, now);
-    if (now.length) found[name] = now;
-  }
-  const first = await browser.newPage({ viewport: DESKTOP });
-  await first.goto(address, { waitUntil: 'networkidle' });
-  bytes = await first.evaluate(() => ['navigation', 'resource']
-    .flatMap((kind) => performance.getEntriesByType(kind))
-    .reduce((sum, entry) => sum + entry.decodedBodySize, 0));
-  const hits = {};
-  for (const word of words) {
-    await first.goto(new URL(`search.html?q=${encodeURIComponent(word)}`, address).href);
-    await first.locator('#search-results .search-summary').getByText(/finished|did not match/).waitFor();
-    hits[word] = await first.locator('#search-results li a').evaluateAll(
-      (links) => links.map((link) => new URL(link.href).pathname.slice(1)),
-    );
-  }
-  console.log(JSON.stringify({ found, bytes, hits }));
-} finally {
-  await browser.close();
-}
+  async search(page) {
+    const hits = {};
+    for (const word of names) {
+      await page.goto(new URL(`search.html?q=${encodeURIComponent(word)}`, address).href);
+      const results = page.locator('#search-results');
+      await results.getByText(/Search finished|did not match/).waitFor();
+      const links = results.locator('li > a');
+      hits[word] = await links.evaluateAll((all) => all.map((one) => one.textContent));
+    }
+    return { hits };
+  },
+
+  async weight(page) {
+    await page.waitForLoadState('networkidle');
+    const bytes = await page.evaluate(() => ['navigation', 'resource']
+      .flatMap((kind) => performance.getEntriesByType(kind))
+      .reduce((sum, entry) => sum + entry.decodedBodySize, 0));
+    return { bytes };
+  },
+};
+
+await visit(SCENARIOS[scenario], { viewport: DESKTOP });

@@ -227,7 +227,8 @@ def paper_table(
 
 def gain_interval(rows: pd.DataFrame) -> pd.Series:
     """Format the interval of the mean gain in rows of `scores`; a dash for a single image."""
-    low, high = (rows[name].map(format_with_sign) for name in ("gain_low_db", "gain_high_db"))
+    ends = (rows["gain_low_db"], rows["gain_high_db"])
+    low, high = (end.map(format_with_sign).astype(str) for end in ends)
     return (low + " to " + high).where(rows["gain_low_db"].notna(), "–")
 
 

@@ -99,7 +99,7 @@ def test_skipped_kinds_are_counted_and_named(tmp_path: Path) -> None:
         (tmp_path / "input" / name).write_bytes(b"x")
     (tmp_path / "input/more").mkdir()
     (tmp_path / "input/lost.png").symlink_to(tmp_path / "nowhere.png")
-    expected = "skipped 2 .heic, 1 .txt, 1 broken link, 1 file without an ending, 1 folder"
+    expected = "skipped 2 .heic, 1 .txt, 1 broken link, 1 file without a suffix, 1 folder"
     assert PairedFolder(tmp_path).notes == [f"{tmp_path / 'input'}: {expected}"]
     assert PhotoFolder(tmp_path / "input").notes == [f"{tmp_path / 'input'}: {expected}"]
     (tmp_path / "input/a.png").unlink()

@@ -138,4 +138,4 @@ def _kind(path: Path) -> str:
     if not exists:
         return "broken link"
     suffix = path.suffix.lower()
-    return "image" if suffix in READABLE_SUFFIXES else suffix or "file without an ending"
+    return "image" if suffix in READABLE_SUFFIXES else suffix or "file without a suffix"

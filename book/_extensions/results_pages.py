@@ -16,10 +16,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(FOLDER)]
 
 from browser_page import write_browser_page  # noqa: E402
 from citation import citation_words, read_citation, repository, repository_options  # noqa: E402
+from compare_page import write_compare_page  # noqa: E402
 from html_pages import keep_shown_icons, mend_page, remove_thebe  # noqa: E402
 from pages import write_pages  # noqa: E402
 from provenance import Results, add_lines  # noqa: E402
 from scan_explorer import write_scan_explorer  # noqa: E402
+
+from eamamba.config import load_settings  # noqa: E402
 
 REMOTE_SOURCE = re.compile(
     r'<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)="((?:https?:)?//[^"]+)'
@@ -46,6 +49,8 @@ def add_interactive_pages(app: Any, exception: Exception | None) -> None:
         static = Path(app.outdir) / "_static"
         write_browser_page(ROOT, static / "restore")
         write_scan_explorer(ROOT, static / "scans")
+        settings = load_settings(ROOT / "params.yaml", app.results_known.profile)
+        write_compare_page(ROOT, settings, static / "compare")
 
 
 def check_offline(app: Any, exception: Exception | None) -> None:

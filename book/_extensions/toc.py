@@ -27,9 +27,10 @@ def toc(settings: Settings) -> str:
     parts = {
         "The method": _pages("method", "scan_explorer"),
         "The results": _pages(*results, "cost", "speed"),
-        "Use it": _pages(
-            "reproduce", "restore_here", "restore", "own_images", "models", "elsewhere"
-        ),
+        "Use it": [
+            *_pages("reproduce", "reproduced"),
+            *_pages("restore_here", "restore", "own_images", "models", "elsewhere"),
+        ],
         "Sources": [
             *_pages("credits", "references"),
             # Last, so that chapter leads to chapter; the sidebar shows the first level alone.

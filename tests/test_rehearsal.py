@@ -14,7 +14,7 @@ from eamamba.datasets import DatasetError
 from eamamba.datasets.made_up import made_up_training_set
 from eamamba.datasets.training import training_patches
 from eamamba.training import TrainingError, rehearsal
-from eamamba.training.plan import kept_bytes, weights_bytes
+from eamamba.training.memory import kept_bytes, weights_bytes
 
 
 @pytest.fixture

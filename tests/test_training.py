@@ -23,7 +23,7 @@ from eamamba.datasets import bundled_photographs
 from eamamba.network import EAMamba
 from eamamba.profiling import complexity
 from eamamba.training import STATE_FILE, Trainer, learning_rate, missing, plan, train
-from eamamba.training.plan import kept_bytes
+from eamamba.training.memory import kept_bytes
 from eamamba.training.trainer import ema_decay
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -18,6 +18,7 @@ from eamamba.cli.choices import (
     choose_device,
     project_settings,
 )
+from eamamba.cli.launched import is_main_process
 from eamamba.cli.own_images import (
     DegradationOption,
     IterationsOption,
@@ -27,6 +28,7 @@ from eamamba.cli.own_images import (
     report_on,
     unreported_weights,
 )
+from eamamba.cli.planning import DeviceMemoryOption, DevicesOption, show_plan
 from eamamba.cli.rehearsing import show_rehearsal
 from eamamba.config import TaskSettings
 
@@ -68,6 +70,8 @@ def train(
     device: DeviceOption = "auto",
     output: OutputFolderOption = None,
     dry_run: DryRunOption = False,
+    devices: DevicesOption = None,
+    device_memory: DeviceMemoryOption = None,
     rehearse: RehearseOption = False,
     fresh: FreshOption = False,
     time_limit: TimeLimitOption = None,
@@ -91,19 +95,19 @@ def train(
     else:
         chosen = _of_task(task, profile, settings, degradation, iterations)
     if dry_run:
-        _show_plan(chosen, place)
+        show_plan(chosen, place, devices, device_memory)
         return
+    if devices or device_memory:
+        raise CommandError("--devices and --device-memory need --dry-run; torchrun starts several")
     if rehearse:
         show_rehearsal(chosen, place)
         return
     folder = output or paths.results(chosen.profile, chosen.task)
     weights = unreported_weights(folder) if is_own and not fresh else None
     weights = weights or _train(chosen, folder, place, fresh, limit_s)
-    if weights is None:
-        typer.echo(f"time limit reached: saved in {folder}; run the same again to resume")
-    else:
-        typer.echo(f"weights: {weights}")
-        if is_own:
+    if is_main_process():
+        _say_where(weights, folder)
+        if weights and is_own:
             typer.echo(f"report: {report_on(weights, chosen, place)}")
 
 
@@ -131,22 +135,16 @@ def _train(
             settings, folder, device=device, resume=not fresh, time_limit_s=limit_s
         )
     except training.TrainingInterrupted as stop:
-        typer.echo(str(stop), err=True)
+        if is_main_process():
+            typer.echo(str(stop), err=True)
         raise typer.Exit(128 + stop.number) from None  # as shells count it
 
 
-def _show_plan(settings: TaskSettings, device: str) -> None:
-    from eamamba import training
-
-    stages = training.plan(settings)
-    typer.echo(stages.to_string(float_format="{:.4g}".format))
-    typer.echo(f"{settings.training.iterations:,} iterations in total")
-    typer.echo(f"{stages['teraflops'].sum():,.4g} TFLOPs in total (one multiply-add = 1 FLOP)")
-    hours = training.measured_hours(settings, device)
-    shown = f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
-    typer.echo(f"about {shown} hours on {device}, estimated from a few timed steps")
-    for line in training.missing(settings):
-        typer.echo(f"missing: {line}")
+def _say_where(weights: Path | None, folder: Path) -> None:
+    if weights is None:
+        typer.echo(f"time limit reached: saved in {folder}; run the same again to resume")
+    else:
+        typer.echo(f"weights: {weights}")
 
 
 def _seconds(text: str) -> float:

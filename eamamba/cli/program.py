@@ -19,6 +19,7 @@ from eamamba.cli.evaluating import evaluate, receptive_field
 from eamamba.cli.experiments import train
 from eamamba.cli.explaining import explained
 from eamamba.cli.exporting import export
+from eamamba.cli.launched import is_main_process
 from eamamba.cli.models import models
 from eamamba.cli.real_pairs import real_pairs
 from eamamba.cli.restoring import restore
@@ -96,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _print_warning
         status = _run(argv)
-    if status == 130:
+    if status == 130 and is_main_process():
         typer.echo("interrupted; the files already written are complete", err=True)
     return status
 
@@ -111,10 +112,12 @@ def _run(argv: Sequence[str] | None) -> int:
     except Exception as error:
         if (reason := explained(error)) is None:
             raise
-        typer.echo(f"error: {reason}", err=True)
+        if is_main_process() or getattr(error, "local", False):
+            typer.echo(f"error: {reason}", err=True)
         return 2
     return 0
 
 
 def _print_warning(message: Warning | str, *_: object, **__: object) -> None:
-    typer.echo(f"note: {message}", err=True)
+    if is_main_process():
+        typer.echo(f"note: {message}", err=True)

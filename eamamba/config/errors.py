@@ -7,7 +7,15 @@ from collections.abc import Iterable
 
 
 class EAMambaError(Exception):
-    """Base class of errors that a user can fix; one line says what is wrong and what to do."""
+    """Base class of errors that a user can fix; one line says what is wrong and what to do.
+
+    Attributes
+    ----------
+    local : bool
+        Whether only this process knows of it, where several compute together.
+    """
+
+    local = False
 
     def _render_traceback_(self) -> list[str]:
         """Show one line in Jupyter, which calls this instead of printing a traceback."""

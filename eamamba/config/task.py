@@ -24,6 +24,9 @@ class TrainingSettings(Strict):
 
     ``halved_at`` lists iterations after which the learning rate is halved as well; with
     ``ema_warmup`` the decay of the EMA rises gradually to ``ema_decay``, for short training runs.
+    The ``batch`` of a stage is that of all processes together. At most ``micro_batch`` images at a
+    time go through the network, and their gradients add up; ``auto``: as many as fit in memory,
+    and if not even one does, activations are recomputed instead of kept.
     """
 
     stages: tuple[Stage, ...] = Field(min_length=1)
@@ -38,6 +41,7 @@ class TrainingSettings(Strict):
     ema_warmup: bool = False
     precision: Literal["float32", "bf16"] = "float32"
     seed: int = Field(0, ge=0)
+    micro_batch: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
     log_every: int = Field(50, ge=1)
     checkpoint_every: int = Field(200, ge=1)
     initial_weights: str | None = None

@@ -6,7 +6,24 @@ raster order and passes the tensors, with an order from `scan_order`, to `eamamb
 
 from __future__ import annotations
 
-from eamamba.network.models import EAMamba, EAMambaSR, Network, build, set_backend
+from eamamba.network.models import (
+    EAMamba,
+    EAMambaSR,
+    MambaFormerBlock,
+    Network,
+    build,
+    set_backend,
+    set_recomputed,
+)
 from eamamba.network.multi_head_scan import MultiHeadScan
 
-__all__ = ["EAMamba", "EAMambaSR", "MultiHeadScan", "Network", "build", "set_backend"]
+__all__ = [
+    "EAMamba",
+    "EAMambaSR",
+    "MambaFormerBlock",
+    "MultiHeadScan",
+    "Network",
+    "build",
+    "set_backend",
+    "set_recomputed",
+]

@@ -50,7 +50,11 @@ class Blocks(nn.Sequential):
 
     def __init__(self, channels: int, count: int, settings: ModelSettings) -> None:
         super().__init__(*(MambaFormerBlock(channels, settings) for _ in range(count)))
-        self.recomputed = round(settings.checkpoint_percentage * count)
+        self.recompute(settings.checkpoint_percentage)
+
+    def recompute(self, share: float) -> None:
+        """Recompute this share of the blocks from now on."""
+        self.recomputed = round(share * len(self))
 
     def forward(self, x: Map) -> Map:
         for i, block in enumerate(self):
@@ -191,6 +195,13 @@ def set_backend(model: nn.Module, backend: Backend) -> None:
     for module in model.modules():
         if isinstance(module, MultiHeadScan):
             module.backend = backend
+
+
+def set_recomputed(model: nn.Module, share: float) -> None:
+    """Choose the share of all blocks whose activations are recomputed in the backward pass."""
+    for module in model.modules():
+        if isinstance(module, Blocks):
+            module.recompute(share)
 
 
 def _check_image(image: Tensor, channels: int, multiple: int) -> None:

@@ -9,6 +9,12 @@ class TrainingError(EAMambaError):
     """A training cannot start or cannot go on."""
 
 
+class LocalTrainingError(TrainingError):
+    """What ends one of several processes, without the others knowing why."""
+
+    local = True
+
+
 class NotFiniteError(ArithmeticError):
     """A step gave a loss, a gradient or weights that are no numbers.
 

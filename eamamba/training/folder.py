@@ -41,6 +41,15 @@ def reserved(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def is_free(folder: Path) -> bool:
+    """Tell whether no process trains there."""
+    try:
+        with reserved(folder):
+            return True
+    except TrainingError:
+        return False
+
+
 def refuse_finished(folder: Path) -> None:
     """Raise `TrainingError` where finished weights are."""
     weights = folder / WEIGHTS_FILE

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
-from torch.multiprocessing.reductions import StorageWeakRef
 
-from eamamba.config import ModelSettings, Stage, TaskSettings
+from eamamba.config import Stage, TaskSettings
 from eamamba.datasets import check
 from eamamba.network import build
 from eamamba.profiling import complexity
+from eamamba.training.memory import fitting_cut, needed_bytes
 from eamamba.training.trainer import Trainer, accelerator_for
 
 _TIMED_STEPS = 4
-# Weights, their gradients, two moments of AdamW and the moving average.
-_COPIES_OF_WEIGHTS = 5
 _GIB = 2**30
 
 
-def plan(settings: TaskSettings) -> pd.DataFrame:
+def plan(
+    settings: TaskSettings, processes: int = 1, device_bytes: int | None = None
+) -> pd.DataFrame:
     """Return the stages of a training: what each sees and needs, without running it.
+
+    Parameters
+    ----------
+    settings : TaskSettings
+    processes : int
+        How many share each batch, one device each.
+    device_bytes : int, optional
+        Free memory of each device, which ``training.micro_batch: auto`` goes by; by default,
+        everything is taken to fit.
 
     Returns
     -------
@@ -31,12 +39,18 @@ def plan(settings: TaskSettings) -> pd.DataFrame:
         For each stage its patch (pixels), batch and iterations; patches and megapixels in all;
         epochs: patches per image of the training set (not a number where none is found);
         teraflops: 10^12 operations in all, one multiply-add = 1 FLOP, the backward pass taken
-        as two forward passes; memory_gib: weights, optimiser, moving average and what one batch
-        keeps for the backward pass, in float32 and over all devices together.
+        as two forward passes; micro_batch: images in one pass on one device, passes: how many
+        make a step there; recomputed: share of the blocks whose activations are recomputed;
+        memory_gib: estimated peak for each device, in ``training.precision``: weights, optimiser,
+        moving average, and what one pass keeps for the backward pass.
     """
     sets = check(settings.data)
     images = sets.loc[sets["use"] == "training", "found"].sum()
-    rows = [_plan_stage(settings, stage, images) for stage in settings.training.stages]
+    rows = [
+        _plan_stage(settings, stage, images)
+        | _plan_device(settings, stage, processes, device_bytes)
+        for stage in settings.training.stages
+    ]
     return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="stage"))
 
 
@@ -84,7 +98,6 @@ def _plan_stage(settings: TaskSettings, stage: Stage, images: int) -> dict[str, 
     side = stage.patch // settings.scale
     cost = complexity(settings.model, side)
     patches = stage.batch * stage.iterations
-    memory = weights_bytes(settings.model) + stage.batch * kept_bytes(settings.model, side)
     return {
         "patch": stage.patch,
         "batch": stage.batch,
@@ -93,38 +106,13 @@ def _plan_stage(settings: TaskSettings, stage: Stage, images: int) -> dict[str, 
         "megapixels": patches * stage.patch**2 / 1e6,
         "epochs": patches / images if images else float("nan"),
         "teraflops": 3 * patches * cost.gflops / 1e3,
-        "memory_gib": memory / _GIB,
     }
 
 
-def weights_bytes(settings: ModelSettings) -> int:
-    """Return the bytes of the weights, their gradients, the optimiser and the moving average."""
-    with torch.device("meta"):
-        model = build(settings)
-    return 4 * _COPIES_OF_WEIGHTS * sum(weight.numel() for weight in model.parameters())
-
-
-def kept_bytes(settings: ModelSettings, side: int) -> int:
-    """Return the bytes that a forward pass keeps for its backward pass, for one image.
-
-    Parameters
-    ----------
-    settings : EAMambaSettings or EAMambaSRSettings
-    side : int
-        Height and width of the input in pixels.
-    """
-    kept: dict[int, int] = {}
-
-    def count_storage(tensor: Tensor) -> Tensor:
-        if not isinstance(tensor, nn.Parameter):
-            storage = tensor.untyped_storage()
-            kept[StorageWeakRef(storage).cdata] = storage.nbytes()
-        return tensor
-
-    with torch.device("meta"):
-        model = build(settings)
-        image = torch.empty(1, settings.inp_channels, side, side)
-    with saved_tensors_hooks(count_storage, lambda tensor: tensor):
-        output = model(image)  # its graph keeps the noted tensors alive, so none is counted twice
-    del output
-    return sum(kept.values())
+def _plan_device(
+    settings: TaskSettings, stage: Stage, processes: int, free_bytes: int | None
+) -> dict[str, float]:
+    cut = fitting_cut(settings, stage, processes, free_bytes)
+    fixed, each = needed_bytes(settings, stage.patch, processes, cut.recomputed)
+    memory_gib = (fixed + cut.micro_batch * each) / _GIB
+    return dataclasses.asdict(cut) | {"memory_gib": memory_gib}

@@ -28,6 +28,7 @@ _WITHOUT_EFFECT = {
     "data.benchmarks",
     "data.held_out_size",
     "data.workers",
+    "training.micro_batch",
     "training.log_every",
     "training.checkpoint_every",
 }

@@ -23,7 +23,8 @@ from eamamba.progress import bar_options
 from eamamba.restore.limits import available_memory
 from eamamba.training.errors import TrainingError
 from eamamba.training.folder import WEIGHTS_FILE
-from eamamba.training.plan import kept_bytes, weights_bytes
+from eamamba.training.memory import kept_bytes, weights_bytes
+from eamamba.training.processes import Processes
 from eamamba.training.record import data_hash, record
 from eamamba.training.run import begin, stage_loaders
 from eamamba.training.states import States
@@ -109,7 +110,7 @@ def rehearse(
         )
         if not stages:
             raise TrainingError(f"{settings.task}: memory has no room for a single patch")
-        recipe = settings.training.model_copy(update={"stages": stages})
+        recipe = settings.training.model_copy(update={"stages": stages, "micro_batch": None})
         short = settings.model_copy(update={"data": data, "model": model, "training": recipe})
         measured, state_mib = _train(short, device, folder, progress)
     costs = iter(measured)
@@ -170,12 +171,13 @@ def _train(
     """Make all steps of a shortened training; return the cost of each stage and MiB of a state."""
     data = data_hash(settings.data)
     accelerator = accelerator_for(settings.training, device)
-    trainer = begin(settings, accelerator, None)
+    processes = Processes(accelerator)
+    trainer = begin(settings, accelerator, processes, None)
     costs = []
     name = f"{settings.task}: rehearsal"
     total = settings.training.iterations
     with tqdm(total=total, desc=name, disable=not progress, **bar_options()) as bar:
-        for stage, loader in stage_loaders(settings, 0, accelerator):
+        for stage, loader in stage_loaders(trainer, processes, settings):
             try:
                 costs.append(_play(trainer, stage, loader, device, bar))
             except Exception as error:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from accelerate.data_loader import prepare_data_loader
 from torch.utils.data import DataLoader
 
 from eamamba.checkpoint import load_model, save_model
@@ -19,8 +19,15 @@ from eamamba.datasets import training_patches
 from eamamba.files import remove_leftovers
 from eamamba.heap import reuse_large_blocks
 from eamamba.network import build
-from eamamba.training.errors import NotFiniteError, TrainingError, TrainingInterrupted
-from eamamba.training.folder import WEIGHTS_FILE, refuse_finished, reserved
+from eamamba.training.errors import (
+    LocalTrainingError,
+    NotFiniteError,
+    TrainingError,
+    TrainingInterrupted,
+)
+from eamamba.training.folder import WEIGHTS_FILE, is_free, refuse_finished, reserved
+from eamamba.training.memory import fitting_cut
+from eamamba.training.processes import Batch, Processes
 from eamamba.training.record import data_hash, record
 from eamamba.training.signals import Signals, leave_to_parent
 from eamamba.training.states import States
@@ -39,6 +46,10 @@ def train(
 ) -> Path | None:
     """Train one task and write its curve and its weights.
 
+    Started by ``torchrun`` in several processes, all share each batch; the first one alone reads
+    states and writes, and what one cannot do ends all. The result is that of one process, but for
+    the rounding of sums.
+
     Parameters
     ----------
     settings : TaskSettings
@@ -48,7 +59,7 @@ def train(
         watched), ``model.safetensors`` (the EMA weights, at the end) and, while the
         training is unfinished, its last two states. One training at a time has it.
     device : str
-        ``cpu`` or ``cuda``.
+        ``cpu``, ``cuda`` or, for a single process, a device such as ``cuda:1``.
     resume : bool
         Resume from ``training_state.pt`` if it is there; else start anew, and replace what a
         finished training left.
@@ -65,10 +76,11 @@ def train(
     Raises
     ------
     SettingsError
-        If an interrupted run with other settings or images is in the way.
+        If an interrupted run with other settings or images is in the way, or there are more
+        processes than images in a batch.
     TrainingError
-        If finished weights or another training are, if this one diverges, or if the machine has
-        too little memory for it.
+        If finished weights or another training are, if this one diverges, if the machine has
+        too little memory for it, or if one of its processes is lost.
     TrainingInterrupted
         On Ctrl-C, SIGTERM or SIGHUP, once the state is saved.
     DatasetError
@@ -76,29 +88,47 @@ def train(
     """
     reuse_large_blocks()
     accelerator = accelerator_for(settings.training, device)
-    data = data_hash(settings.data)  # before anything is touched: there may be no such folder
-    with reserved(output) if accelerator.is_main_process else nullcontext():
+    processes = Processes(accelerator)
+    processes.check(settings)
+    progress = progress and processes.is_main
+    # before anything is touched: there may be no such folder
+    data = processes.from_main(lambda: data_hash(settings.data))
+    with ExitStack() as reservation:
+
+        def prepare() -> bool:
+            reservation.enter_context(reserved(output))
+            return _clear(states, resume)
+
         states = States(output, settings, data)
-        if resume and not states.exist:
-            refuse_finished(output)
-            resume = False
-        states.remove_leftovers()
-        for name in (CURVE_FILE, WEIGHTS_FILE):
-            remove_leftovers(output / name)
-        trainer = begin(settings, accelerator, states if resume else None)
+        resume = processes.from_main(prepare)
+        trainer = begin(settings, accelerator, processes, states if resume else None)
         if resume and progress:
             print(f"Resuming from iteration {trainer.iteration}", file=sys.stderr)
-        if not _run(trainer, settings, states, progress, time_limit_s):
+        if not _run(trainer, processes, settings, states, progress, time_limit_s):
             return None
         weights = output / WEIGHTS_FILE
-        if accelerator.is_main_process:
-            extra = record(settings, trainer.iteration, data)
-            save_model(trainer.averaged, weights, task=settings.task, extra=extra)
-            states.remove()
+        with processes.together():
+            if processes.is_main:
+                extra = record(settings, trainer.iteration, data)
+                save_model(trainer.averaged, weights, task=settings.task, extra=extra)
+                states.remove()
     return weights
 
 
-def begin(settings: TaskSettings, accelerator: Accelerator, states: States | None) -> Trainer:
+def _clear(states: States, resume: bool) -> bool:
+    """Remove what killed writes have left, and return whether there is anything to resume from."""
+    if resume and not states.exist:
+        refuse_finished(states.folder)
+        resume = False
+    states.remove_leftovers()
+    for name in (CURVE_FILE, WEIGHTS_FILE):
+        remove_leftovers(states.folder / name)
+    return resume
+
+
+def begin(
+    settings: TaskSettings, accelerator: Accelerator, processes: Processes, states: States | None
+) -> Trainer:
     """Return a trainer at the beginning, or where the states on disk end."""
     torch.manual_seed(settings.training.seed)
     start = settings.training.initial_weights
@@ -107,12 +137,15 @@ def begin(settings: TaskSettings, accelerator: Accelerator, states: States | Non
         raise SettingsError(f"training.initial_weights: {start} is not of the model to train")
     trainer = Trainer(model, settings.training, accelerator)
     if states is not None:
-        states.load(trainer)
+        state = processes.from_main(lambda: states.load(trainer))
+        if not processes.is_main:
+            trainer.load_state_dict(state)
     return trainer
 
 
 def _run(
     trainer: Trainer,
+    processes: Processes,
     settings: TaskSettings,
     states: States,
     progress: bool,
@@ -120,19 +153,25 @@ def _run(
 ) -> bool:
     """Make all steps that are left, and return whether there was time for them."""
     begun = trainer.iteration
-    with Watch(trainer, settings, states, progress, time_limit_s) as watch, Signals() as signals:
+    with (
+        Watch(trainer, processes, settings, states, progress, time_limit_s) as watch,
+        Signals(noted_only=processes.count > 1) as signals,
+    ):
         try:
-            for stage, loader in stage_loaders(settings, begun, trainer.accelerator):
-                for batch in loader:
+            for stage, loader in stage_loaders(trainer, processes, settings):
+                for batch in processes.batches(loader):
                     with signals.step():
-                        _step(trainer, watch, states, stage, batch)
-                    if watch.out_of_time:
-                        states.save(trainer)
+                        _step(trainer, processes, watch, states, stage, batch)
+                    stop, late = processes.highest(signals.received, watch.out_of_time)
+                    if stop:
+                        raise TrainingInterrupted(stop)
+                    if late:
+                        watch.save()
                         return False
         except TrainingInterrupted as stop:
             text = "interrupted before the first step; nothing to save"
             if trainer.iteration > begun:
-                states.save(trainer)
+                watch.save()
             if trainer.iteration:
                 text = (
                     f"interrupted at iteration {trainer.iteration} of "
@@ -141,11 +180,31 @@ def _run(
                 )
             raise TrainingInterrupted(stop.number, text) from None
         except Exception as error:
+            if processes.lost(error):
+                raise _alone(trainer, states, begun) from None
             if (reason := _lacking(error, settings)) is None:
                 raise
             where = f"{settings.task}: iteration {trainer.iteration + 1}"
-            raise TrainingError(f"{where}: {reason}") from None
+            kind = TrainingError if processes.is_main else LocalTrainingError
+            raise kind(f"{where}: {reason}") from None
     return True
+
+
+def _alone(trainer: Trainer, states: States, begun: int) -> TrainingError:
+    """Save what can be saved when another process is gone, and return what to say.
+
+    Nothing is exchanged between the change of the weights and the end of a step, so they are
+    whole. If the main process is gone, its reservation is, too, and another one speaks.
+    """
+    if trainer.accelerator.is_main_process and trainer.iteration > begun:
+        states.save(trainer)
+    kind = TrainingError
+    if not trainer.accelerator.is_main_process and is_free(states.folder):
+        kind = LocalTrainingError
+    return kind(
+        f"{states.settings.task}: iteration {trainer.iteration + 1}: another process of this "
+        f"training is gone; run the same again to resume from {states.latest}, where it is"
+    )
 
 
 def _lacking(error: Exception, settings: TaskSettings) -> str | None:
@@ -161,7 +220,12 @@ def _lacking(error: Exception, settings: TaskSettings) -> str | None:
 
 
 def _step(
-    trainer: Trainer, watch: Watch, states: States, stage: Stage, batch: tuple[Tensor, Tensor]
+    trainer: Trainer,
+    processes: Processes,
+    watch: Watch,
+    states: States,
+    stage: Stage,
+    batch: Batch,
 ) -> None:
     """Make one step; if it diverges, keep what shows why."""
     degraded, clean = batch
@@ -169,13 +233,19 @@ def _step(
     try:
         watch.after(*trainer.step(degraded, clean), stage)
     except NotFiniteError as error:
-        raise states.keep_diverged(trainer, error, iteration, (degraded, clean)) from None
+        whole = processes.whole(batch)
+        with processes.together():
+            raise states.keep_diverged(trainer, error, iteration, whole) from None
 
 
 def stage_loaders(
-    settings: TaskSettings, done: int, accelerator: Accelerator
+    trainer: Trainer, processes: Processes, settings: TaskSettings
 ) -> Iterator[tuple[Stage, DataLoader]]:
-    """Yield each unfinished stage with a loader over what is left of it."""
+    """Yield each unfinished stage with a loader over this process's share of what is left.
+
+    The images of an iteration follow from the seed and its number, whoever takes them.
+    """
+    done, device = trainer.iteration, trainer.accelerator.device
     for number, stage in enumerate(settings.training.stages):
         skipped = min(done, stage.iterations)
         done -= skipped
@@ -185,9 +255,16 @@ def stage_loaders(
         patches = training_patches(settings.data, stage.patch, stage.batch * stage.iterations, seed)
         loader = DataLoader(  # unpinned: a pinning thread would break a CUDA graph's capture
             patches,
-            stage.batch,
-            sampler=range(skipped * stage.batch, len(patches)),
+            batch_sampler=processes.shares(range(skipped * stage.batch, len(patches)), stage.batch),
             num_workers=settings.data.workers,
             worker_init_fn=leave_to_parent,
         )
-        yield stage, accelerator.prepare(loader)
+        cut = fitting_cut(settings, stage, processes.count, processes.free_bytes())
+        trainer.begin_stage(stage.batch, cut.micro_batch, cut.recomputed)
+        # the processes share each batch already
+        yield (
+            stage,
+            prepare_data_loader(
+                loader, device, num_processes=1, process_index=0, put_on_device=True
+            ),
+        )

@@ -21,11 +21,23 @@ class Signals:
 
     A second signal does what it would do without this. Signals that are ignored, as SIGHUP under
     ``nohup``, stay so. Outside the main thread, where Python allows no handlers, nothing changes.
+
+    Parameters
+    ----------
+    noted_only : bool
+        Raise nothing and note every signal in `received`: several processes get signals at
+        different times, some twice from their launcher, and have to end after the same step.
+
+    Attributes
+    ----------
+    received : int
+        Number of the signal that came; 0 for none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, noted_only: bool = False) -> None:
+        self.noted_only = noted_only
+        self.received = 0
         self._usual: dict[int, Any] = {}
-        self._received: int | None = None
         self._in_step = False
 
     def __enter__(self) -> Signals:
@@ -49,12 +61,14 @@ class Signals:
             yield
         finally:
             self._in_step = False
-        if self._received is not None:
-            raise TrainingInterrupted(self._received)
+        if self.received and not self.noted_only:
+            raise TrainingInterrupted(self.received)
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
+        self.received = number
+        if self.noted_only:
+            return
         self.__exit__()
-        self._received = number
         if not self._in_step:
             raise TrainingInterrupted(number)
 

@@ -66,8 +66,8 @@ class States:
             self._previous.unlink(missing_ok=True)
         self._own = True
 
-    def load(self, trainer: Trainer) -> None:
-        """Resume from the newest state that can be read.
+    def load(self, trainer: Trainer) -> dict[str, Any]:
+        """Resume from the newest state that can be read, and return it.
 
         Raises
         ------
@@ -81,7 +81,7 @@ class States:
             if not path.is_file():
                 continue
             try:
-                self._load(trainer, path)
+                state = self._load(trainer, path)
             except _DamagedError as error:
                 problems.append(str(error))
                 continue
@@ -90,17 +90,18 @@ class States:
             if path != self.latest:
                 os.replace(path, self.latest)
             self._own = True
-            return
+            return state
         raise TrainingError(f"{'; '.join(problems)}; delete it, or start anew with --fresh")
 
-    def _load(self, trainer: Trainer, path: Path) -> None:
-        state = _read(path, trainer.accelerator.device)
+    def _load(self, trainer: Trainer, path: Path) -> dict[str, Any]:
+        state = _read(path)
         self._compare(path, state)
         try:
             trainer.load_state_dict(state)
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise _DamagedError(f"{path}: not a whole training state ({reason})") from None
+        return state
 
     def _compare(self, path: Path, state: dict[str, Any]) -> None:
         """Refuse a state of other settings or other data; older files know no data."""
@@ -133,14 +134,13 @@ class States:
     def keep_diverged(
         self, trainer: Trainer, error: NotFiniteError, iteration: int, batch: tuple[Tensor, Tensor]
     ) -> TrainingError:
-        """Keep the batch of a step that diverged, and return what to say.
+        """Keep the batch of a step that diverged, on the CPU, and return what to say.
 
         The states on disk stay: finite losses came after them. Where there is none yet, the
         weights before the step become one.
         """
         if trainer.accelerator.is_main_process:
-            degraded, clean = (images.cpu() for images in batch)
-            kept = {"iteration": iteration, "degraded": degraded, "clean": clean}
+            kept = {"iteration": iteration, "degraded": batch[0], "clean": batch[1]}
             write_atomically(self._batch, _bytes(kept))
         what = "the last good state"
         if not self._own and not error.changed_weights and trainer.iteration:
@@ -185,11 +185,11 @@ def _bytes(content: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _read(path: Path, device: torch.device) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     if not path.stat().st_size:
         raise _DamagedError(f"{path}: the file is empty; expected a training state")
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except Exception:  # torch raises many kinds here, and only some are documented

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DataLoaderConfiguration
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from eamamba.config import SettingsError, TrainingSettings
-from eamamba.network import Network
+from eamamba.network import Network, set_recomputed
 from eamamba.training.errors import NotFiniteError
 
 
@@ -57,6 +58,12 @@ class Trainer:
         The recipe.
     accelerator : Accelerator, optional
         Device placement, mixed precision and distribution; plain CPU float32 if not given.
+
+    Attributes
+    ----------
+    micro_batch : int or None
+        How many images at most one pass through the network takes; the gradients of several
+        passes add up to those of the batch.
     """
 
     model: Network
@@ -83,6 +90,8 @@ class Trainer:
             raise SettingsError(f"training: the optimiser refuses it: {error}") from None
         self.network: nn.Module
         self.network, self.optimizer = self.accelerator.prepare(self.model, optimizer)
+        self.micro_batch: int | None = None
+        self._batch: int | None = None
         self._captured: tuple[torch.Size, nn.Module] | None = None
         self.schedule = LambdaLR(
             optimizer, lambda t: learning_rate(t, recipe) / recipe.learning_rate
@@ -93,18 +102,34 @@ class Trainer:
         """The network with the EMA weights."""
         return cast(Network, self.ema.module)
 
+    def begin_stage(self, batch: int, micro_batch: int, recomputed: float) -> None:
+        """Prepare for batches of another size.
+
+        Parameters
+        ----------
+        batch : int
+            Images of all processes together.
+        micro_batch : int
+            See above.
+        recomputed : float
+            Share of the blocks whose activations are computed again in the backward pass.
+        """
+        self._batch, self.micro_batch = batch, micro_batch
+        set_recomputed(self.model, recomputed)
+
     def step(self, degraded: Tensor, clean: Tensor) -> tuple[float, float]:
         """Make one optimiser step.
 
         Parameters
         ----------
         degraded, clean : Tensor (batch, channels, H, W)
-            In [0, 1].
+            In [0, 1]; this process's share of the batch, which may differ by an image from that
+            of another.
 
         Returns
         -------
         loss, gradient_norm : float
-            The L1 loss and the gradient's total norm before clipping.
+            The L1 loss and the gradient's total norm before clipping, both of the whole batch.
 
         Raises
         ------
@@ -113,10 +138,7 @@ class Trainer:
             computed in float32.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        network = self._network_or_graph(degraded)
-        restored = network(degraded)  # casts and back: see accelerator.prepare
-        loss = nn.functional.l1_loss(restored, clean)
-        self.accelerator.backward(loss)
+        loss = self.accelerator.reduce(self._backward(degraded, clean), "mean")
         norm = self.accelerator.clip_grad_norm_(
             self.network.parameters(), self.settings.clip_gradient_norm
         )
@@ -130,6 +152,28 @@ class Trainer:
         self.ema.update_parameters(self.model)
         self.iteration += 1
         return measured
+
+    def _backward(self, degraded: Tensor, clean: Tensor) -> Tensor:
+        """Add up the gradients of all passes, and return the sum of their losses.
+
+        Each loss is weighted so that the mean over the processes is that over the whole batch.
+        """
+        passes = math.ceil(len(degraded) / (self.micro_batch or len(degraded)))
+        size = math.ceil(len(degraded) / passes)
+        share = self.accelerator.num_processes / (
+            self._batch or self.accelerator.num_processes * len(degraded)
+        )
+        network = self._network_or_graph(degraded) if passes == 1 else self.network
+        losses: list[Tensor] = []
+        for images, truth in zip(degraded.split(size), clean.split(size), strict=True):
+            last = len(losses) == passes - 1
+            # only the last pass exchanges gradients
+            with nullcontext() if last else self.accelerator.no_sync(self.network):
+                restored = network(images)  # casts and back: see accelerator.prepare
+                loss = nn.functional.l1_loss(restored, truth) * (len(images) * share)
+                self.accelerator.backward(loss)
+            losses.append(loss.detach())
+        return torch.stack(losses).sum()
 
     def _average(self, averages: Any, weights: Any, averaged: Tensor | int) -> None:
         decay = ema_decay(self.iteration, self.settings)
@@ -221,12 +265,24 @@ def accelerator_for(settings: TrainingSettings, device: str) -> Accelerator:
     Raises
     ------
     SettingsError
-        No such device here.
+        No such device here, or the launcher asks for something else.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise SettingsError("device 'cuda': no CUDA device here; use --device cpu")
-    return Accelerator(
-        cpu=device == "cpu",
-        mixed_precision="bf16" if settings.precision == "bf16" else "no",
-        dataloader_config=DataLoaderConfiguration(split_batches=True),
-    )
+    kind, _, number = device.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
+        raise SettingsError(f"device {device!r}: expected cpu, cuda or a device such as cuda:1")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise SettingsError(f"device {device!r}: no such CUDA device here; use --device cpu")
+    precision = "bf16" if settings.precision == "bf16" else "no"
+    launched = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if launched not in ("no", precision):
+        raise SettingsError(
+            f"the launcher asks for mixed precision {launched}, training.precision is "
+            f"{settings.precision}; only the setting counts: change it, or leave the option out"
+        )
+    if number:
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise SettingsError(
+                f"device {device!r} for several processes; give --device cuda: each takes its own"
+            )
+        torch.cuda.set_device(int(number))
+    return Accelerator(cpu=kind == "cpu", mixed_precision=precision)

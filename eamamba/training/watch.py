@@ -11,6 +11,7 @@ from tqdm import tqdm
 from eamamba.config import Stage, TaskSettings
 from eamamba.files import write_atomically
 from eamamba.progress import bar_options
+from eamamba.training.processes import Processes
 from eamamba.training.states import States
 from eamamba.training.trainer import Trainer, learning_rate
 
@@ -23,12 +24,14 @@ class Watch:
     def __init__(
         self,
         trainer: Trainer,
+        processes: Processes,
         settings: TaskSettings,
         states: States,
         progress: bool,
         time_limit_s: float | None,
     ) -> None:
-        self.trainer, self.settings, self.states = trainer, settings, states
+        self.trainer, self.processes = trainer, processes
+        self.settings, self.states = settings, states
         self.bar = tqdm(
             total=settings.training.iterations,
             initial=trainer.iteration,
@@ -78,12 +81,24 @@ class Watch:
             }
             trainer.history.append(row)
             self.bar.set_postfix(loss=f"{mean:.4f}", patch=stage.patch, refresh=False)
-            self._write_curve()
+            with self.processes.together():
+                self._write_curve()
         if trainer.iteration % recipe.checkpoint_every == 0 and not last:
-            self.states.save(trainer)
+            self.save()
+
+    def save(self) -> None:
+        """Write the state; what hinders the main process ends all.
+
+        Raises
+        ------
+        NotFiniteError
+            If a weight is no number.
+        """
+        with self.processes.together():
+            self.states.save(self.trainer)
 
     def _write_curve(self) -> None:
-        if self.trainer.accelerator.is_main_process:
+        if self.processes.is_main:
             table = pd.DataFrame(self.trainer.history)
             text = table.to_csv(index=False, lineterminator="\n", float_format="%.8g")
             write_atomically(self.states.folder / CURVE_FILE, text.encode())

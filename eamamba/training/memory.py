@@ -1,0 +1,150 @@
+"""How much memory a training takes, and how its batches are cut to fit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd.graph import saved_tensors_hooks
+from torch.multiprocessing.reductions import StorageWeakRef
+
+from eamamba.config import ModelSettings, Stage, TaskSettings
+from eamamba.network import MambaFormerBlock, build
+
+# Weights, their gradients, two moments of AdamW and the moving average.
+_COPIES_OF_WEIGHTS = 5
+# What several processes exchange: gradients once more, in buckets.
+_COPIES_EXCHANGED = 1
+# Shares of the blocks to recompute, tried in this order.
+_SHARES = (0.25, 0.5, 0.75, 1.0)
+# Peak over what is counted here, upper bound of measurements: gradients of the kept maps, and
+# memory in pieces that fit no later request.
+_PEAK_OVER_COUNT = 1.25
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How one device's share of a batch is cut.
+
+    Attributes
+    ----------
+    micro_batch : int
+        Images in one pass through the network.
+    passes : int
+        How many passes make one step.
+    recomputed : float
+        Share of the blocks whose activations are recomputed.
+    """
+
+    micro_batch: int
+    passes: int
+    recomputed: float
+
+
+def fitting_cut(
+    settings: TaskSettings, stage: Stage, processes: int, free_bytes: int | None
+) -> Cut:
+    """Return how to cut a stage's batch, as ``training.micro_batch`` says.
+
+    Parameters
+    ----------
+    settings : TaskSettings
+    stage : Stage
+    processes : int
+        How many share the batch, one device each.
+    free_bytes : int, optional
+        Of the device. With ``micro_batch: auto`` as many images at a time as fit, and if one
+        does not, as much recomputing as it takes; by default, everything is taken to fit.
+    """
+    share = math.ceil(stage.batch / processes)
+    recomputed = settings.model.checkpoint_percentage
+    images, asked = share, settings.training.micro_batch
+    if asked == "auto" and free_bytes is not None:
+        for recomputed in (settings.model.checkpoint_percentage, *_SHARES):
+            fixed, each = needed_bytes(settings, stage.patch, processes, recomputed)
+            images = min(share, int((free_bytes - fixed) // each))
+            if images > 0:
+                break
+    elif isinstance(asked, int):
+        images = min(share, asked)
+    passes = math.ceil(share / max(images, 1))
+    return Cut(math.ceil(share / passes), passes, recomputed)
+
+
+def needed_bytes(
+    settings: TaskSettings, patch: int, processes: int, recomputed: float
+) -> tuple[int, int]:
+    """Return what a training needs of a device: in any case, and for each image of a pass.
+
+    Parameters
+    ----------
+    settings : TaskSettings
+    patch : int
+        Height and width of the clean patches in pixels.
+    processes : int
+    recomputed : float
+        Share of the blocks whose activations are recomputed.
+    """
+    model = settings.model.model_copy(update={"checkpoint_percentage": recomputed})
+    half = settings.training.precision == "bf16"
+    each = kept_bytes(model, patch // settings.scale, half=half)
+    return weights_bytes(model, processes), int(_PEAK_OVER_COUNT * each)
+
+
+def weights_bytes(settings: ModelSettings, processes: int = 1) -> int:
+    """Return the bytes of the weights, their gradients, the optimiser and the moving average."""
+    with torch.device("meta"):
+        model = build(settings)
+    copies = _COPIES_OF_WEIGHTS + _COPIES_EXCHANGED * (processes > 1)
+    return 4 * copies * sum(weight.numel() for weight in model.parameters())
+
+
+def kept_bytes(settings: ModelSettings, side: int, *, half: bool = False) -> int:
+    """Return the bytes that a forward pass keeps for its backward pass, for one image.
+
+    Where blocks are recomputed, those of the largest one are added, which are kept while its
+    turn comes in the backward pass.
+
+    Parameters
+    ----------
+    settings : EAMambaSettings or EAMambaSRSettings
+    side : int
+        Height and width of the input in pixels.
+    half : bool
+        Whether products are in bfloat16 (``training.precision: bf16``).
+    """
+    inputs: list[tuple[MambaFormerBlock, torch.Size]] = []
+
+    def note(block: nn.Module, args: tuple[Tensor]) -> None:
+        assert isinstance(block, MambaFormerBlock)
+        inputs.append((block, args[0].shape))
+
+    shapes_only = FakeTensorMode() if half else torch.device("meta")  # the latter knows no autocast
+    with shapes_only, torch.autocast("cpu", torch.bfloat16, enabled=half):
+        model = build(settings)
+        for module in model.modules():
+            if isinstance(module, MambaFormerBlock):
+                module.register_forward_pre_hook(note)
+        kept = _kept_by(model, torch.empty(1, settings.inp_channels, side, side))
+        if settings.checkpoint_percentage:
+            block, shape = max(inputs, key=lambda noted: noted[1].numel())
+            kept += _kept_by(block, torch.empty(shape, requires_grad=True))
+    return kept
+
+
+def _kept_by(module: nn.Module, image: Tensor) -> int:
+    kept: dict[int, int] = {}
+
+    def count_storage(tensor: Tensor) -> Tensor:
+        if not isinstance(tensor, nn.Parameter):
+            storage = tensor.untyped_storage()
+            kept[StorageWeakRef(storage).cdata] = storage.nbytes()
+        return tensor
+
+    with saved_tensors_hooks(count_storage, lambda tensor: tensor):
+        output = module(image)  # its graph keeps the noted tensors alive, so none is counted twice
+    del output
+    return sum(kept.values())

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from eamamba.datasets.names import (
     SHOTS_APART,
+    large_names,
     natural,
     numbered,
-    of_small,
     partners,
     prefixes,
     same_or_consecutive,
@@ -106,7 +106,7 @@ def test_hazy_images_find_the_clean_one_they_begin_with(clean: list[str]) -> Non
 @given(names, st.sampled_from([2, 3, 4]), st.sampled_from(["x{0}", "X{0}", "_LR", "_SRF_{0}_LR"]))
 def test_small_images_find_the_large_one(large: list[str], scale: int, ending: str) -> None:
     small = {name + ending.format(scale): name for name in large}
-    assert all(of_small(low, scale)[0] == name for low, name in small.items())
+    assert all(large_names(low, scale)[0] == name for low, name in small.items())
 
 
 @given(names, st.sampled_from([2, 3, 4]), st.data())

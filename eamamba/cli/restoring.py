@@ -130,7 +130,7 @@ def restore(
         protocol=_protocol(file, task),
         skip_existing=skip_existing,
     )
-    _introduce(file, method, as_json)
+    _announce_weights(file, method, as_json)
     outcomes = restore_all(method, jobs, as_json=as_json)
     if failures or any(outcome.status == "failed" for outcome in outcomes):
         raise typer.Exit(2)
@@ -145,7 +145,7 @@ def _prepare(
     return Captured(with_precision(load_model(file, choose_device(device)), precision))
 
 
-def _introduce(file: Path, method: Method, as_json: bool) -> None:
+def _announce_weights(file: Path, method: Method, as_json: bool) -> None:
     """Print which weights are used and how, before the first photo."""
     from eamamba.restore import InBfloat16
 

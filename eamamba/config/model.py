@@ -63,7 +63,7 @@ class _BlockSettings(Strict):
 
     @field_validator("channel_mixer_type", mode="before")
     @classmethod
-    def _any_case(cls, value: object) -> object:
+    def _ignore_case(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
     @model_validator(mode="after")

@@ -72,7 +72,7 @@ def bicubic_pairs(
 
     Also ``DIV2K_train_HR`` with ``DIV2K_train_LR_bicubic``: the two folder names may have any
     common prefix (`prefix`, if given). Without a folder ``LR_bicubic`` the small images are
-    computed from the large ones. Small images may be named as described in `names.of_small`, or be
+    computed from the large ones. Small images may be named as in `names.large_names`, or be
     numbered in the order of the large ones (``x2/img_001_SRF_2_LR.png``, as in Set14); the pictures
     are then compared too. Without a folder HR, ``image_SRF_2/NAME_{HR,LR}.png`` is read.
     """
@@ -101,7 +101,7 @@ def bicubic_pairs(
 def _matched(
     low: Mapping[str, Path], high: Mapping[str, Path], scale: Scale, problems: list[str]
 ) -> list[Pair]:
-    chosen = names.partners(low, high, {name: names.of_small(name, scale) for name in low})
+    chosen = names.partners(low, high, {name: names.large_names(name, scale) for name in low})
     kind: type[Pair] = Pair
     if not chosen:
         chosen, kind = names.numbered(low, high, scale), NumberedPair

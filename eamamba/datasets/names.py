@@ -101,7 +101,7 @@ def _shots(names: Sequence[str]) -> list[tuple[str, int, str]] | None:
     return shots if len({shot[:2] for shot in shots}) == len(shots) else None
 
 
-def of_small(name: str, scale: int) -> list[str]:
+def large_names(name: str, scale: int) -> list[str]:
     """Return the possible names of a small image's large counterpart, the most likely first.
 
     ``0001x2``, ``0001_LR``, ``0001_SRF_2_LR`` and ``0001`` itself belong to ``0001``,

@@ -121,7 +121,7 @@ def check(data: DataSettings, *, decode: bool = False, progress: bool = False) -
             found = _Found()
             try:
                 with as_dataset_error(location):
-                    found = _look(data, name, location, use)
+                    found = _inspect(data, name, location, use)
             except DatasetError as error:
                 found.problems += error.problems
             if decode:
@@ -154,7 +154,7 @@ def _row(data: DataSettings, name: str, location: str, use: Use, found: _Found) 
     }
 
 
-def _look(data: DataSettings, name: str, location: str, use: Use) -> _Found:
+def _inspect(data: DataSettings, name: str, location: str, use: Use) -> _Found:
     if location == BUNDLED:
         refuse_as_pairs(data.layout, name)
         return _Found(len(bundled_photographs("train" if use == "training" else "held_out")))

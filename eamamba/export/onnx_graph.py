@@ -34,7 +34,7 @@ def onnx_model(model: Network) -> onnx.ModelProto:
     """
     from eamamba.export.onnx_scan import translate_scan
 
-    with _quiet():
+    with _suppress_messages():
         program = trace(model)
         _share_orders(program)
         order, scan = torch.ops.eamamba.scan_order.default, torch.ops.eamamba.selective_scan.default
@@ -56,7 +56,7 @@ def onnx_model(model: Network) -> onnx.ModelProto:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _suppress_messages() -> Iterator[None]:
     """Suppress messages of `torch.onnx`: deprecations, and a missing torchvision."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

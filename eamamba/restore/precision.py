@@ -68,7 +68,7 @@ def _remembered_choice(network: nn.Module) -> Precision:
         known: dict[str, Any] = dict(json.loads(cache.read_bytes()))
     except (OSError, ValueError, TypeError):
         known = {}  # missing or damaged
-    key = _circumstances(network)
+    key = _cache_key(network)
     if known.get(key) in ("float32", "bfloat16"):
         return known[key]
     seconds = [_seconds(each, network) for each in (network, InBfloat16(network))]
@@ -80,7 +80,7 @@ def _remembered_choice(network: nn.Module) -> Precision:
     return chosen
 
 
-def _circumstances(network: Any) -> str:
+def _cache_key(network: Any) -> str:
     """Return a key with everything that the faster precision depends on."""
     device = next(network.parameters()).device
     if device.type == "cuda":

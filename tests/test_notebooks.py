@@ -27,6 +27,7 @@ WRITES = {
     "evaluate": (TASK, {"metrics.json", "scores.md", "summary.jpg", "training_curve.png"}),
     "own_images": ("own_images", {"comparison.jpg", "model.safetensors", "training_curve.png"}),
     "photographs": ("photographs", {"held_out.jpg", "training.jpg"}),
+    "pictures": ("pictures", {"pictures.csv", "shown"}),
     "profiling": ("profiling", {"complexity.csv", "complexity_by_kind.png"}),
     "protocols": ("protocols", {"differences.csv"}),
     "receptive_field": (TASK, {"receptive_field.png"}),

@@ -14,6 +14,7 @@ ROOT = FOLDER.parents[1]
 # The book shows the results of this checkout, so it uses its code, too.
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(FOLDER)]
 
+from before_after import write_before_after  # noqa: E402
 from browser_page import write_browser_page  # noqa: E402
 from citation import citation_words, read_citation, repository, repository_options  # noqa: E402
 from compare_page import write_compare_page  # noqa: E402
@@ -51,6 +52,7 @@ def add_interactive_pages(app: Any, exception: Exception | None) -> None:
         write_scan_explorer(ROOT, static / "scans")
         settings = load_settings(ROOT / "params.yaml", app.results_known.profile)
         write_compare_page(ROOT, settings, static / "compare")
+        write_before_after(ROOT, settings, app.results_known.profile, static / "pictures")
 
 
 def check_offline(app: Any, exception: Exception | None) -> None:

@@ -69,6 +69,7 @@ def runs(settings: Settings) -> list[Run]:
         *found,
         Run("ablation_fields/ablation_fields", "Ablation", "receptive fields", "ablations"),
         Run("photographs/photographs", "Data", "the photographs", "credits"),
+        Run("pictures/pictures", "Pictures", "the same in every task", "before_after"),
         Run("profiling/profiling", "Cost", "parameters and FLOPs", "cost"),
         Run("protocols/protocols", "Protocols", "rounding and scores", "protocols"),
         Run("scan_orders/scan_orders", "Method", "scan orders", "method"),

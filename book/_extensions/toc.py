@@ -23,10 +23,10 @@ def toc(settings: Settings) -> str:
     """Return the table of contents as Jupyter Book reads it."""
     tasks = settings.tasks.values()
     chapters = dict.fromkeys(f"tasks/{task.chapter}" for task in tasks if task.chapter is not None)
-    results = ["claims", "glance", *chapters, "real_pairs", "protocols", "ablations"]
+    results = ["claims", "glance", "before_after", *chapters, "real_pairs", "protocols"]
     parts = {
         "The method": _pages("method", "scan_explorer"),
-        "The results": _pages(*results, "cost", "speed"),
+        "The results": _pages(*results, "ablations", "cost", "speed"),
         "Use it": [
             *_pages("reproduce", "reproduced"),
             *_pages("restore_here", "restore", "own_images", "models", "elsewhere"),

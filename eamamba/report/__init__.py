@@ -20,6 +20,7 @@ from eamamba.report.photographs import (
     contact_sheet,
     degradation,
     receptive_field,
+    save_pictures,
     scan_paths,
     summary,
 )
@@ -81,6 +82,7 @@ __all__ = [
     "receptive_field",
     "receptive_fields",
     "save",
+    "save_pictures",
     "scan_paths",
     "scan_slider",
     "score_table",

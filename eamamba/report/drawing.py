@@ -43,10 +43,15 @@ def save(figure: Figure, path: Path) -> str:
     ----------
     figure : Figure
     path : Path
-        Its suffix selects the format: ``.png`` for line art, ``.jpg`` for photographs, which takes
-        a fifth of the space. Its folder is created if missing.
+        Its suffix selects the format: ``.png`` for line art, on a transparent ground, so that dark
+        pages can turn it light on dark; ``.jpg`` for photographs, which takes a fifth of the space
+        and stays as it is on every page. Its folder is created if missing.
     """
-    options: dict[str, Any] = {"metadata": {"Software": None}, "pil_kwargs": {"optimize": True}}
+    options: dict[str, Any] = {
+        "metadata": {"Software": None},
+        "pil_kwargs": {"optimize": True},
+        "transparent": True,
+    }
     if path.suffix == ".jpg":
         options = {"pil_kwargs": {"quality": 90, "subsampling": 0, "optimize": True}}
     buffer = io.BytesIO()

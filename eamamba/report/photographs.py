@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from PIL import Image
 
+from eamamba.files import write_atomically
 from eamamba.report.charts import dumbbells
 from eamamba.report.drawing import MARK, styled
 from eamamba.report.scores import condition_label, first_benchmark
@@ -17,6 +21,10 @@ from eamamba.report.scores import condition_label, first_benchmark
 Picture = Any
 """(3, H, W) in [0, 1]: an array or a tensor on the CPU."""
 AMPLIFICATION = 5
+SUMMARY_PSNR_DB = (5, 50)
+"""Axis of every summary, since the book sets them side by side."""
+WEBP_QUALITY = 92
+"""Of pictures that the book shows alone: small files, with errors below what a network leaves."""
 
 
 class Example(Protocol):
@@ -32,6 +40,40 @@ class Example(Protocol):
 def to_display(picture: Picture) -> np.ndarray:
     """Return an image as (H, W, 3), clipped to [0, 1]."""
     return np.clip(np.asarray(picture, dtype=np.float32).transpose(1, 2, 0), 0, 1)
+
+
+def save_pictures(example: Example, folder: Path, prefix: str) -> dict[str, str]:
+    """Write an example's pictures at their own pixels, in a format that browsers read.
+
+    Parameters
+    ----------
+    example : Example
+    folder : Path
+        Created if missing.
+    prefix : str
+        What was done, such as the task; it begins the names of the input and the restored picture.
+
+    Returns
+    -------
+    dict of str
+        "truth", "input" and "restored" with their file names; the truth is the same for all tasks.
+    """
+    image = Path(example.name).stem
+    pictures = {
+        "truth": (f"{image}.webp", example.clean),
+        "input": (f"{prefix}_{image}_input.webp", example.degraded),
+        "restored": (f"{prefix}_{image}_restored.webp", example.restored),
+    }
+    for name, picture in pictures.values():
+        buffer = io.BytesIO()
+        to_image(picture).save(buffer, "WEBP", quality=WEBP_QUALITY, method=6)
+        write_atomically(folder / name, buffer.getvalue())
+    return {kind: name for kind, (name, _) in pictures.items()}
+
+
+def to_image(picture: Picture) -> Image.Image:
+    """Return an image in 8 bits, clipped to [0, 1]."""
+    return Image.fromarray(np.rint(to_display(picture) * 255).astype(np.uint8))
 
 
 def psnr_db(picture: Picture, clean: Picture) -> float:
@@ -204,6 +246,9 @@ def summary(example: Example, condition: str, means: pd.DataFrame, source: str) 
     show(columns[2], to_display(example.clean), "truth")
     axes = below.subplots()
     dumbbells(axes, means, conditions.map(condition_label))
+    scores = means[["psnr_input_db", "psnr_db"]].to_numpy()
+    lowest, highest = SUMMARY_PSNR_DB
+    axes.set_xlim(min(lowest, scores.min() - 4), max(highest, scores.max() + 4))
     axes.set(xlabel="PSNR, dB (mean over images)")
     name, images = means["benchmark"].iloc[0], means["images"].max()
     axes.set_title(f"{name}, {images} images, {source}", loc="left")

@@ -13,10 +13,9 @@ from collections.abc import Mapping
 from string import Template
 
 import numpy as np
-from PIL import Image
 
 from eamamba.report.drawing import MARK, OURS
-from eamamba.report.photographs import Picture, to_display
+from eamamba.report.photographs import Picture, to_image
 
 # Scripts are inside attributes, so that no element needs an id and a page can have several sliders.
 _CURTAIN = Template("""\
@@ -128,7 +127,6 @@ def scan_slider(orders: Mapping[str, np.ndarray], height: int, width: int) -> st
 
 def _data_url(picture: Picture) -> str:
     """Return a picture as a URL that contains it."""
-    pixels = np.rint(to_display(picture) * 255).astype(np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
+    to_image(picture).save(buffer, "PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -18,7 +18,9 @@ function hidden() {
     return box;
   };
   const all = [...document.querySelectorAll('.bd-article *')].filter(
-    (element) => element.checkVisibility({ visibilityProperty: true }),
+    (element) =>
+      element.checkVisibility({ visibilityProperty: true }) &&
+      !element.closest('img-comparison-slider'), // pictures are dragged in their frame
   );
   const cut = all.filter(
     (element) => element.getBoundingClientRect().right > innerWidth + 1 && !scroller(element),

@@ -85,7 +85,7 @@ def write_executed_notebooks(results: Path, chosen: Settings) -> None:
 
 
 def write_results_of_no_task(results: Path) -> None:
-    for name in ("protocols", "ablation_fields", "profiling", "scan_orders", "photographs"):
+    for name in "protocols ablation_fields profiling scan_orders photographs pictures".split():
         (results / name).mkdir(parents=True)
     counted().to_csv(results / "profiling" / "complexity.csv", index=False)
     by_size = pd.DataFrame({"model": "EAMamba", "size": [32, 64], "gflops": [1.0, 4.0]})
@@ -101,6 +101,7 @@ def write_results_of_no_task(results: Path) -> None:
     areas = pd.DataFrame(seen | {"share": [0.5], "area_ratio": [0.0625]})
     areas.to_csv(results / "ablation_fields" / "areas.csv", index=False)
     (results / "photographs" / "training.jpg").touch()
+    (results / "pictures" / "pictures.csv").touch()
 
 
 def test_pages_bring_tables_and_figures_for_the_text(tmp_path: Path) -> None:

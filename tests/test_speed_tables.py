@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
+from speed_charts import growth as growth_chart
+from speed_charts import save_speed_charts, scan_rivals
 from speed_tables import speed_tables
 
 RESULTS = Path(__file__).parents[1] / "results" / "benchmarks"
@@ -141,3 +144,40 @@ def test_onnx_files_are_told_apart_and_networks_timed_once(tmp_path: Path) -> No
     times = tables["onnx_cpu"]
     assert times["weights"].tolist() == ["derain", "derain", "denoise_gaussian"]
     assert times["onnxruntime, s"].tolist() == ["0.075", "0.300", "0.180"]
+
+
+def points(figure: Figure) -> dict[str, list[float]]:
+    """The values of each line that the legend names."""
+    lines = [line for axes in figure.axes for line in axes.lines]
+    return {str(line.get_label()): [round(x, 6) for x in line.get_xdata()] for line in lines}
+
+
+def test_plain_pytorch_stands_on_the_axis_of_the_kernel() -> None:
+    scan = {"scan": "256x256, 8 heads of 8", "forward_ms": 2.0, "forward_backward_ms": 10.0}
+    factors = {
+        "forward_scaled_loop_over_ours": 100.0,
+        "forward_chunked_over_ours": 30.0,
+        "forward_backward_scaled_loop_over_ours": 50.0,
+        "forward_backward_chunked_over_ours": 20.0,
+    }
+    slower = {name: value * 2 for name, value in factors.items()}
+    table = pd.DataFrame([scan | slower | {"threads": 1}, scan | factors | {"threads": 2}, scan])
+    drawn = points(scan_rivals(table))
+    assert drawn["this project"] == [2, 10]
+    assert drawn["loop in Python"] == [200, 500]
+    assert drawn["chunked PyTorch"] == [60, 200]
+
+
+def test_growth_is_drawn_for_each_network_and_pass() -> None:
+    table = growth().replace({"network": {"square": "nano"}})
+    drawn = points(growth_chart(table))
+    assert drawn["the paper's network, forward"] == [64, 128, 256, 512]
+    assert drawn["the paper's network, training step"] == [64]
+    assert drawn["a small U-Net, forward"] == [64, 128, 256, 512]
+
+
+def test_charts_are_saved_where_there_is_something_to_draw(tmp_path: Path) -> None:
+    save_speed_charts(tmp_path, tmp_path)
+    assert not list(tmp_path.iterdir())
+    save_speed_charts(RESULTS, tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {"growth.png", "scan_rivals.png"}

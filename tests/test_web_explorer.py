@@ -71,6 +71,15 @@ def test_page_is_light(site: Path) -> None:
     assert sum(file.stat().st_size for file in files) < MOST_BYTES
 
 
+def test_what_the_page_says_of_the_steps(data: dict[str, Any]) -> None:
+    levels = np.frombuffer(base64.b64decode(data["pictures"]["64"]["delta"]), np.uint8)
+    steps = read_levels(levels).reshape(8, -1, len(data["A"][0])).mean(-1)
+    varying = steps.std(-1) / steps.mean(-1)
+    assert "only the second changes its step much" in CHAPTER.read_text(encoding="utf-8")
+    assert [head for head, share in enumerate(varying, start=1) if share > 0.1] == [2]
+    assert steps.mean(-1).std() > 5 * np.median(steps.std(-1))
+
+
 def read_levels(levels: np.ndarray) -> np.ndarray:
     """Return Δ as the page reads it."""
     return SMALLEST_DELTA * (LARGEST_DELTA / SMALLEST_DELTA) ** (levels / 255)

@@ -19,9 +19,10 @@ from ablations import (
     variant_costs,
     variant_scores,
 )
+from architecture import write_diagrams
 from claims_pages import write_claims
 from runs import write_runs
-from speed_tables import processor, speed_tables
+from speed_pages import write_speed
 
 from eamamba.cards import card_markdown, cards_table, shipped_cards
 from eamamba.config import EAMambaError, EAMambaSettings, Settings, TaskSettings, load_settings
@@ -90,7 +91,7 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     settings = load_settings(root / "params.yaml", profile)
     source = root / "results" / profile
     stages = ["profiling/complexity.csv", "photographs/training.jpg", "ablation_fields/areas.csv"]
-    stages += ["protocols/differences.csv"]
+    stages += ["protocols/differences.csv", "pictures/pictures.csv"]
     stages += [f"scan_orders/{file}" for file in ("all_around.png", "neighbour_steps.csv")]
     folders = [*settings.tasks, *(f"ablations/{variant}" for variant in settings.ablations)]
     stages += [f"{name}/{file}" for name in folders for file in ("settings.yaml", "metrics.json")]
@@ -100,11 +101,8 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target, ignore=shutil.ignore_patterns(*NOT_COPIED))
     figures = {"profile": profile} | _write_complexity(root, target / "profiling")
-    (target / "benchmarks").mkdir()
-    measured = root / "results" / "benchmarks"
-    figures |= processor(measured)
-    for name, table in speed_tables(measured).items():
-        _write_table(target / "benchmarks" / f"{name}.md", table)
+    figures |= write_speed(root / "results" / "benchmarks", target / "benchmarks")
+    write_diagrams(target / "architecture")
     _write_credits(root, target, next(iter(settings.tasks)))  # all tasks have the same photographs
     for task, chosen in settings.tasks.items():
         figures |= {

@@ -18,6 +18,7 @@ MOST_LINKS = 3
 """More files than this are named by their pattern."""
 _REAL_PAIRS = "results/pretrained/real_pairs/summary.csv"
 SOURCES = {
+    "architecture/*": ("eamamba/config/model.py",),
     "*/all_scores.md": ("{folder}/metrics.json", "{folder}/per_image.csv"),
     "glance.*": ("results/{profile}/*/metrics.json",),
     "longer_training.md": ("results/{profile}/*/metrics.json", "results/pretrained/*/metrics.json"),
@@ -38,10 +39,11 @@ SOURCES = {
     "ablations/areas.md": ("results/{profile}/ablation_fields/areas.csv",),
     "ablations/*": ("{folder}/*/metrics.json", "{folder}/*/complexity.csv"),
     "benchmarks/block_cpu.md": ("results/benchmarks/growth_cpu.csv",),
-    "benchmarks/growth_*": ("results/benchmarks/growth_cpu.csv",),
+    "benchmarks/growth*": ("results/benchmarks/growth_cpu.csv",),
     "benchmarks/large_*": ("results/benchmarks/large_image_cpu.csv",),
     "benchmarks/onnx_*": ("results/benchmarks/onnx_cpu.csv",),
     "benchmarks/scan_cpu*": ("results/benchmarks/scan_cpu.csv",),
+    "benchmarks/scan_rivals*": ("results/benchmarks/scan_cpu.csv",),
     "benchmarks/*": ("results/benchmarks/{stem}.csv",),
 }
 """What the book itself draws or tabulates, by its place in ``book/results``, and from which files;

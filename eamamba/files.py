@@ -1,4 +1,4 @@
-"""Atomic file writing."""
+"""Atomic file writing, and what identifies a file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import hashlib
 import os
 import secrets
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+
+# Of a large file, so much at either end: compressed pixels and checksums stand there.
+_END_BYTES = 2**16
 
 
 def write_atomically(path: Path, content: bytes, keep_old: Path | None = None) -> None:
@@ -78,3 +82,18 @@ def _keep_permissions(old: Path, new: Path) -> None:
     wanted, given = (stat.S_IMODE(path.stat().st_mode) for path in (old, new))
     if wanted != given:  # some file systems have no permissions to set
         new.chmod(wanted)
+
+
+def identifying_parts(path: Path) -> Iterator[bytes]:
+    """Yield what tells a file from others: its name, its size and its two ends.
+
+    The ends are 64 KiB each, which hold all of a small file.
+    """
+    yield os.fsencode(path.name)
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        yield str(size).encode()
+        file.seek(0)
+        yield file.read(_END_BYTES)
+        file.seek(max(size - _END_BYTES, min(size, _END_BYTES)))
+        yield file.read()

@@ -87,7 +87,8 @@ class DataSettings(Strict):
     clean and get ``degradation``; all other layouts are pairs as their authors published them. A
     test without pairs takes the central crop of each photograph, at most ``held_out_size`` pixels
     high and wide. ``clear_share`` is the fraction of training patches that are not degraded, so
-    that the network learns to leave clean images alone.
+    that the network learns to leave clean images alone. ``cache`` names a folder that keeps the
+    decoded training images in tiles, so that a patch costs a read; it changes no patch.
     """
 
     degradation: Annotated[str, AfterValidator(_known_degradation)] = "gaussian_noise"
@@ -99,6 +100,7 @@ class DataSettings(Strict):
     held_out_size: int | None = Field(None, ge=16)
     pool: Pool | None = None
     workers: int = Field(0, ge=0)
+    cache: str | None = None
 
     @property
     def kind(self) -> DegradationKind:

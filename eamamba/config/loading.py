@@ -162,10 +162,10 @@ def load_settings(path: str | Path = "params.yaml", profile: str | None = None) 
 def resolved(settings: TaskSettings) -> str:
     """Return all settings that affect a task's results, as YAML.
 
-    Left out is what affects no result: ``data.workers``, ``training.checkpoint_every`` and
-    ``training.micro_batch``.
+    Left out is what affects no result: ``data.workers``, ``data.cache``,
+    ``training.checkpoint_every`` and ``training.micro_batch``.
     """
-    idle = {"data": {"workers"}, "training": {"checkpoint_every", "micro_batch"}}
+    idle = {"data": {"workers", "cache"}, "training": {"checkpoint_every", "micro_batch"}}
     values = settings.model_dump(mode="json", exclude=idle)
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None)
 

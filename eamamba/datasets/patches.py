@@ -13,8 +13,10 @@ from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
 from eamamba.config import EAMambaError
+from eamamba.datasets.cached import CachedPairs
 from eamamba.datasets.errors import DatasetError, PatchError
 from eamamba.datasets.pairs import PairedImages
+from eamamba.datasets.tiled import TiledImage
 from eamamba.degradations import Degradation
 
 ORIENTATIONS = 8
@@ -44,7 +46,7 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
 
     Parameters
     ----------
-    images : sequence of Tensor (3, H, W) in [0, 1]
+    images : sequence of Tensor (3, H, W) in [0, 1], or of TiledImage
         Each is equally likely; those smaller than a patch are continued by reflection.
     degrade : function of (clean patch, generator)
     patch : int
@@ -65,7 +67,7 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
 
     def __init__(
         self,
-        images: Sequence[Tensor],
+        images: Sequence[Tensor] | Sequence[TiledImage],
         degrade: Degradation,
         patch: int,
         length: int,
@@ -137,7 +139,7 @@ class PairedPatchDataset(Dataset[tuple[Tensor, Tensor]]):
     """
 
     def __init__(
-        self, pairs: PairedImages | DegradedPool, patch: int, length: int, seed: int
+        self, pairs: PairedImages | CachedPairs | DegradedPool, patch: int, length: int, seed: int
     ) -> None:
         _check_counts(len(pairs), patch, length)
         if patch % pairs.scale:
@@ -151,7 +153,7 @@ class PairedPatchDataset(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         rng = item_generator(self.seed, range(self.length)[index])
         pair = self.pairs[_random_index(len(self.pairs), rng)]
-        degraded, clean = _random_crop(list(pair.read()), self.patch, rng, self.pairs.scale)
+        degraded, clean = _random_crop(pair.read(), self.patch, rng, self.pairs.scale)
         return degraded, clean
 
 
@@ -181,7 +183,9 @@ def _random_index(count: int, rng: Generator) -> int:
     return int(torch.randint(count, (), generator=rng))
 
 
-def _random_crop(images: list[Tensor], patch: int, rng: Generator, scale: int = 1) -> list[Tensor]:
+def _random_crop(
+    images: Sequence[Tensor | TiledImage], patch: int, rng: Generator, scale: int = 1
+) -> list[Tensor]:
     """Cut the same random square out of each image and turn all the same random way.
 
     The last image is `scale` times the size of the others, and `patch` is measured in it.
@@ -203,11 +207,11 @@ def _random_crop(images: list[Tensor], patch: int, rng: Generator, scale: int = 
     return crops
 
 
-def _pad_by_reflection(image: Tensor, patch: int) -> Tensor:
+def _pad_by_reflection(image: Tensor | TiledImage, patch: int) -> Tensor | TiledImage:
     """Continue an image that is smaller than a patch by reflection to the right and bottom."""
     for axis in (1, 2):
         size = image.shape[axis]
         if size < patch:
             places = np.pad(np.arange(size), (0, patch - size), mode="symmetric")
-            image = image.index_select(axis, torch.from_numpy(places))
+            image = image[:, :, :].index_select(axis, torch.from_numpy(places))
     return image

@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 from eamamba import paths
 from eamamba.config import BUNDLED, DataSettings
 from eamamba.datasets.bundled import bundled_photographs, refuse_as_pairs
+from eamamba.datasets.cached import Cached, CachedPairs, CachedPhotographs
 from eamamba.datasets.errors import as_dataset_error, warn_skipped
 from eamamba.datasets.folders import PhotoFolder
 from eamamba.datasets.layouts import LAYOUTS
@@ -34,13 +35,35 @@ def training_patches(
     """
     pairs = training_pairs(data)
     if pairs is not None:
-        return PairedPatchDataset(pairs, patch, length, seed)
-    images, degrade = training_photographs(data), _training_degradation(data)
+        found = pairs if data.cache is None else CachedPairs(pairs, paths.dataset(data.cache))
+        return PairedPatchDataset(found, patch, length, seed)
+    images = _cached_photographs(training_photographs(data), data)
+    degrade = _training_degradation(data)
     if data.pool is None:
         return PatchDataset(images, degrade, patch, length, seed)
     size = max(data.pool.size, patch)
     crops = PatchDataset(images, degrade, size, data.pool.crops, _POOLS + seed)
     return PairedPatchDataset(DegradedPool(crops), patch, length, seed)
+
+
+def cached_training_set(data: DataSettings) -> Cached | None:
+    """Return the training set as ``data.cache`` keeps it; None if it keeps nothing of it."""
+    if data.cache is None:
+        return None
+    pairs = training_pairs(data)
+    if pairs is not None:
+        return CachedPairs(pairs, paths.dataset(data.cache))
+    images = _cached_photographs(training_photographs(data), data)
+    return images if isinstance(images, CachedPhotographs) else None
+
+
+def _cached_photographs(
+    images: Sequence[Tensor], data: DataSettings
+) -> Sequence[Tensor] | CachedPhotographs:
+    """Return photographs of folders from the cache, if there is to be one."""
+    if data.cache is None or not isinstance(images, PhotoFolder):
+        return images
+    return CachedPhotographs(images, paths.dataset(data.cache))
 
 
 def training_pairs(data: DataSettings) -> PairedImages | None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 from collections.abc import Iterator
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -16,6 +14,7 @@ from eamamba import __version__
 from eamamba.config import DataSettings, TaskSettings
 from eamamba.datasets.folders import PhotoFolder
 from eamamba.datasets.training import training_pairs, training_photographs
+from eamamba.files import identifying_parts
 
 # Settings that change no weights: names, scores, how fast, how often.
 _WITHOUT_EFFECT = {
@@ -26,14 +25,13 @@ _WITHOUT_EFFECT = {
     "evaluation",
     "model.checkpoint_percentage",
     "data.benchmarks",
+    "data.cache",
     "data.held_out_size",
     "data.workers",
     "training.micro_batch",
     "training.log_every",
     "training.checkpoint_every",
 }
-# Of a large file, so much at either end: compressed pixels and checksums stand there.
-_END_BYTES = 2**16
 
 
 def decisive(settings: dict[str, Any], within: str = "") -> dict[str, Any]:
@@ -103,26 +101,15 @@ def _parts(data: DataSettings) -> Iterator[bytes]:
     if pairs is not None:
         for pair in pairs:
             for path in (*pair.degraded, pair.clean):
-                yield from _file(path)
+                yield from identifying_parts(path)
         return
     images = training_photographs(data)
     if isinstance(images, PhotoFolder):
         for path in images.paths:
-            yield from _file(path)
+            yield from identifying_parts(path)
         return
     for image in images:
         yield from _pixels(image)
-
-
-def _file(path: Path) -> Iterator[bytes]:
-    yield os.fsencode(path.name)
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        yield str(size).encode()
-        file.seek(0)
-        yield file.read(_END_BYTES)
-        file.seek(max(size - _END_BYTES, min(size, _END_BYTES)))
-        yield file.read()
 
 
 def _pixels(image: Tensor) -> Iterator[bytes]:

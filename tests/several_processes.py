@@ -2,9 +2,7 @@
 
     python tests/several_processes.py SCENARIO FOLDER
 
-A process of its own, so that the trainings can be forked from one that has imported and compiled
-everything; it must compute with one thread (OMP_NUM_THREADS=1), or forking is not allowed. Fails if
-what a scenario expects does not hold.
+Trainings are forked from this process, which must compute with one thread (OMP_NUM_THREADS=1).
 """
 
 from __future__ import annotations
@@ -293,7 +291,7 @@ def _check_resumes(training: Training, iteration: int) -> None:
 
 SCENARIOS: dict[str, Callable[[Path], None]] = {
     scenario.__name__: scenario
-    for scenario in (*(equal, killed, interrupted, lost, full_disk, unreadable, refused, diverged),)
+    for scenario in (equal, killed, interrupted, lost, full_disk, unreadable, refused, diverged)
 }
 
 if __name__ == "__main__":

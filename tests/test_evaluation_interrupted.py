@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from eamamba.config import TaskSettings, load_settings
 from eamamba.datasets import bundled_photographs
-from eamamba.evaluation import Cases, evaluate
+from eamamba.evaluation import Cases, evaluate, score_share
 from eamamba.evaluation.unfinished import FILE
 from eamamba.images import write_image
 
@@ -114,3 +114,26 @@ def test_a_changed_image_is_measured_anew(settings: TaskSettings, tmp_path: Path
     model = Fading()
     evaluate(model, settings, tmp_path / "parts", resume=True, progress=False)
     assert model.calls == 3 + 2
+
+
+def test_several_processes_give_the_same_bytes(settings: TaskSettings, tmp_path: Path) -> None:
+    evaluate(Fading(), settings, tmp_path / "whole", progress=False)
+    shares = [Fading() for _ in range(3)]
+    for number, model in enumerate(shares):
+        score_share(model, settings, tmp_path / "parts", number, 3)
+    assert [model.calls for model in shares] == [2, 2, 2]
+    model = Fading()
+    evaluate(model, settings, tmp_path / "parts", resume=True, progress=False)
+    assert model.calls == 0
+    assert results(tmp_path / "parts") == results(tmp_path / "whole")
+
+
+def test_the_share_of_a_lost_process_is_made_up_for(settings: TaskSettings, tmp_path: Path) -> None:
+    evaluate(Fading(), settings, tmp_path / "whole", progress=False)
+    with pytest.raises(KeyboardInterrupt):
+        score_share(Fading(interrupted_at=2), settings, tmp_path / "parts", 1, 2)
+    score_share(Fading(), settings, tmp_path / "parts", 0, 2)
+    model = Fading()
+    evaluate(model, settings, tmp_path / "parts", resume=True, progress=False)
+    assert model.calls == 2
+    assert results(tmp_path / "parts") == results(tmp_path / "whole")

@@ -21,6 +21,13 @@ from eamamba.cli.choices import (
     project_settings,
     warn_of_other_task,
 )
+from eamamba.cli.launched import (
+    is_main_process,
+    own_device,
+    process_count,
+    process_number,
+    wait_for_all,
+)
 from eamamba.config import TaskSettings
 
 if TYPE_CHECKING:
@@ -74,6 +81,13 @@ def evaluate(
     chosen = _changed(chosen, images, self_ensemble)
     file = _weights(task, weights, profile, images, chosen)
     model = Captured(_load_on_device(file, device, task))
+    if process_count() > 1:
+        if export is not None:
+            raise CommandError("--export: not with several processes; start a single one")
+        evaluation.score_share(model, chosen, folder, process_number(), process_count())
+        wait_for_all(choose_device(device))
+        if not is_main_process():
+            return
     failed: evaluation.EvaluationError | None = None
     try:
         metrics = evaluation.evaluate(model, chosen, folder, export=export, resume=True)
@@ -163,4 +177,4 @@ def _load_on_device(weights: str, device: str, task: str) -> Network:
 
     file = find_weights(weights)
     warn_of_other_task(file, task)
-    return load_model(file, choose_device(device))
+    return load_model(file, own_device(choose_device(device)))

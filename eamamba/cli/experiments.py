@@ -94,11 +94,9 @@ def train(
         chosen = own_settings(photos, pairs, degradation, iterations, profile, output)
     else:
         chosen = _of_task(task, profile, settings, degradation, iterations)
-    if dry_run:
+    if dry_run or devices or device_memory:
         show_plan(chosen, place, devices, device_memory)
         return
-    if devices or device_memory:
-        raise CommandError("--devices and --device-memory need --dry-run; torchrun starts several")
     if rehearse:
         show_rehearsal(chosen, place)
         return

@@ -10,12 +10,14 @@ from eamamba.config import TaskSettings
 
 DevicesOption = Annotated[
     int | None,
-    typer.Option(min=1, help="With --dry-run: plan for so many GPUs that share each batch."),
+    typer.Option(min=1, help="Show the plan for so many GPUs that share each batch, then stop."),
 ]
 DeviceMemoryOption = Annotated[
     float | None,
     typer.Option(
-        min=0.1, metavar="GIB", help="With --dry-run: memory of each. Default: what is free."
+        min=0.1,
+        metavar="GIB",
+        help="Plan for this memory each. Default: what is free here.",
     ),
 ]
 

@@ -20,7 +20,8 @@ from eamamba.cli.choices import (
     protocol_of,
 )
 from eamamba.cli.jobs import plan_jobs, with_truths
-from eamamba.config import ProtocolSettings, SettingsError
+from eamamba.cli.launched import is_main_process, own_device, process_count, process_number
+from eamamba.config import EAMambaError, ProtocolSettings, SettingsError
 
 if TYPE_CHECKING:
     from eamamba.restore import Captured, SelfEnsemble
@@ -117,7 +118,7 @@ def restore(
         raise CommandError("--overwrite and --skip-existing contradict each other; choose one")
     jobs, failures = plan_jobs(photos, output, overwrite=overwrite, recursive=recursive)
     jobs = jobs if truth is None else with_truths(jobs, truth, Path(output))
-    typer.echo("".join(f"error: {failure}\n" for failure in failures), err=True, nl=False)
+    _report(failures)
     if not jobs:
         raise typer.Exit(2)
     file = choose_weights(task, weights, profile)
@@ -131,9 +132,14 @@ def restore(
         skip_existing=skip_existing,
     )
     _announce_weights(file, method, as_json)
-    outcomes = restore_all(method, jobs, as_json=as_json)
+    outcomes = restore_all(method, jobs[process_number() :: process_count()], as_json=as_json)
     if failures or any(outcome.status == "failed" for outcome in outcomes):
         raise typer.Exit(2)
+
+
+def _report(failures: list[EAMambaError]) -> None:
+    if is_main_process():
+        typer.echo("".join(f"error: {failure}\n" for failure in failures), err=True, nl=False)
 
 
 def _prepare(
@@ -142,13 +148,15 @@ def _prepare(
     from eamamba.checkpoint import load_model
     from eamamba.restore import Captured, with_precision
 
-    return Captured(with_precision(load_model(file, choose_device(device)), precision))
+    return Captured(with_precision(load_model(file, own_device(choose_device(device))), precision))
 
 
 def _announce_weights(file: Path, method: Method, as_json: bool) -> None:
     """Print which weights are used and how, before the first photo."""
     from eamamba.restore import InBfloat16
 
+    if not is_main_process():
+        return
     rounded = isinstance(getattr(method.model, "network", None), InBfloat16)
     if not as_json:
         typer.echo(f"weights: {file}{', computing in bfloat16' if rounded else ''}")

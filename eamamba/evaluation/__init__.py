@@ -18,7 +18,13 @@ from eamamba.evaluation.cases import (
 )
 from eamamba.evaluation.exports import Export
 from eamamba.evaluation.protocols import score
-from eamamba.evaluation.run import Example, evaluate, examples, score_before_and_after
+from eamamba.evaluation.run import (
+    Example,
+    evaluate,
+    examples,
+    score_before_and_after,
+    score_share,
+)
 from eamamba.evaluation.sizes import evaluate_sizes
 from eamamba.evaluation.table import EvaluationError
 
@@ -35,5 +41,6 @@ __all__ = [
     "examples",
     "score",
     "score_before_and_after",
+    "score_share",
     "without_network",
 ]

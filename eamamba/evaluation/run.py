@@ -131,6 +131,33 @@ def evaluate(
     return metrics
 
 
+def score_share(
+    model: Restorer, settings: TaskSettings, output: Path, process: int, processes: int
+) -> None:
+    """Score every so-manieth image, for `evaluate` with ``resume`` to find in ``output``.
+
+    Of several processes each scores its share; then one of them evaluates, which gives what it
+    gives alone: it makes up for what a process that was lost has not done, and reports what
+    cannot be scored.
+
+    Parameters
+    ----------
+    model, settings, output : as for `evaluate`
+    process, processes : int
+        Number of this process, from 0, and how many there are.
+    """
+    _check_fit(model, settings)
+    kept = Unfinished(output, model, settings, process)
+    for number, case in enumerate(Cases(settings, lambda *_: None)):
+        if number % processes != process or kept.find(case) is not None:
+            continue
+        try:
+            kept.add(case, _restore_and_score(model, settings, case).scores)
+        except (EAMambaError, MemoryError, RuntimeError) as error:
+            if not (isinstance(error, EAMambaError) or ran_out_of_memory(error)):
+                raise
+
+
 def _check_fit(model: Restorer, settings: TaskSettings) -> None:
     """Refuse a network whose scale or channels differ from the task's."""
     if model.upscale != settings.scale:

@@ -34,10 +34,15 @@ class Unfinished:
     model : module or another Restorer
         Nothing is kept for one that is not a module, since it cannot be identified.
     settings : TaskSettings
+    process : int
+        Number of this process, where several score together: each writes a file of its own.
     """
 
-    def __init__(self, folder: Path, model: Restorer, settings: TaskSettings) -> None:
-        self.path = folder / FILE
+    def __init__(
+        self, folder: Path, model: Restorer, settings: TaskSettings, process: int = 0
+    ) -> None:
+        self._first = folder / FILE
+        self.path = self._first.with_suffix(f".{process}.csv") if process else self._first
         self._of_run = _hash_of(model, settings) if isinstance(model, nn.Module) else None
         self._known = self._read() if self._of_run else {}
 
@@ -60,25 +65,22 @@ class Unfinished:
             file.write(text.getvalue().encode(errors="backslashreplace"))
 
     def remove(self) -> None:
-        """Remove the file, once the complete test is written."""
-        self.path.unlink(missing_ok=True)
+        """Remove the files of all processes, once the complete test is written."""
+        for path in self._all():
+            path.unlink(missing_ok=True)
+
+    def _all(self) -> list[Path]:
+        return sorted(self._first.parent.glob(f"{self._first.stem}*.csv"))
 
     def _read(self) -> dict[str, Scores]:
-        """Return hash -> scores; a truncated last line is removed from the file."""
-        if not self.path.exists():
-            return {}
-        content = self.path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if whole != content:
-            write_atomically(self.path, whole)
-        rows = csv.DictReader(io.StringIO(whole.decode(errors="replace")))
-        known = {}
-        for row in rows:
-            digest, *_ = (row.pop(name, "") for name in reversed(_WHERE))
-            try:
-                known[digest] = {name: float(value) for name, value in row.items()}
-            except (TypeError, ValueError):
-                continue  # not ours: score it again
+        """Return hash -> scores of all processes; from the own file a truncated line is removed."""
+        known: dict[str, Scores] = {}
+        for path in self._all():
+            content = path.read_bytes()
+            whole = content[: content.rfind(b"\n") + 1]
+            if whole != content and path == self.path:
+                write_atomically(path, whole)
+            known |= _scores_in(whole)
         return known
 
     def _hash(self, case: Case) -> str:
@@ -86,6 +88,18 @@ class Unfinished:
         for image in (case.clean, case.degraded):
             _update(digest, image)
         return digest.hexdigest()
+
+
+def _scores_in(content: bytes) -> dict[str, Scores]:
+    """Return hash -> scores of the rows of a file."""
+    known = {}
+    for row in csv.DictReader(io.StringIO(content.decode(errors="replace"))):
+        digest, *_ = (row.pop(name, "") for name in reversed(_WHERE))
+        try:
+            known[digest] = {name: float(value) for name, value in row.items()}
+        except (TypeError, ValueError):
+            continue  # not ours: score it again
+    return known
 
 
 def _hash_of(model: nn.Module, settings: TaskSettings) -> str:

@@ -169,16 +169,9 @@ def _run(
                         watch.save()
                         return False
         except TrainingInterrupted as stop:
-            text = "interrupted before the first step; nothing to save"
             if trainer.iteration > begun:
                 watch.save()
-            if trainer.iteration:
-                text = (
-                    f"interrupted at iteration {trainer.iteration} of "
-                    f"{settings.training.iterations}; saved in {states.latest}; "
-                    "run the same again, without --fresh, to resume"
-                )
-            raise TrainingInterrupted(stop.number, text) from None
+            raise TrainingInterrupted(stop.number, _resumable(trainer, states)) from None
         except Exception as error:
             if processes.lost(error):
                 raise _alone(trainer, states, begun) from None
@@ -188,6 +181,16 @@ def _run(
             kind = TrainingError if processes.is_main else LocalTrainingError
             raise kind(f"{where}: {reason}") from None
     return True
+
+
+def _resumable(trainer: Trainer, states: States) -> str:
+    """Say where an interrupted training stands."""
+    if not trainer.iteration:
+        return "interrupted before the first step; nothing to save"
+    return (
+        f"interrupted at iteration {trainer.iteration} of {trainer.settings.iterations}; saved in "
+        f"{states.latest}; run the same again, without --fresh, to resume"
+    )
 
 
 def _alone(trainer: Trainer, states: States, begun: int) -> TrainingError:

@@ -201,3 +201,23 @@ def test_bfloat16_changes_little(run: Run, project: Path, changing: tuple[str, s
         assert run("restore", source, *arguments)[0] == 0
     difference = (read_image("float32.png") - read_image("bfloat16.png")).abs()
     assert 0 < float(difference.mean()) < 0.01
+
+
+def test_processes_share_the_photos(
+    run: Run, project: Path, changing: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        picture(project / f"in/{number}.png", 40, 24 + number)
+    assert run("restore", "in", *changing, "-o", "alone")[0] == 0
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    restored = []
+    for rank in range(2):
+        monkeypatch.setenv("RANK", str(rank))
+        status, output, errors = run("restore", "in", *changing, "-o", "together")
+        assert (status, errors) == (0, "")
+        restored.append(output.count("written to"))
+        assert ("weights: " in output) == (rank == 0)
+    assert restored == [2, 1]
+    for number in range(3):
+        alone, together = (project / folder / f"{number}.png" for folder in ("alone", "together"))
+        assert alone.read_bytes() == together.read_bytes()

@@ -215,7 +215,7 @@ def lost(root: Path) -> None:
         assert statuses.pop(dying) == -signal.SIGKILL
         assert statuses == [2]
         line = only_line(training)
-        assert "iteration 8: another process of this training is gone; run the same" in line, line
+        assert "iteration 8: another process of this training was lost; run the same" in line, line
         _check_resumes(training, 7 if dying == 1 else 5)
 
 

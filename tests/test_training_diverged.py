@@ -92,7 +92,9 @@ def test_images_that_are_no_numbers_are_blamed(
         return step(trainer, degraded, clean)
 
     monkeypatch.setattr(Trainer, "step", with_nan)
-    with pytest.raises(TrainingError, match=r"iteration 2: .*its images hold values"):
+    with pytest.raises(
+        TrainingError, match=r"iteration 2: .*its images hold NaN or infinite values"
+    ):
         train(tiny(), tmp_path, progress=False)
     assert torch.load(tmp_path / STATE_FILE)["iteration"] == 1  # the weights were good
 

@@ -120,7 +120,7 @@ DAMAGED = {
     "text": (b"hello world\n", "not a readable training state"),
     "cut": (None, "not a readable training state"),
     "other": ({"a": torch.ones(1)}, "no settings in it"),
-    "half": ({"settings": tiny().model_dump(mode="json")}, "not a whole training state"),
+    "half": ({"settings": tiny().model_dump(mode="json")}, "not a complete training state"),
     "list": ([1, 2], "no settings in it"),
 }
 

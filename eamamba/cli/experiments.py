@@ -39,14 +39,12 @@ TaskOrNoneArgument = Annotated[
 FreshOption = Annotated[
     bool,
     typer.Option(
-        "--fresh", help="Start anew: do not resume, and replace what a finished training left."
+        "--fresh", help="Start over: do not resume, and replace the results of a finished training."
     ),
 ]
 TimeLimitOption = Annotated[
     str | None,
-    typer.Option(
-        metavar="TIME", help="Stop after so long, to be resumed: 90 (seconds), 30m, 1h30m."
-    ),
+    typer.Option(metavar="TIME", help="Stop after this time, resumable: 90 (seconds), 30m, 1h30m."),
 ]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Show the stages, cost and missing data, then stop.")
@@ -54,7 +52,7 @@ DryRunOption = Annotated[
 RehearseOption = Annotated[
     bool,
     typer.Option(
-        "--rehearse", help="Try a few steps of every stage at full size, then stop: days, GiB."
+        "--rehearse", help="Run a few steps of every stage at full size, print days and GiB, stop."
     ),
 ]
 
@@ -135,12 +133,12 @@ def _train(
     except training.TrainingInterrupted as stop:
         if is_main_process():
             typer.echo(str(stop), err=True)
-        raise typer.Exit(128 + stop.number) from None  # as shells count it
+        raise typer.Exit(128 + stop.number) from None  # the convention of shells
 
 
 def _say_where(weights: Path | None, folder: Path) -> None:
     if weights is None:
-        typer.echo(f"time limit reached: saved in {folder}; run the same again to resume")
+        typer.echo(f"time limit reached: saved in {folder}; run the same command to resume")
     else:
         typer.echo(f"weights: {weights}")
 

@@ -1,4 +1,4 @@
-"""Training patches: any number of random crops, each fixed by its number alone."""
+"""Training patches: any number of random crops, each determined by its number alone."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ ORIENTATIONS = 8
 Patches = TypeVar("Patches")
 
 
-def _in_one_line(
+def _with_patch_errors(
     item: Callable[[Patches, int], tuple[Tensor, Tensor]],
 ) -> Callable[[Patches, int], tuple[Tensor, Tensor]]:
-    """Make one error of all that hinder reading an image, the same from a loader's worker."""
+    """Turn every failure to read an image into `PatchError`, also inside loader workers."""
 
     @wraps(item)
     def read(self: Patches, index: int) -> tuple[Tensor, Tensor]:
@@ -41,13 +41,13 @@ def _in_one_line(
 class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
     """Random crops of clean images, degraded on the fly.
 
-    Item *i* depends on `seed` and *i* alone: the order of loading, the number of workers and
-    what was loaded before change nothing.
+    Item *i* depends only on `seed` and *i*, not on the order of loading, the number of workers or
+    what was loaded before.
 
     Parameters
     ----------
     images : sequence of Tensor (3, H, W) in [0, 1], or of TiledImage
-        Each is equally likely; those smaller than a patch are continued by reflection.
+        Each is equally likely; those smaller than a patch are padded by reflection.
     degrade : function of (clean patch, generator)
     patch : int
         Side of the square patches in pixels.
@@ -62,7 +62,8 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
     Raises
     ------
     DatasetError
-        No images, or a patch or length below 1; when an item is read, an image that cannot be.
+        There are no images, or patch or length is below 1; or, when an item is read, its image
+        cannot be read.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return self.length
 
-    @_in_one_line
+    @_with_patch_errors
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         rng = item_generator(self.seed, range(self.length)[index])
         image = self.images[_random_index(len(self.images), rng)]
@@ -101,9 +102,9 @@ class HeldPair:
 
 
 class DegradedPool:
-    """Crops that are degraded when they are first asked for, and kept.
+    """Crops that are degraded on demand, and kept.
 
-    A costly degradation is paid once for each crop instead of once for each patch.
+    A costly degradation runs once per crop instead of once per patch.
 
     Parameters
     ----------
@@ -113,7 +114,7 @@ class DegradedPool:
     Attributes
     ----------
     scale : int
-        How many times larger the clean crops are.
+        Factor by which the clean crops are larger.
     """
 
     def __init__(self, crops: PatchDataset) -> None:
@@ -132,10 +133,10 @@ class DegradedPool:
 
 
 class PairedPatchDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Random crops at one place of a degraded image and of its clean counterpart.
+    """Random crops at the same position of a degraded image and its clean counterpart.
 
-    Parameters, items and errors as for `PatchDataset`, with `pairs` in the place of images and
-    their degradation. `patch` is the side of the clean crop, a multiple of ``pairs.scale``.
+    Parameters, items and errors as for `PatchDataset`, with `pairs` instead of images and their
+    degradation. `patch` is the side of the clean crop, a multiple of ``pairs.scale``.
     """
 
     def __init__(
@@ -149,7 +150,7 @@ class PairedPatchDataset(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return self.length
 
-    @_in_one_line
+    @_with_patch_errors
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         rng = item_generator(self.seed, range(self.length)[index])
         pair = self.pairs[_random_index(len(self.pairs), rng)]
@@ -158,7 +159,7 @@ class PairedPatchDataset(Dataset[tuple[Tensor, Tensor]]):
 
 
 def item_generator(seed: int, index: int) -> Generator:
-    """Return a generator of its own for one item; neighbouring numbers give unrelated streams."""
+    """Return the generator of one item; neighbouring numbers give unrelated streams."""
     state = np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)
     return Generator().manual_seed(int(state[0] >> np.uint64(1)))
 
@@ -186,7 +187,7 @@ def _random_index(count: int, rng: Generator) -> int:
 def _random_crop(
     images: Sequence[Tensor | TiledImage], patch: int, rng: Generator, scale: int = 1
 ) -> list[Tensor]:
-    """Cut the same random square out of each image and turn all the same random way.
+    """Crop the same random square from each image, and apply the same random orientation to all.
 
     The last image is `scale` times the size of the others, and `patch` is measured in it.
     """
@@ -208,10 +209,10 @@ def _random_crop(
 
 
 def _pad_by_reflection(image: Tensor | TiledImage, patch: int) -> Tensor | TiledImage:
-    """Continue an image that is smaller than a patch by reflection to the right and bottom."""
+    """Pad an image that is smaller than a patch by reflection at the right and bottom."""
     for axis in (1, 2):
         size = image.shape[axis]
         if size < patch:
-            places = np.pad(np.arange(size), (0, patch - size), mode="symmetric")
-            image = image[:, :, :].index_select(axis, torch.from_numpy(places))
+            positions = np.pad(np.arange(size), (0, patch - size), mode="symmetric")
+            image = image[:, :, :].index_select(axis, torch.from_numpy(positions))
     return image

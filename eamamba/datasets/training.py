@@ -1,4 +1,4 @@
-"""What a task learns from, as its settings say: photographs to degrade, or pairs."""
+"""The training data of a task according to its settings: photographs to degrade, or pairs."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from eamamba.datasets.pairs import PairedImages
 from eamamba.datasets.patches import DegradedPool, PairedPatchDataset, PatchDataset
 from eamamba.degradations import DEGRADATIONS, Degradation, blind_gaussian_noise
 
-# Seeds of pools, apart from those of the patches cut from them.
+# Seeds of pools, different from those of the patches cut from them.
 _POOLS = 2**32
 
 
 def training_patches(
     data: DataSettings, patch: int, length: int, seed: int
 ) -> PatchDataset | PairedPatchDataset:
-    """Return the training patches that a task's settings ask for.
+    """Return the training patches according to a task's settings.
 
     Raises
     ------
     DatasetError
-        The training set is missing or not whole.
+        The training set is missing or incomplete.
     """
     pairs = training_pairs(data)
     if pairs is not None:
@@ -68,12 +68,12 @@ def _cached_photographs(
 
 def training_pairs(data: DataSettings) -> PairedImages | None:
     """Return the pairs of the training set; None if it holds clean photographs."""
-    places = list(data.training_set.values())
+    locations = list(data.training_set.values())
     if data.layout == "photographs":
         return None
-    if BUNDLED in places:
+    if BUNDLED in locations:
         refuse_as_pairs(data.layout, "data.training_set")
-    folder = paths.dataset(places[0])
+    folder = paths.dataset(locations[0])
     with as_dataset_error(folder):
         pairs = LAYOUTS[data.layout].train(folder)
     warn_skipped(pairs.notes)
@@ -82,10 +82,10 @@ def training_pairs(data: DataSettings) -> PairedImages | None:
 
 def training_photographs(data: DataSettings) -> Sequence[Tensor]:
     """Return the clean photographs of the training set, folder after folder."""
-    places = list(data.training_set.values())
-    if places == [BUNDLED]:
+    locations = list(data.training_set.values())
+    if locations == [BUNDLED]:
         return list(bundled_photographs("train").values())
-    photographs = PhotoFolder(*(paths.dataset(place) for place in places))
+    photographs = PhotoFolder(*(paths.dataset(location) for location in locations))
     warn_skipped(photographs.notes)
     return photographs
 

@@ -1,4 +1,4 @@
-"""Why a training stops before its end."""
+"""Reasons why training stops early."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from eamamba.config import EAMambaError
 
 
 class TrainingError(EAMambaError):
-    """A training cannot start or cannot go on."""
+    """Training cannot start or continue."""
 
 
 class LocalTrainingError(TrainingError):
-    """What ends one of several processes, without the others knowing why."""
+    """An error in one of several processes that the others do not know of."""
 
     local = True
 
 
 class NotFiniteError(ArithmeticError):
-    """A step gave a loss, a gradient or weights that are no numbers.
+    """A step produced a loss, a gradient or weights that are NaN or infinite.
 
     Parameters
     ----------
     what : str
         Such as ``the loss became nan``.
     changed_weights : bool
-        Whether the weights may no longer be those before the step.
+        Whether the weights may differ from those before the step.
     """
 
     def __init__(self, what: str, *, changed_weights: bool = False) -> None:
@@ -32,12 +32,12 @@ class NotFiniteError(ArithmeticError):
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """A signal has ended a training; its text says what was saved and how to resume.
+    """A signal ended the training; the message says what was saved and how to resume.
 
     Attributes
     ----------
     number : int
-        Of the signal.
+        Number of the signal.
     """
 
     def __init__(self, number: int, text: str = "interrupted") -> None:

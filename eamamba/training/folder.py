@@ -16,33 +16,33 @@ LOCK_FILE = ".training.lock"
 
 @contextmanager
 def reserved(folder: Path) -> Iterator[None]:
-    """Keep a folder for this training; the system frees it when the process dies, however it does.
+    """Reserve a folder for this training; the system releases it when the process ends.
 
     Raises
     ------
     TrainingError
-        Another process trains there.
+        Another process is training there.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # a lock of the operating system, so no file that outlives its process locks anybody out
+    # a lock of the operating system, so that no file left by a dead process blocks others
     lock = FileLock(folder / LOCK_FILE, timeout=0)
     try:
         lock.acquire()
     except Timeout:
         raise TrainingError(
-            f"{folder}: another training is running there; wait for its end, or choose another "
+            f"{folder}: another training is running there; wait until it ends, or choose another "
             "folder with --output"
         ) from None
     try:
         yield
     finally:
-        with suppress(OSError):  # Windows removes no open file
+        with suppress(OSError):  # Windows cannot remove an open file
             (folder / LOCK_FILE).unlink()
         lock.release()
 
 
 def is_free(folder: Path) -> bool:
-    """Tell whether no process trains there."""
+    """Return whether no process is training there."""
     try:
         with reserved(folder):
             return True
@@ -51,10 +51,10 @@ def is_free(folder: Path) -> bool:
 
 
 def refuse_finished(folder: Path) -> None:
-    """Raise `TrainingError` where finished weights are."""
+    """Raise `TrainingError` if the folder has finished weights."""
     weights = folder / WEIGHTS_FILE
     if weights.is_file():
         raise TrainingError(
-            f"{weights}: finished weights are here; start anew with --fresh to replace them, or "
+            f"{weights}: finished weights are here; start over with --fresh to replace them, or "
             "choose another folder with --output"
         )

@@ -1,4 +1,4 @@
-"""How much memory a training takes, and how its batches are cut to fit."""
+"""How much memory training takes, and how its batches are divided to fit."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from eamamba.network import MambaFormerBlock, build
 
 # Weights, their gradients, two moments of AdamW and the moving average.
 _COPIES_OF_WEIGHTS = 5
-# What several processes exchange: gradients once more, in buckets.
+# Buffers for exchange between processes: the gradients once more, in buckets.
 _COPIES_EXCHANGED = 1
-# Shares of the blocks to recompute, tried in this order.
+# Fractions of the blocks to recompute, tried in this order.
 _SHARES = (0.25, 0.5, 0.75, 1.0)
-# Peak over what is counted here, upper bound of measurements: gradients of the kept maps, and
-# memory in pieces that fit no later request.
+# Measured upper bound of the peak over what is counted here: gradients of the kept maps, and
+# fragmented memory.
 _PEAK_OVER_COUNT = 1.25
 
 
 @dataclass(frozen=True)
 class Cut:
-    """How one device's share of a batch is cut.
+    """How one device's share of a batch is divided.
 
     Attributes
     ----------
     micro_batch : int
         Images in one pass through the network.
     passes : int
-        How many passes make one step.
+        Number of passes per step.
     recomputed : float
-        Share of the blocks whose activations are recomputed.
+        Fraction of the blocks whose activations are recomputed.
     """
 
     micro_batch: int
@@ -47,17 +47,18 @@ class Cut:
 def fitting_cut(
     settings: TaskSettings, stage: Stage, processes: int, free_bytes: int | None
 ) -> Cut:
-    """Return how to cut a stage's batch, as ``training.micro_batch`` says.
+    """Return how to divide a stage's batch according to ``training.micro_batch``.
 
     Parameters
     ----------
     settings : TaskSettings
     stage : Stage
     processes : int
-        How many share the batch, one device each.
+        Number of processes that share the batch, one device each.
     free_bytes : int, optional
-        Of the device. With ``micro_batch: auto`` as many images at a time as fit, and if one
-        does not, as much recomputing as it takes; by default, everything is taken to fit.
+        Free memory of the device. With ``micro_batch: auto``, as many images at a time as fit, and
+        if not even one fits, as much recomputing as needed; by default, everything is assumed to
+        fit.
     """
     share = math.ceil(stage.batch / processes)
     recomputed = settings.model.checkpoint_percentage
@@ -77,7 +78,7 @@ def fitting_cut(
 def needed_bytes(
     settings: TaskSettings, patch: int, processes: int, recomputed: float
 ) -> tuple[int, int]:
-    """Return what a training needs of a device: in any case, and for each image of a pass.
+    """Return the bytes that training needs on a device: fixed, and per image of a pass.
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ def needed_bytes(
         Height and width of the clean patches in pixels.
     processes : int
     recomputed : float
-        Share of the blocks whose activations are recomputed.
+        Fraction of the blocks whose activations are recomputed.
     """
     model = settings.model.model_copy(update={"checkpoint_percentage": recomputed})
     half = settings.training.precision == "bf16"
@@ -105,8 +106,8 @@ def weights_bytes(settings: ModelSettings, processes: int = 1) -> int:
 def kept_bytes(settings: ModelSettings, side: int, *, half: bool = False) -> int:
     """Return the bytes that a forward pass keeps for its backward pass, for one image.
 
-    Where blocks are recomputed, those of the largest one are added, which are kept while its
-    turn comes in the backward pass.
+    If blocks are recomputed, those of the largest one are added, which are kept during its backward
+    pass.
 
     Parameters
     ----------
@@ -122,7 +123,9 @@ def kept_bytes(settings: ModelSettings, side: int, *, half: bool = False) -> int
         assert isinstance(block, MambaFormerBlock)
         inputs.append((block, args[0].shape))
 
-    shapes_only = FakeTensorMode() if half else torch.device("meta")  # the latter knows no autocast
+    shapes_only = (
+        FakeTensorMode() if half else torch.device("meta")
+    )  # the latter does not support autocast
     with shapes_only, torch.autocast("cpu", torch.bfloat16, enabled=half):
         model = build(settings)
         for module in model.modules():
@@ -145,6 +148,8 @@ def _kept_by(module: nn.Module, image: Tensor) -> int:
         return tensor
 
     with saved_tensors_hooks(count_storage, lambda tensor: tensor):
-        output = module(image)  # its graph keeps the noted tensors alive, so none is counted twice
+        output = module(
+            image
+        )  # its graph keeps the counted tensors alive, so none is counted twice
     del output
     return sum(kept.values())

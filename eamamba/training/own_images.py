@@ -1,4 +1,4 @@
-"""Settings to train on one's own photographs or pairs, of which some are held out for the test."""
+"""Settings to train on your own photographs or pairs, some of which are held out for testing."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from eamamba.datasets.errors import warn_skipped
 
 PAIRS_TASK = "own_pairs"
 HELD_OUT = "held-out images"
-# One image of so many is held out, but no more than the test needs.
+# One in this many images is held out, but no more than the test needs.
 _EVERY, _MOST_HELD_OUT = 10, 10
-# Of a photograph, the test takes the middle: enough to measure, and no more memory than training.
+# The test takes central crops: large enough to measure, with no more memory than training.
 _TESTED_PIXELS = 512
-# The network and the recipe for pairs: those of a task where input and output look alike.
+# Source of the network and the recipe for pairs: a task where input and output look alike.
 _LIKE_PAIRS = "sensor_noise"
 
 
 def own_photographs(
     profile: Settings, photos: Path, degradation: str, output: Path, iterations: int | None = None
 ) -> TaskSettings:
-    """Return settings to undo a degradation, learnt from clean photographs.
+    """Return settings to learn from clean photographs to undo a degradation.
 
     Parameters
     ----------
     profile : Settings
-        The task with this degradation in it gives the network and the recipe.
+        Its task with this degradation supplies the network and the recipe.
     photos : Path
         Folder of clean photographs, at least two.
     degradation : str
         One of `eamamba.config.DEGRADATION_KINDS`; it is applied on the fly.
     output : Path
-        Folder of the results; ``images`` in it gets links to the photographs, in ``training`` and
-        ``held_out``. Of ten photographs one is held out.
+        Folder of the results; links to the photographs are created in its subfolder ``images``, in
+        ``training`` and ``held_out``. One in ten photographs is held out.
     iterations : int, optional
-        Steps in all; by default those of the profile.
+        Total number of steps; by default that of the profile.
 
     Raises
     ------

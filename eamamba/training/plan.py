@@ -1,4 +1,4 @@
-"""What a training will see, compute and need, without running it."""
+"""The data, computation and memory of a training run, without running it."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ _GIB = 2**30
 def plan(
     settings: TaskSettings, processes: int = 1, device_bytes: int | None = None
 ) -> pd.DataFrame:
-    """Return the stages of a training: what each sees and needs, without running it.
+    """Return the stages of a training run: what each sees and needs, without running it.
 
     Parameters
     ----------
     settings : TaskSettings
     processes : int
-        How many share each batch, one device each.
+        Number of processes that share each batch, one device each.
     device_bytes : int, optional
-        Free memory of each device, which ``training.micro_batch: auto`` goes by; by default,
-        everything is taken to fit.
+        Free memory of each device, used by ``training.micro_batch: auto``; by default, everything
+        is assumed to fit.
 
     Returns
     -------
     DataFrame
-        For each stage its patch (pixels), batch and iterations; patches and megapixels in all;
-        epochs: patches per image of the training set (not a number where none is found);
-        teraflops: 10^12 operations in all, one multiply-add = 1 FLOP, the backward pass taken
-        as two forward passes; micro_batch: images in one pass on one device, passes: how many
-        make a step there; recomputed: share of the blocks whose activations are recomputed;
-        memory_gib: estimated peak for each device, in ``training.precision``: weights, optimiser,
-        moving average, and what one pass keeps for the backward pass.
+        For each stage its patch (pixels), batch and iterations; total patches and megapixels;
+        epochs: patches per image of the training set (NaN if none is found); teraflops: 10^12
+        operations in total, one multiply-add = 1 FLOP, the backward pass counted as two forward
+        passes; micro_batch: images in one pass on one device, passes: their number per step there;
+        recomputed: fraction of the blocks whose activations are recomputed; memory_gib: estimated
+        peak for each device, in ``training.precision``: weights, optimiser, moving average, and
+        what one pass keeps for the backward pass.
     """
     sets = check(settings.data)
     images = sets.loc[sets["use"] == "training", "found"].sum()
@@ -57,9 +57,9 @@ def plan(
 def measured_hours(settings: TaskSettings, device: str = "cpu") -> float:
     """Estimate how long a training takes here, in hours, from a few real steps.
 
-    Steps with one patch of the first stage are timed (the fastest counts, after one that
-    compiles) and taken to cost as much per pixel in all stages; loading and degrading images
-    is not in it, and large batches are faster per image on a GPU.
+    Steps with one patch of the first stage are timed (the fastest counts, after one that compiles),
+    and the cost per pixel is assumed to be the same in all stages; loading and degrading images is
+    not included, and large batches are faster per image on a GPU.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def measured_hours(settings: TaskSettings, device: str = "cpu") -> float:
 
 
 def missing(settings: TaskSettings) -> list[str]:
-    """Return what the data sets lack, one line each; empty if they are whole."""
+    """Return what the data sets lack, one line each; empty if they are complete."""
     lines = []
     for row in check(settings.data).itertuples():
         name = f"{row.set} ({row.use})"

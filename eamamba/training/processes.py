@@ -1,4 +1,4 @@
-"""What the processes of one training agree on; a single process has nobody to ask."""
+"""Coordination of the processes of one training; trivial for a single process."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ class Processes:
     Attributes
     ----------
     count, index : int
-        How many they are, and which of them this one is.
+        Number of processes, and the index of this one.
     is_main : bool
-        Whether this is the one that reads states, writes files and speaks to the user.
+        Whether this is the one that reads states, writes files and prints messages.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = accelerator
         self.count, self.index = accelerator.num_processes, accelerator.process_index
         self.is_main = accelerator.is_main_process
-        # said of the convolutions of one row, whose gradients take no time worth saving
+        # warned about for convolutions of one row, whose gradients take negligible time
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Let an error of one process be an error of all, so that none waits for it in vain."""
+        """Turn an error in one process into an error in all, so that none waits for it forever."""
         own: Exception | None = None
         try:
             yield
@@ -61,7 +61,7 @@ class Processes:
         raise own or next(error for error in errors if error)
 
     def from_main(self, act: Callable[[], T]) -> T:
-        """Return what a function returns in the main process, where alone it is called."""
+        """Call a function in the main process only, and return its result in all."""
         box: list[T | None] = [None]
         with self.together():
             if self.is_main:
@@ -70,14 +70,14 @@ class Processes:
         return result
 
     def highest(self, *values: int) -> tuple[int, ...]:
-        """Return the highest of each number over all processes."""
+        """Return the maximum of each number over all processes."""
         if self.count == 1:
             return values
         own = torch.tensor([values], device=self._accelerator.device)
         return tuple(self._accelerator.gather(own).amax(0).tolist())
 
     def batches(self, loader: DataLoader) -> Iterator[Batch]:
-        """Yield what a loader yields; what hinders one process from loading ends them all."""
+        """Yield the batches of a loader; a failure to load in one process ends all."""
         batches = iter(loader)
         for _ in range(len(loader)):
             with self.together():
@@ -91,22 +91,22 @@ class Processes:
         return degraded, clean
 
     def shares(self, images: range, batch: int) -> list[list[int]]:
-        """Return the images that this process takes of each batch, as equally many as can be.
+        """Return the images that this process takes from each batch, divided as evenly as possible.
 
         Parameters
         ----------
         images : range
-            Of all batches.
+            Images of all batches.
         batch : int
-            How many images all processes take together.
+            Number of images that all processes take together.
         """
         first, end = (batch * index // self.count for index in (self.index, self.index + 1))
         starts = range(0, len(images), batch)
-        # ranges, which take no memory: a training has millions of images
+        # ranges, which take no memory: training uses millions of images
         return [cast(list[int], images[start + first : start + end]) for start in starts]
 
     def free_bytes(self) -> int:
-        """Return the memory that this process may use of its device."""
+        """Return the memory that this process may use on its device."""
         device = self._accelerator.device
         sharing = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if device.type == "cpu" else 1
         return free_memory(device) // sharing
@@ -117,11 +117,11 @@ class Processes:
         if smallest < self.count:
             raise SettingsError(
                 f"training.stages: a batch of {smallest} for {self.count} processes; expected at "
-                f"least one image for each: start {smallest} at most, or enlarge the batch"
+                f"least one image each: start at most {smallest}, or enlarge the batch"
             )
 
     def lost(self, error: Exception) -> bool:
-        """Tell whether an error means that another process is gone."""
+        """Return whether an error means that another process was lost."""
         words = ("gloo", "Connection closed by peer", "Connection reset by peer", "NCCL")
         said = isinstance(error, RuntimeError) and any(word in str(error) for word in words)
         return self.count > 1 and (said or isinstance(error, DistError))

@@ -1,4 +1,4 @@
-"""What makes a training's result: its settings, its data and the versions that computed it."""
+"""What determines a training's result: its settings, its data and the versions used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from eamamba.datasets.folders import PhotoFolder
 from eamamba.datasets.training import training_pairs, training_photographs
 from eamamba.files import identifying_parts
 
-# Settings that change no weights: names, scores, how fast, how often.
+# Settings that do not affect the weights: names, scores, how fast, how often.
 _WITHOUT_EFFECT = {
     "profile",
     "title",
@@ -35,7 +35,7 @@ _WITHOUT_EFFECT = {
 
 
 def decisive(settings: dict[str, Any], within: str = "") -> dict[str, Any]:
-    """Return dumped settings without those that do not change the weights."""
+    """Return dumped settings without those that do not affect the weights."""
     kept = {key: value for key, value in settings.items() if within + key not in _WITHOUT_EFFECT}
     return {
         key: decisive(value, f"{within}{key}.") if isinstance(value, dict) else value
@@ -44,7 +44,7 @@ def decisive(settings: dict[str, Any], within: str = "") -> dict[str, Any]:
 
 
 def flat(settings: dict[str, Any], within: str = "") -> dict[str, Any]:
-    """Return settings with their whole names, such as ``training.seed``, in one level."""
+    """Return settings flattened to full names, such as ``training.seed``."""
     named: dict[str, Any] = {}
     for key, value in settings.items():
         inner = isinstance(value, dict)
@@ -53,15 +53,15 @@ def flat(settings: dict[str, Any], within: str = "") -> dict[str, Any]:
 
 
 def data_hash(data: DataSettings) -> str:
-    """Return a hash of the training set: names, sizes and contents of its images in their order.
+    """Return a hash of the training set: names, sizes and contents of its images in order.
 
-    Of files above 128 KiB the two ends stand for the whole. Where the folders lie does not
-    matter, nor when they were copied there.
+    For files above 128 KiB, only the two ends are read. The location of the folders and the time of
+    copying do not matter.
 
     Raises
     ------
     DatasetError
-        The training set is missing or not whole.
+        The training set is missing or incomplete.
     """
     digest = hashlib.sha256()
     for part in _parts(data):
@@ -70,15 +70,15 @@ def data_hash(data: DataSettings) -> str:
 
 
 def record(settings: TaskSettings, iterations: int, data: str) -> dict[str, Any]:
-    """Return what weights should tell of their training, for their header.
+    """Return the record of a training run for the header of its weights.
 
     Parameters
     ----------
     settings : TaskSettings
     iterations : int
-        How many steps they were trained for.
+        Number of steps trained.
     data : str
-        What `data_hash` returned.
+        As returned by `data_hash`.
     """
     kept = decisive(settings.model_dump(mode="json"))
     return {

@@ -1,4 +1,4 @@
-"""A few steps of every stage at full size, before days are spent on all of them."""
+"""A few steps of every stage at full size, before spending days on all of them."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ from eamamba.training.trainer import Trainer, accelerator_for
 
 _DAY_S = 24 * 3600
 _GIB = 2**30
-# Of the free memory, so much is planned for: what is kept for the backward pass is not all.
+# Fraction of the free memory to plan for: more is needed than what the backward pass keeps.
 _PLANNED_SHARE = 0.7
-# Patches that are read to time reading.
+# Number of patches to time reading.
 _TIMED_PATCHES = 4
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a training costs on this machine, measured in a few steps of each of its stages.
+    """The cost of a training run on this machine, measured in a few steps of each stage.
 
     Attributes
     ----------
     stages : DataFrame
-        For each stage its patch (pixels), batch and iterations; ``part``, the images computed at
-        a time (less than the batch where memory forces it; 0: not even one image fits, and the
-        rest is not a number); peak_gib, the largest memory of the training process or, on a GPU,
-        of the device, in 2^30 bytes; step_s and loading_s, the seconds that computing and reading
-        one whole batch take, the latter by all of ``data.workers``; days in all.
+        For each stage its patch (pixels), batch and iterations; ``part``, the images computed at a
+        time (less than the batch if memory is short; 0: not even one image fits, and the rest is
+        NaN); peak_gib, the largest memory of the training process or, on a GPU, of the device, in
+        2^30 bytes; step_s and loading_s, the seconds for computing and reading a whole batch, the
+        latter with all ``data.workers``; total days.
     made_up : bool
-        Whether the training set was not there, and pictures in its layout took its place.
+        Whether the training set was missing and replaced by synthetic pictures in its layout.
     checkpointing : bool
-        Whether activations were computed twice, since memory has no room for them.
+        Whether activations were computed twice because they do not fit into memory.
     state_mib : float
         Size of a saved state, in 2^20 bytes.
     """
@@ -65,7 +65,7 @@ class Rehearsal:
 
     @property
     def days(self) -> float:
-        """How long the training takes; not a number if a stage does not fit."""
+        """Duration of the training; NaN if a stage does not fit."""
         return float(self.stages["days"].sum(skipna=False))
 
 
@@ -77,7 +77,7 @@ def rehearse(
     made_up_size: Size | None = None,
     progress: bool = True,
 ) -> Rehearsal:
-    """Run the first steps of every stage, save and load what a training saves, and measure.
+    """Run and measure the first steps of every stage, and save and load states and weights.
 
     Parameters
     ----------
@@ -85,19 +85,19 @@ def rehearse(
     device : str
         ``cpu`` or a CUDA device.
     steps : int
-        Of each stage, at least 2: the first compiles, and the fastest of the others counts.
+        Steps per stage, at least 2: the first compiles, and the fastest of the others counts.
     made_up_size : (int, int), optional
-        Width and height in pixels of the pictures that are made up where the training set is not
-        there; by default about those of the published ones.
+        Width and height in pixels of the synthetic pictures if the training set is missing; by
+        default about those of the published ones.
     progress : bool
         Show a progress bar on standard error.
 
     Raises
     ------
     DatasetError
-        The training set is there, but not whole.
+        The training set exists but is incomplete.
     TrainingError
-        Memory ran out all the same.
+        Memory ran out nevertheless.
     """
     with tempfile.TemporaryDirectory(prefix="eamamba-") as name:
         folder = Path(name)
@@ -109,7 +109,7 @@ def rehearse(
             if part
         )
         if not stages:
-            raise TrainingError(f"{settings.task}: memory has no room for a single patch")
+            raise TrainingError(f"{settings.task}: not enough memory for a single patch")
         recipe = settings.training.model_copy(update={"stages": stages, "micro_batch": None})
         short = settings.model_copy(update={"data": data, "model": model, "training": recipe})
         measured, state_mib = _train(short, device, folder, progress)
@@ -123,7 +123,7 @@ def rehearse(
 
 
 def _training_set(data: DataSettings, folder: Path, size: Size | None) -> tuple[DataSettings, bool]:
-    """Return the settings of the training set at hand, or of one made up where there is none."""
+    """Return the settings of the training set, or of a synthetic one if it is missing."""
     sets = check(data)
     if (sets.loc[sets["use"] == "training", "found"] > 0).any():
         return data, False
@@ -133,8 +133,7 @@ def _training_set(data: DataSettings, folder: Path, size: Size | None) -> tuple[
 def _fitted(settings: TaskSettings, device: str) -> tuple[ModelSettings, list[int]]:
     """Return the network, and for each stage the largest part of its batch that fits into memory.
 
-    Where memory has no room for an image of every stage, activations are computed twice instead of
-    being kept.
+    If an image of some stage does not fit, activations are computed twice instead of being kept.
     """
     parts: list[int] = []
     for share in dict.fromkeys((settings.model.checkpoint_percentage, 1.0)):
@@ -158,7 +157,7 @@ def _free_bytes(device: str) -> int:
 
 @dataclass(frozen=True)
 class _Cost:
-    """Of a few steps of one stage: see `Rehearsal`; seconds are for one image."""
+    """Cost of a few steps of one stage: see `Rehearsal`; seconds are for one image."""
 
     peak_gib: float
     step_s: float
@@ -168,7 +167,7 @@ class _Cost:
 def _train(
     settings: TaskSettings, device: str, folder: Path, progress: bool
 ) -> tuple[list[_Cost], float]:
-    """Make all steps of a shortened training; return the cost of each stage and MiB of a state."""
+    """Run all steps of a shortened training; return the cost of each stage and MiB of a state."""
     data = data_hash(settings.data)
     accelerator = accelerator_for(settings.training, device)
     processes = Processes(accelerator)
@@ -196,7 +195,7 @@ def _train(
 
 
 def _play(trainer: Trainer, stage: Stage, loader: DataLoader, device: str, bar: tqdm) -> _Cost:
-    """Make the steps of one stage."""
+    """Run the steps of one stage."""
     reset_peak_bytes(device)
     seconds = []
     for degraded, clean in loader:

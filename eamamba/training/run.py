@@ -1,4 +1,4 @@
-"""A whole training run."""
+"""A complete training run."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def train(
 ) -> Path | None:
     """Train one task and write its curve and its weights.
 
-    Started by ``torchrun`` in several processes, all share each batch; the first one alone reads
-    states and writes, and what one cannot do ends all. The result is that of one process, but for
+    If ``torchrun`` starts several processes, they share each batch; only the first one reads states
+    and writes, and a failure of one ends all. The result is that of a single process, except for
     the rounding of sums.
 
     Parameters
@@ -55,18 +55,18 @@ def train(
     settings : TaskSettings
         Model, data and recipe.
     output : Path
-        Folder for ``training.csv`` (rewritten at every logged step, so it can be
-        watched), ``model.safetensors`` (the EMA weights, at the end) and, while the
-        training is unfinished, its last two states. One training at a time has it.
+        Folder for ``training.csv`` (rewritten at every logged step, so it can be watched),
+        ``model.safetensors`` (the EMA weights, at the end) and, while the training is unfinished,
+        its last two states. Only one training at a time may use it.
     device : str
         ``cpu``, ``cuda`` or, for a single process, a device such as ``cuda:1``.
     resume : bool
-        Resume from ``training_state.pt`` if it is there; else start anew, and replace what a
-        finished training left.
+        Resume from ``training_state.pt`` if it exists; otherwise start over, and replace the
+        results of a finished training.
     progress : bool
         Show a progress bar on standard error, and where the training resumes.
     time_limit_s : float, optional
-        Stop, resumable, after so many seconds.
+        Stop after this many seconds, so that the training can be resumed.
 
     Returns
     -------
@@ -76,22 +76,22 @@ def train(
     Raises
     ------
     SettingsError
-        If an interrupted run with other settings or images is in the way, or there are more
+        If the folder has an interrupted run with other settings or images, or there are more
         processes than images in a batch.
     TrainingError
-        If finished weights or another training are, if this one diverges, if the machine has
-        too little memory for it, or if one of its processes is lost.
+        If the folder has finished weights or is in use by another training, if this one diverges,
+        if there is not enough memory, or if one of its processes is lost.
     TrainingInterrupted
         On Ctrl-C, SIGTERM or SIGHUP, once the state is saved.
     DatasetError
-        If the training photographs are not there.
+        If the training set is missing.
     """
     reuse_large_blocks()
     accelerator = accelerator_for(settings.training, device)
     processes = Processes(accelerator)
     processes.check(settings)
     progress = progress and processes.is_main
-    # before anything is touched: there may be no such folder
+    # before anything is changed: the folder may be missing
     data = processes.from_main(lambda: data_hash(settings.data))
     with ExitStack() as reservation:
 
@@ -116,7 +116,7 @@ def train(
 
 
 def _clear(states: States, resume: bool) -> bool:
-    """Remove what killed writes have left, and return whether there is anything to resume from."""
+    """Remove temporary files of killed writes, and return whether there is a state to resume."""
     if resume and not states.exist:
         refuse_finished(states.folder)
         resume = False
@@ -129,12 +129,12 @@ def _clear(states: States, resume: bool) -> bool:
 def begin(
     settings: TaskSettings, accelerator: Accelerator, processes: Processes, states: States | None
 ) -> Trainer:
-    """Return a trainer at the beginning, or where the states on disk end."""
+    """Return a new trainer, or one resumed from the states on disk."""
     torch.manual_seed(settings.training.seed)
     start = settings.training.initial_weights
     model = load_model(start) if start and states is None else build(settings.model)
     if model.settings != settings.model:
-        raise SettingsError(f"training.initial_weights: {start} is not of the model to train")
+        raise SettingsError(f"training.initial_weights: {start} does not fit the model to train")
     trainer = Trainer(model, settings.training, accelerator)
     if states is not None:
         state = processes.from_main(lambda: states.load(trainer))
@@ -151,7 +151,7 @@ def _run(
     progress: bool,
     time_limit_s: float | None,
 ) -> bool:
-    """Make all steps that are left, and return whether there was time for them."""
+    """Run all remaining steps, and return whether there was time for them."""
     begun = trainer.iteration
     with (
         Watch(trainer, processes, settings, states, progress, time_limit_s) as watch,
@@ -194,10 +194,11 @@ def _resumable(trainer: Trainer, states: States) -> str:
 
 
 def _alone(trainer: Trainer, states: States, begun: int) -> TrainingError:
-    """Save what can be saved when another process is gone, and return what to say.
+    """Save the state after another process is lost, and return the error to raise.
 
-    Nothing is exchanged between the change of the weights and the end of a step, so they are
-    whole. If the main process is gone, its reservation is, too, and another one speaks.
+    Processes exchange nothing between the update of the weights and the end of a step, so the
+    weights are consistent. If the main process is lost, its reservation is too, and another
+    process reports.
     """
     if trainer.accelerator.is_main_process and trainer.iteration > begun:
         states.save(trainer)
@@ -206,15 +207,15 @@ def _alone(trainer: Trainer, states: States, begun: int) -> TrainingError:
         kind = LocalTrainingError
     return kind(
         f"{states.settings.task}: iteration {trainer.iteration + 1}: another process of this "
-        f"training is gone; run the same again to resume from {states.latest}, where it is"
+        f"training was lost; run the same again to resume from {states.latest}, where it is"
     )
 
 
 def _lacking(error: Exception, settings: TaskSettings) -> str | None:
-    """Say what the machine has too little of; None for another error."""
-    if "DataLoader worker" in str(error):  # the system ended it, for whatever reason
+    """Return what the machine lacks; None for other errors."""
+    if "DataLoader worker" in str(error):  # the system killed it, for any reason
         return (
-            "a process that loads images was ended, often for want of memory; "
+            "a process that loads images was killed, often for lack of memory; "
             f"lower data.workers (now {settings.data.workers})"
         )
     if isinstance(error, EAMambaError) or not ran_out_of_memory(error):
@@ -230,7 +231,7 @@ def _step(
     stage: Stage,
     batch: Batch,
 ) -> None:
-    """Make one step; if it diverges, keep what shows why."""
+    """Run one step; if it diverges, save what shows why."""
     degraded, clean = batch
     iteration = trainer.iteration + 1
     try:
@@ -246,7 +247,7 @@ def stage_loaders(
 ) -> Iterator[tuple[Stage, DataLoader]]:
     """Yield each unfinished stage with a loader over this process's share of what is left.
 
-    The images of an iteration follow from the seed and its number, whoever takes them.
+    The images of an iteration depend only on the seed and its number, not on the process.
     """
     done, device = trainer.iteration, trainer.accelerator.device
     for number, stage in enumerate(settings.training.stages):

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal: a training ends between two steps."""
+"""Ctrl-C, SIGTERM and a closed terminal: training ends between two steps."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
 
 
 class Signals:
-    """While it is entered, the first signal raises `TrainingInterrupted`, but in no `step`.
+    """While active, the first signal raises `TrainingInterrupted`, but never during a `step`.
 
-    A second signal does what it would do without this. Signals that are ignored, as SIGHUP under
-    ``nohup``, stay so. Outside the main thread, where Python allows no handlers, nothing changes.
+    A second signal has its usual effect. Signals that are ignored, such as SIGHUP under ``nohup``,
+    stay ignored. Outside the main thread, where Python allows no handlers, nothing changes.
 
     Parameters
     ----------
     noted_only : bool
-        Raise nothing and note every signal in `received`: several processes get signals at
+        Raise nothing and record every signal in `received`: several processes get signals at
         different times, some twice from their launcher, and have to end after the same step.
 
     Attributes
     ----------
     received : int
-        Number of the signal that came; 0 for none.
+        Number of the received signal; 0 for none.
     """
 
     def __init__(self, *, noted_only: bool = False) -> None:
@@ -55,7 +55,7 @@ class Signals:
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """Let what must not be left half done finish first."""
+        """Let work that must not be interrupted finish first."""
         self._in_step = True
         try:
             yield
@@ -74,6 +74,6 @@ class Signals:
 
 
 def leave_to_parent(_worker: int) -> None:
-    """In a process that loads data: only the training itself heeds signals, and ends it."""
+    """In a process that loads data: ignore signals, which the training handles itself."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""The states of an unfinished training on disk: the last two, and what made it diverge."""
+"""The states of an unfinished training on disk: the last two, and a batch that made it diverge."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _DIFFERENCES_SHOWN = 3
 
 
 class States:
-    """Keeps the last two states of a training; the older one is for when the newer is damaged.
+    """Keeps the last two states of a training; the older one is used if the newer is damaged.
 
     Parameters
     ----------
     folder : Path
-        Of the training's results.
+        Folder of the training's results.
     settings : TaskSettings
     data : str
         Hash of the training set (`eamamba.training.record.data_hash`).
@@ -41,7 +41,7 @@ class States:
         self.latest = folder / STATE_FILE
         self._previous = folder / PREVIOUS_STATE_FILE
         self._batch = folder / BATCH_FILE
-        self._own = False  # whether what is on disk belongs to this training
+        self._own = False  # whether the state on disk belongs to this training
 
     @property
     def exist(self) -> bool:
@@ -49,12 +49,12 @@ class States:
         return self.latest.is_file() or self._previous.is_file()
 
     def save(self, trainer: Trainer) -> None:
-        """Write the newest state; the one before it is kept beside it.
+        """Write the newest state; the previous one is kept.
 
         Raises
         ------
         NotFiniteError
-            If a weight is no number; the states on disk stay as they are.
+            If a weight is NaN or infinite; the states on disk are left unchanged.
         """
         trainer.check_finite()
         if not trainer.accelerator.is_main_process:
@@ -91,7 +91,7 @@ class States:
                 os.replace(path, self.latest)
             self._own = True
             return state
-        raise TrainingError(f"{'; '.join(problems)}; delete it, or start anew with --fresh")
+        raise TrainingError(f"{'; '.join(problems)}; delete it, or start over with --fresh")
 
     def _load(self, trainer: Trainer, path: Path) -> dict[str, Any]:
         state = _read(path)
@@ -100,13 +100,13 @@ class States:
             trainer.load_state_dict(state)
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise _DamagedError(f"{path}: not a whole training state ({reason})") from None
+            raise _DamagedError(f"{path}: not a complete training state ({reason})") from None
         return state
 
     def _compare(self, path: Path, state: dict[str, Any]) -> None:
-        """Refuse a state of other settings or other data; older files know no data."""
+        """Refuse a state with other settings or other data; older files do not record the data."""
         theirs = state["settings"]
-        try:  # what the file does not know has its usual value
+        try:  # settings missing in the file have their default value
             theirs = validate(TaskSettings, theirs, path.name).model_dump(mode="json")
         except SettingsError:
             pass
@@ -114,9 +114,9 @@ class States:
             flat(decisive(values)) for values in (theirs, self.settings.model_dump(mode="json"))
         )
         names = [name for name in sorted(there.keys() | here) if there.get(name) != here.get(name)]
-        if "data" in state:  # then the images are compared, wherever they lie
+        if "data" in state:  # compare the images, wherever they are
             names = [name for name in names if not name.startswith("data.training_set.")]
-        advice = "or start anew with --fresh (or delete the file)"
+        advice = "or start over with --fresh (or delete the file)"
         if names:
             shown = [f"{n} {there.get(n)} there, {here.get(n)} now" for n in names]
             more = f" and {len(names) - _DIFFERENCES_SHOWN} more"
@@ -128,16 +128,16 @@ class States:
         if state.get("data", self.data) != self.data:
             raise SettingsError(
                 f"{path}: an interrupted training with other images: those of the training set "
-                f"have changed since; bring them back, {advice}"
+                f"have changed since; restore them, {advice}"
             )
 
     def keep_diverged(
         self, trainer: Trainer, error: NotFiniteError, iteration: int, batch: tuple[Tensor, Tensor]
     ) -> TrainingError:
-        """Keep the batch of a step that diverged, on the CPU, and return what to say.
+        """Save the batch of a step that diverged, on the CPU, and return the error to raise.
 
-        The states on disk stay: finite losses came after them. Where there is none yet, the
-        weights before the step become one.
+        The states on disk are kept, because finite losses followed them. If there is none yet, the
+        weights before the step are saved as one.
         """
         if trainer.accelerator.is_main_process:
             kept = {"iteration": iteration, "degraded": batch[0], "clean": batch[1]}
@@ -161,7 +161,7 @@ class States:
             remove_leftovers(path)
 
     def remove(self) -> None:
-        """Remove all of it, when the weights are written."""
+        """Remove all states, once the weights are written."""
         for path in (self.latest, self._previous, self._batch):
             path.unlink(missing_ok=True)
 
@@ -172,7 +172,7 @@ class _DamagedError(Exception):
 
 def _advice(recipe: TrainingSettings, batch: tuple[Tensor, Tensor]) -> str:
     if not all(bool(torch.isfinite(images).all()) for images in batch):
-        return "its images hold values that are no numbers: mend them"
+        return "its images hold NaN or infinite values: fix them"
     return (
         f"lower training.learning_rate (now {recipe.learning_rate:g}) or "
         f"training.clip_gradient_norm (now {recipe.clip_gradient_norm:g}) and start with --fresh"
@@ -192,7 +192,7 @@ def _read(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    except Exception:  # torch raises many kinds here, and only some are documented
+    except Exception:  # torch raises many types here, and documents only some
         raise _DamagedError(f"{path}: not a readable training state") from None
     if not isinstance(state, dict) or not isinstance(state.get("settings"), dict):
         raise _DamagedError(f"{path}: not a training state: no settings in it")

@@ -1,4 +1,4 @@
-"""One training run's state, and a single step of the recipe."""
+"""The state of a training run, and a single step of the recipe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def learning_rate(completed: int, settings: TrainingSettings) -> float:
     """Return the learning rate after ``completed`` steps: a plateau, then a cosine.
 
     lr = min + ½ (max - min)(1 + cos(π (t - t₀) / (T - t₀))) for t > t₀ (paper section 4.1);
-    halved besides at each of ``settings.halved_at`` (light super-resolution).
+    additionally halved at each of ``settings.halved_at`` (light super-resolution).
     """
     past = completed - settings.constant_iterations
     decay_steps = settings.iterations - settings.constant_iterations
@@ -39,7 +39,7 @@ def ema_decay(completed: int, settings: TrainingSettings) -> float:
     """Return the decay of the EMA in the step after ``completed`` ones.
 
     With ``settings.ema_warmup`` it grows with the steps, min(decay, (1 + t) / (10 + t)), so that
-    the average of a short training holds nothing of the initial weights.
+    the average of a short training run contains nothing of the initial weights.
     """
     if not settings.ema_warmup:
         return settings.ema_decay
@@ -57,13 +57,13 @@ class Trainer:
     settings : TrainingSettings
         The recipe.
     accelerator : Accelerator, optional
-        Device placement, mixed precision and distribution; plain CPU float32 if not given.
+        Device placement, mixed precision and distribution; plain CPU float32 by default.
 
     Attributes
     ----------
     micro_batch : int or None
-        How many images at most one pass through the network takes; the gradients of several
-        passes add up to those of the batch.
+        Maximum number of images in one pass through the network; the gradients of several passes
+        add up to those of the batch.
     """
 
     model: Network
@@ -71,7 +71,7 @@ class Trainer:
     accelerator: Accelerator = field(default_factory=lambda: Accelerator(cpu=True))
     iteration: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)  # the rows of the curve
-    losses: list[float] = field(default_factory=list)  # since the last of them
+    losses: list[float] = field(default_factory=list)  # since the last row
     last_loss: float | None = None
 
     def __post_init__(self) -> None:
@@ -87,7 +87,7 @@ class Trainer:
                 weight_decay=recipe.weight_decay,
             )
         except ValueError as error:
-            raise SettingsError(f"training: the optimiser refuses it: {error}") from None
+            raise SettingsError(f"training: rejected by the optimiser: {error}") from None
         self.network: nn.Module
         self.network, self.optimizer = self.accelerator.prepare(self.model, optimizer)
         self.micro_batch: int | None = None
@@ -112,13 +112,13 @@ class Trainer:
         micro_batch : int
             See above.
         recomputed : float
-            Share of the blocks whose activations are computed again in the backward pass.
+            Fraction of the blocks whose activations are recomputed in the backward pass.
         """
         self._batch, self.micro_batch = batch, micro_batch
         set_recomputed(self.model, recomputed)
 
     def step(self, degraded: Tensor, clean: Tensor) -> tuple[float, float]:
-        """Make one optimiser step.
+        """Run one optimiser step.
 
         Parameters
         ----------
@@ -193,7 +193,7 @@ class Trainer:
         """Return the network, on one GPU with its passes captured in CUDA graphs.
 
         Small networks spend most of a step issuing thousands of kernels; replaying a graph issues
-        one. A graph is for one shape, so each stage of the training captures anew.
+        one. A graph is for one shape, so each stage of the training captures its own.
         """
         if batch.device.type != "cuda" or self.accelerator.num_processes > 1:
             return self.network
@@ -206,7 +206,7 @@ class Trainer:
         return self._captured[1]
 
     def check_finite(self) -> None:
-        """Raise `NotFiniteError` unless all weights, averages and moments are numbers."""
+        """Raise `NotFiniteError` unless all weights, averages and moments are finite."""
         moments = (
             tensor
             for of_weight in self.optimizer.state_dict()["state"].values()
@@ -229,7 +229,7 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume from what `state_dict` returned."""
+        """Resume from the result of `state_dict`."""
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -241,31 +241,31 @@ class Trainer:
 
 
 class Passes(nn.Module):
-    """The network in a module of its own, since capturing replaces a module's forward pass."""
+    """The network in a separate module, since capturing replaces a module's forward pass."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return what the network makes of a batch."""
+        """Return the network's output for a batch."""
         return self.network(image)
 
 
 def _expect_streams_to_differ() -> None:
-    """Switch off PyTorch's warning of gradients from another stream: that of the capture."""
+    """Disable PyTorch's warning about gradients from another stream, that of the capture."""
     graph = torch.autograd.graph
     if hasattr(graph, "set_warn_on_accumulate_grad_stream_mismatch"):  # since PyTorch 2.10
         graph.set_warn_on_accumulate_grad_stream_mismatch(False)
 
 
 def accelerator_for(settings: TrainingSettings, device: str) -> Accelerator:
-    """Return what places, mixes precisions and distributes as the recipe and the device ask.
+    """Return an accelerator with the placement, precision and distribution of recipe and device.
 
     Raises
     ------
     SettingsError
-        No such device here, or the launcher asks for something else.
+        This machine has no such device, or the launcher requests different options.
     """
     kind, _, number = device.partition(":")
     if kind not in ("cpu", "cuda") or (number and not number.isdigit()):

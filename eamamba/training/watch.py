@@ -1,4 +1,4 @@
-"""What a training shows and keeps while it runs: curve, progress bar, checkpoints, clock."""
+"""Output of a training while it runs: curve, progress bar, checkpoints, clock."""
 
 from __future__ import annotations
 
@@ -55,18 +55,18 @@ class Watch:
         return unfinished and time.monotonic() > self.deadline
 
     def after(self, loss: float, norm: float, stage: Stage) -> None:
-        """Note one step; log and save when it is time.
+        """Record one step; log and save when due.
 
         Raises
         ------
         NotFiniteError
-            If a weight is no number when they are to be saved.
+            If a weight to be saved is NaN or infinite.
         """
         recipe, trainer = self.settings.training, self.trainer
         trainer.losses.append(loss)
         self.bar.update()
         last = trainer.iteration == recipe.iterations
-        if last:  # no later loss would tell
+        if last:  # no later loss would show it
             trainer.check_finite()
         if trainer.iteration % recipe.log_every == 0 or last:
             mean = sum(trainer.losses) / len(trainer.losses)

@@ -56,7 +56,10 @@ def test_a_single_seed_has_no_interval() -> None:
     [
         ([24.0, 24.1, 24.2], "**At this scale: yes.** The difference is +1.00 ± 0.23 dB"),
         ([26.0, 26.1, 26.2], "**At this scale: no, it harms.** The difference is −1.00 ± 0.23 dB"),
-        ([25.0, 25.1, 25.3], "**At this scale: these trainings cannot tell.** The difference is"),
+        (
+            [25.0, 25.1, 25.3],
+            "**At this scale: these training runs cannot tell.** The difference is",
+        ),
     ],
 )
 def test_the_answer_follows_from_the_interval(other: list[float], verdict: str) -> None:

@@ -37,7 +37,7 @@ def variant_scores(metrics: Mapping[str, Metrics]) -> pd.DataFrame:
 
 
 def variant_costs(complexity: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Collect what the variants cost, as trained here and at the paper's size.
+    """Collect the costs of the variants, as trained here and at the paper's size.
 
     Parameters
     ----------
@@ -64,13 +64,13 @@ def variant_costs(complexity: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def differences(measured: pd.DataFrame, base: str) -> pd.DataFrame:
     """Compare every variant with one of them.
 
-    Networks trained alike from several seeds scatter by chance. The scatter is taken to be the
-    same for all variants, since each has few seeds, and is estimated from all of them together.
+    Networks trained alike from several seeds vary by chance. The variance is assumed to be the same
+    for all variants, since each has few seeds, and is estimated from all of them together.
 
     Parameters
     ----------
     measured : DataFrame
-        What `variant_scores` returns.
+        As returned by `variant_scores`.
     base : str
         The variant to which the others are compared.
 
@@ -103,11 +103,11 @@ def study_table(
     Parameters
     ----------
     compared : DataFrame
-        What `differences` returns.
+        As returned by `differences`.
     costs : DataFrame
         By variant: parameters, gflops, parameters_paper, gflops_paper.
     titles : mapping
-        Variant and what tables call it.
+        Variant and its title.
     variants : sequence of str
     base : str
         The variant to which the others are compared.
@@ -132,7 +132,7 @@ def study_table(
 def finding(
     compared: pd.DataFrame, titles: Mapping[str, str], variants: Sequence[str], base: str
 ) -> str:
-    """Say in one sentence which variants of a study differ by more than chance.
+    """Return a sentence on which variants of a study differ by more than chance.
 
     Parameters are those of `study_table`; the sentence is about the largest test images.
     """
@@ -158,14 +158,14 @@ def finding(
 
 
 def answer(compared: pd.DataFrame, other: str) -> str:
-    """Say whether a network is better than a variant of it, at the smallest and the largest size.
+    """Return whether a network beats a variant of it, at the smallest and the largest size.
 
     Parameters
     ----------
     compared : DataFrame
-        What `differences` returns, against the network.
+        As returned by `differences`, compared with the network.
     other : str
-        The variant that it is to be better than.
+        The variant to compare it with.
     """
     sizes = [compared["size"].iloc[0], compared["size"].iloc[-1]]
     rows = compared[compared["variant"] == other].set_index("size").loc[sizes]
@@ -174,7 +174,7 @@ def answer(compared: pd.DataFrame, other: str) -> str:
         gain = -row.difference_db
         clear = abs(gain) > row.half_width_db
         verdicts.append(
-            ("yes" if gain > 0 else "no, it harms") if clear else "these trainings cannot tell"
+            ("yes" if gain > 0 else "no, it harms") if clear else "these training runs cannot tell"
         )
     gains = [
         f"{format_with_sign(-row.difference_db)} ± {row.half_width_db:.2f} dB on images of "
@@ -206,7 +206,7 @@ def _difference(row: Any) -> str:
 def reported_table(
     paper: pd.DataFrame, study: str, titles: Mapping[str, str]
 ) -> pd.DataFrame | None:
-    """Return what the paper prints for the variants of a study; None if it prints nothing.
+    """Return the paper's scores for the variants of a study; None if there are none.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ def reported_table(
         ``data/paper/ablations.csv``: study, variant, benchmark, psnr_db.
     study : str
     titles : mapping
-        Variant and what tables call it.
+        Variant and its title.
     """
     part = paper[paper["study"] == study]
     rows = []
@@ -233,7 +233,7 @@ def reported_table(
 def difference_by_cost(
     compared: pd.DataFrame, costs: pd.DataFrame, titles: Mapping[str, str]
 ) -> Figure:
-    """Draw how far every variant is from the first, with the interval of chance, and its GFLOPs.
+    """Draw the difference of every variant from the first, with its interval, and its GFLOPs.
 
     Parameters
     ----------
@@ -250,7 +250,7 @@ def difference_by_cost(
         left.errorbar(at["difference_db"], height + shift, xerr=at["half_width_db"].fillna(0),
                       fmt="o", color=colour, capsize=2, markersize=5,
                       label=f"{_squares(size)} pixels")  # fmt: skip
-    left.set_xlabel(f"PSNR less that of {titles[names[0]]}, dB")
+    left.set_xlabel(f"PSNR minus that of {titles[names[0]]}, dB")
     left.legend(loc="best")
     right.plot(costs["gflops"], height, "o", color=OURS, markersize=7)
     right.axvline(costs["gflops"].iloc[0], color="#BBBBBB", linewidth=0.8, linestyle=":")
@@ -265,7 +265,7 @@ def difference_by_cost(
 def difference_by_size(
     compared: pd.DataFrame, titles: Mapping[str, str], variants: Sequence[str], base: str
 ) -> Figure:
-    """Draw how the difference from the base grows with the size of the test images.
+    """Draw the difference from the base against the size of the test images.
 
     Parameters are those of `study_table`.
     """
@@ -281,6 +281,6 @@ def difference_by_size(
                       capsize=3, color=OURS, label=titles[name])  # fmt: skip
         axes.set_xticks(sides, [_squares(size) for size in part["size"]])
     axes.set_xlabel("size of the test images, pixels; the first is that of a training patch")
-    axes.set_ylabel(f"PSNR less that of\n{titles[base]}, dB")
+    axes.set_ylabel(f"PSNR minus that of\n{titles[base]}, dB")
     axes.legend(loc="best")
     return figure

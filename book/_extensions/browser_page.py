@@ -1,7 +1,7 @@
-"""What the page *Restore your photo here* loads: scripts, since pages opened as files load no more.
+"""Data of the page *Restore your photo here*, as scripts: pages opened as files load nothing else.
 
-`runtime.js` has the network's code, loaded with the page; weights and the example wait until they
-are asked for.
+`runtime.js` has the network's code and is loaded with the page; weights and the example are loaded
+on demand.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ TILES = {"eamamba": 256, "eamambasr": 128}
 
 
 def write_browser_page(root: Path, target: Path) -> None:
-    """Write all that the page loads.
+    """Write everything that the page loads.
 
     Parameters
     ----------
     root : Path
         The project's folder, with ``web/`` and ``data/photographs/``.
     target : Path
-        Folder to write to; what it held is replaced.
+        Folder to write to; its contents are replaced.
     """
     shutil.rmtree(target, ignore_errors=True)
     (target / "models").mkdir(parents=True)
@@ -62,7 +62,7 @@ def write_browser_page(root: Path, target: Path) -> None:
 
 
 def _model(card: Card) -> dict[str, Any]:
-    """Return what the page says of a network, and how it runs it."""
+    """Return the page's description of a network, and how to run it."""
     with safe_open(str(PRETRAINED / f"{card.name}.safetensors"), "numpy") as file:
         settings = json.loads(file.metadata()[FORMAT])["settings"]
     size = f"{card.parameters / 1e6:.1f} million parameters"
@@ -89,7 +89,7 @@ def _noisy(photograph: Path) -> bytes:
 
 
 def as_base64(content: bytes) -> str:
-    """Return bytes as text that scripts can carry."""
+    """Return bytes as text for scripts."""
     return base64.b64encode(content).decode("ascii")
 
 

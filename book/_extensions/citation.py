@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 PLACEHOLDER = "OWNER"
-"""Stands in CITATION.cff for the owner of the repository until it is public."""
+"""Placeholder in CITATION.cff for the owner of the repository until it is public."""
 BRANCH = "main"
 
 
@@ -18,7 +18,7 @@ def read_citation(root: Path) -> dict[str, Any]:
 
 
 def repository(citation: dict[str, Any]) -> str | None:
-    """Return the public address of the repository, None where it is still a placeholder."""
+    """Return the public address of the repository; None if it is still a placeholder."""
     address = citation["repository-code"]
     return None if PLACEHOLDER in address else address
 
@@ -36,7 +36,9 @@ def citation_words(citation: dict[str, Any], target: Path) -> dict[str, str]:
     address = citation["repository-code"]
     text = f"```bash\ngit clone {address}\ncd {address.rpartition('/')[2]}\n```\n"
     if repository(citation) is None:
-        text += f"\n`{PLACEHOLDER}` stands for the account that publishes the repository.\n"
+        text += (
+            f"\n`{PLACEHOLDER}` is a placeholder for the account that publishes the repository.\n"
+        )
     (target / "clone.md").write_text(text, encoding="utf-8")
     paper = citation["preferred-citation"]
     names = [f"{author['given-names']} {author['family-names']}" for author in paper["authors"]]
@@ -54,14 +56,14 @@ def repository_options(address: str) -> tuple[dict[str, Any], dict[str, str]]:
     Parameters
     ----------
     address : str
-        Of the repository, on GitHub.
+        Address of the repository, on GitHub.
 
     Returns
     -------
     options : dict
     context : dict of str
-        With the address where the source of a page can be edited. An executed notebook is made
-        from one in ``notebooks``, and that is the one to edit.
+        Includes the address for editing the source of a page. For an executed notebook, that is the
+        original in ``notebooks``.
     """
     options = {
         "repository_url": address,

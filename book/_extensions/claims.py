@@ -1,4 +1,4 @@
-"""The claims of the paper and its printed figures, and what the files here say of each."""
+"""The claims of the paper and its reported figures, with the evidence in files here."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from eamamba.report.scores import WHOLE, Metrics, condition_label, format_with_s
 EXACTLY = "reproduced exactly"
 IN_KIND = "in kind, at reduced scale"
 ABSENT = "not here: needs the published data sets and a GPU for days"
-UNDECIDED = "not here: needs longer trainings than a laptop's minutes"
+UNDECIDED = "not here: needs longer training than minutes on a laptop"
 NOT_CONFIRMED = "not confirmed"
 RIVALS = ("mambair_unet", "baseline_2dssm", "mambair")
-"""Networks whose cost the paper prints beside its own."""
+"""Networks whose cost the paper reports beside its own."""
 WHOLE_SETS = ("CBSD68", "Kodak24")
 """Published test sets of which every image was scored here."""
 
 
 class Evidence(NamedTuple):
-    """What the paper reports, what was found here, and what that makes of the claim."""
+    """What the paper reports, what was found here, and the resulting state of the claim."""
 
     paper: str
     ours: str
@@ -33,19 +33,19 @@ class Evidence(NamedTuple):
 
 
 class Files(NamedTuple):
-    """What the evidence is found in."""
+    """The files with the evidence."""
 
     paper: Path  # data/paper
     results: Path  # results/<profile>
     ablations: Mapping[str, Metrics]  # variant -> metrics.json
 
     def reported(self, network: str) -> pd.Series:
-        """Return what the paper prints of a network's size."""
+        """Return the paper's figures on a network's size."""
         table = pd.read_csv(self.paper / "complexity.csv")
         return table[(table["source"] == "reported")].set_index("network").loc[network]
 
     def counted(self, network: str) -> pd.Series:
-        """Return what was counted here."""
+        """Return the figures counted here."""
         table = pd.read_csv(self.results / "profiling" / "complexity.csv")
         return table.set_index("network").loc[network]
 
@@ -85,7 +85,7 @@ def savings(files: Files) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        By network: label, gflops (of the rival, as the paper prints it), paper_percent,
+        By network: label, gflops (of the rival, as reported in the paper), paper_percent,
         ours_percent.
     """
     rivals = pd.DataFrame([files.reported(name) for name in RIVALS])[["label", "gflops"]]
@@ -133,7 +133,7 @@ def _all_around(files: Files) -> Evidence:
 
 
 def _compare_variants(files: Files, base: str, other: str) -> Evidence:
-    """Compare two variants; a difference that may be chance decides nothing."""
+    """Compare two variants; a difference that may be due to chance decides nothing."""
     printed = pd.read_csv(files.paper / "ablations.csv")
     module = printed[printed["study"] == "module"].set_index("variant")["psnr_db"]
     theirs = module[other] - module[base]
@@ -150,13 +150,13 @@ def _compare_variants(files: Files, base: str, other: str) -> Evidence:
 
 
 def benchmark_scores(files: Files) -> pd.DataFrame:
-    """Set the scores of the weights in the package on whole published sets beside the paper's.
+    """Put the scores of the weights in the package on complete published sets beside the paper's.
 
     Returns
     -------
     DataFrame
-        One row per score that the paper prints for such a set: task, benchmark, condition,
-        psnr_db_paper, parameters (of the network here), and what a score of a card has.
+        One row per score that the paper reports for such a set: task, benchmark, condition,
+        psnr_db_paper, parameters (of the network here), and the fields of a card's score.
     """
     paper = paper_scores(files).rename(columns={"psnr_db": "psnr_db_paper"}).drop(columns="ssim")
     rows: list[dict[str, object]] = [
@@ -169,7 +169,7 @@ def benchmark_scores(files: Files) -> pd.DataFrame:
 
 
 def paper_scores(files: Files) -> pd.DataFrame:
-    """Return the paper's scores: task, benchmark, condition (as tables name it), psnr_db, ssim."""
+    """Return the paper's scores: task, benchmark, condition (as named in tables), psnr_db, ssim."""
     table = pd.read_csv(files.paper / "paper_results.csv").fillna({"setting": WHOLE})
     return table.assign(condition=table["setting"].map(condition_label)).drop(columns="setting")
 

@@ -30,7 +30,7 @@ from eamamba.report.tables import markdown
 
 Claims = Mapping[str, Mapping[str, Any]]
 DIGITS = 12
-"""Of a SHA-256, as many as a table shows."""
+"""Digits of a SHA-256 shown in tables."""
 MEASURED = "claims_cpu.csv"
 
 
@@ -44,7 +44,7 @@ def write_claims(
     root : Path
         The project's folder, with ``book/claims.yaml``, ``data/paper/`` and ``results/``.
     target : Path
-        ``book/results``, which has the results of the profile.
+        ``book/results``, with the results of the profile.
     settings : Settings
         Those of the profile.
     ablations : mapping
@@ -75,14 +75,14 @@ def write_claims(
 
 
 def claims_table(claims: Claims, found: Mapping[str, Evidence]) -> pd.DataFrame:
-    """Lay out every claim: what the paper says, what is here, and the state.
+    """Lay out every claim: the paper's statement, the finding here, and the state.
 
     Parameters
     ----------
     claims : mapping
         ``book/claims.yaml``.
     found : mapping
-        What `evidence` returns.
+        As returned by `evidence`.
     """
     rows = [
         {
@@ -137,12 +137,12 @@ def _costs(stages: Sequence[str], costs: pd.DataFrame) -> dict[str, str]:
 
 
 def benchmarks_table(scores: pd.DataFrame) -> pd.DataFrame:
-    """Set the scores here beside the paper's, on published sets of which no image is missing.
+    """Put the scores here beside the paper's, on complete published sets.
 
     Parameters
     ----------
     scores : DataFrame
-        What `benchmark_scores` returns.
+        As returned by `benchmark_scores`.
     """
     return pd.DataFrame(
         {
@@ -157,13 +157,13 @@ def benchmarks_table(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def figures_table(files: Files, titles: Mapping[str, str]) -> pd.DataFrame:
-    """List every figure that the paper prints and `data/paper` has, with what stands for it here.
+    """List every figure of the paper that is in `data/paper`, with its counterpart here.
 
     Parameters
     ----------
     files : Files
     titles : mapping
-        Task and what tables call it.
+        Task and its title.
     """
     scores = paper_scores(files).merge(
         benchmark_scores(files)[["task", "benchmark", "condition", "psnr_db"]],
@@ -198,7 +198,7 @@ def _costs_printed(files: Files) -> list[dict[str, str]]:
     printed = table[table["source"] == "reported"].set_index("network")
     rows = []
     for network, row in printed.iterrows():
-        own = pd.notna(row["params_m"])  # of other authors' networks, only the FLOPs are printed
+        own = pd.notna(row["params_m"])  # for other authors' networks, only the FLOPs are reported
         if own:
             counted = files.counted(str(network))
             millions = counted["parameters"] / 1e6
@@ -219,7 +219,7 @@ def _figure(what: str, paper: str, here: str = "–", state: str = ABSENT) -> di
 
 @styled
 def cost_against_rivals(files: Files) -> Figure:
-    """Draw the FLOPs of EAMamba, as counted here, beside those that the paper prints of others."""
+    """Draw the FLOPs of EAMamba, as counted here, beside those reported in the paper for others."""
     table = savings(files)
     names = ["EAMamba, counted here", *(f"{label}, by the paper" for label in table["label"])]
     costs = [files.counted("eamamba")["gflops"], *table["gflops"].astype(float)]

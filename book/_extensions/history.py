@@ -1,4 +1,4 @@
-"""Which commit last changed a file, so that results say how old they are without a clock."""
+"""The commits that last changed files, which date results without a clock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 DIGITS = 10
-"""As many digits of a commit's hash are printed, in whatever clone."""
+"""Number of digits of a commit's hash to print, the same in any clone."""
 
 
 class Commit(NamedTuple):
@@ -25,7 +25,7 @@ class History(NamedTuple):
     changed: set[str]  # files with changes that are in no commit yet
 
     def youngest(self, paths: Iterable[str]) -> Commit | None:
-        """Return the last commit of some files, None if one has changes that no commit has."""
+        """Return the last commit of some files; None if one has uncommitted changes."""
         asked = set(paths)
         if asked & self.changed:
             return None
@@ -35,8 +35,7 @@ class History(NamedTuple):
 def read_history(root: Path, *folders: str) -> History:
     """Ask Git about the files in some folders.
 
-    A shallow clone does not know when files changed, so it has no commits to tell of, like an
-    unpacked archive.
+    A shallow clone does not know when files changed, so like an unpacked archive it has no commits.
     """
     if _git(root, "rev-parse", "--is-shallow-repository").strip() != "false":
         return History({}, set())
@@ -52,7 +51,7 @@ def read_history(root: Path, *folders: str) -> History:
 
 
 def _git(root: Path, *words: str) -> str:
-    """Return what Git prints, nothing where it is missing or this is no repository."""
+    """Return the output of Git; empty if Git is missing or this is not a repository."""
     command = ["git", "-c", "core.quotePath=false", *words]
     try:
         return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout

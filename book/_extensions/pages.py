@@ -276,7 +276,7 @@ def _write_models(path: Path) -> None:
 
 
 def _write_real_pairs(root: Path, target: Path, settings: Settings) -> None:
-    """Write the scores on real pairs of all weights that were scored, and say which were not."""
+    """Write the scores of all weights on real pairs, and name those that were not scored."""
     titles = {name: task.title for name, task in settings.tasks.items()}
     weights = {
         settings.profile: (f"Weights of the {settings.profile} profile", "eamamba real-pairs "

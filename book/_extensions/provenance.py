@@ -15,7 +15,7 @@ from sphinx import addnodes
 
 DATA = {".csv", ".json"}
 MOST_LINKS = 3
-"""More files than this are named by their pattern."""
+"""If there are more files than this, their pattern is given."""
 _REAL_PAIRS = "results/pretrained/real_pairs/summary.csv"
 SOURCES = {
     "architecture/*": ("eamamba/config/model.py",),
@@ -46,19 +46,20 @@ SOURCES = {
     "benchmarks/scan_rivals*": ("results/benchmarks/scan_cpu.csv",),
     "benchmarks/*": ("results/benchmarks/{stem}.csv",),
 }
-"""What the book itself draws or tabulates, by its place in ``book/results``, and from which files;
-the first fitting pattern counts. Everything else there is from a stage of the pipeline."""
+"""Tables and figures made by the book itself: path in ``book/results`` -> the files that they are
+made from; the first matching pattern applies. Everything else there comes from a stage of the
+pipeline."""
 
 
 class Results:
-    """What is known of the files in ``book/results``.
+    """The origin of the files in ``book/results``.
 
     Parameters
     ----------
     root : Path
         The project's folder, with ``dvc.lock`` and ``results/``.
     profile : str
-        Whose results the book shows.
+        The profile whose results the book shows.
     repository : str or None
         The public address of the repository, for links to commits.
     """
@@ -72,24 +73,25 @@ class Results:
         self.stages = {path: stage for stage, paths in self.outputs.items() for path in paths}
         self.history: History = read_history(root, "results", "data", "eamamba/cards")
 
-    def line(self, place: str, pages: Container[str] = ()) -> list[nodes.Node]:
-        """Say where a file comes from.
+    def line(self, path: str, pages: Container[str] = ()) -> list[nodes.Node]:
+        """Return a line on the origin of a file.
 
         Parameters
         ----------
-        place : str
-            The file's place in ``book/results``.
+        path : str
+            Path of the file in ``book/results``.
         pages : container of str
-            The pages of the book: an executed notebook that is none of them is downloaded.
+            The pages of the book: an executed notebook that is not among them is linked as a
+            download.
 
         Returns
         -------
         list of Node
             Parts of the line; none for a file of unknown origin.
         """
-        stage = self.stages.get(f"results/{self.profile}/{place}")
+        stage = self.stages.get(f"results/{self.profile}/{path}")
         if stage is None:
-            return self._made_by_book(place)
+            return self._made_by_book(path)
         outputs = self.outputs[stage]
         words = [nodes.Text("Stage "), nodes.literal(text=stage)]
         made = nodes.inline("", "", *words, nodes.Text(f" of the profile {self.profile}"))
@@ -97,8 +99,8 @@ class Results:
         data = [_download(path) for path in outputs if Path(path).suffix in DATA]
         return [made, *self._commit(outputs), *notebooks, *data]
 
-    def _made_by_book(self, place: str) -> list[nodes.Node]:
-        found = {pattern: self._files(pattern) for pattern in self._patterns(place)}
+    def _made_by_book(self, path: str) -> list[nodes.Node]:
+        found = {pattern: self._files(pattern) for pattern in self._patterns(path)}
         paths = [path for files in found.values() for path in files]
         links = [link for pattern, files in found.items() for link in _links(pattern, files)]
         return [*links, *self._commit(paths), *self._hardware(paths)]
@@ -113,19 +115,19 @@ class Results:
         )  # fmt: skip
 
     def age(self) -> str:
-        """Say, for the foot of every page, which results the book shows."""
+        """Return a line for the foot of every page on the results that the book shows."""
         files = [path for path in self.history.commits if path.startswith("results/")]
         commit = self.history.youngest(files)
         if commit is None:
-            return f"Results of the profile {self.profile}, in no commit yet or of unknown age."
+            return f"Results of the profile {self.profile}, not committed or of unknown age."
         return f"Results of commit {commit.digits}, {commit.date}, profile {self.profile}."
 
-    def _patterns(self, place: str) -> list[str]:
+    def _patterns(self, path: str) -> list[str]:
         """Return the patterns of the files that a table or figure of the book is made from."""
         for made, sources in SOURCES.items():
-            if fnmatchcase(place, made):
-                folder = f"results/{self.profile}/{Path(place).parent.as_posix()}"
-                words = {"folder": folder, "profile": self.profile, "stem": Path(place).stem}
+            if fnmatchcase(path, made):
+                folder = f"results/{self.profile}/{Path(path).parent.as_posix()}"
+                words = {"folder": folder, "profile": self.profile, "stem": Path(path).stem}
                 return [source.format(**words) for source in sources]
         return []
 
@@ -144,7 +146,7 @@ class Results:
         return [nodes.inline("", "", nodes.Text("commit "), digits, of)]
 
     def _hardware(self, paths: Iterable[str]) -> list[nodes.Node]:
-        """Return what benchmarks ran on: their tables have it in every row."""
+        """Return the hardware of benchmarks, which their tables state in every row."""
         found: set[str] = set()
         for path in paths:
             if path.startswith("results/benchmarks/"):
@@ -154,19 +156,19 @@ class Results:
 
 
 def add_lines(app: Any, doctree: nodes.document) -> None:
-    """Add its line to each figure and table of a page that comes from a file of the results."""
+    """Add a line of origin to each figure and table of a page that comes from the results."""
     results: Results = app.results_known
     folder, page = Path(app.srcdir) / "results", app.env.docname
     if page.startswith("results/"):
-        place = page.removeprefix("results/")
-        doctree += _paragraph(results.line(f"{place}.ipynb"))
+        path = page.removeprefix("results/")
+        doctree += _paragraph(results.line(f"{path}.ipynb"))
         return
     for figure in list(doctree.findall(nodes.figure)):
         uri = next(iter(figure.findall(nodes.image)))["uri"]
         path = Path(app.srcdir, app.env.relfn2path(uri)[0])
         if path.is_relative_to(folder):
-            place = path.relative_to(folder).as_posix()
-            _insert_after(figure, results.line(place, app.env.found_docs))
+            path = path.relative_to(folder).as_posix()
+            _insert_after(figure, results.line(path, app.env.found_docs))
     for number, table in enumerate(list(doctree.findall(nodes.table))):
         path = Path(table.source or "")
         if path.is_relative_to(folder):
@@ -185,21 +187,21 @@ def _write_csv(table: nodes.table, path: Path) -> None:
 
 
 def _links(pattern: str, files: list[str]) -> list[nodes.Node]:
-    """Return a link to each file, or the pattern of too many."""
+    """Return a link to each file, or the pattern if there are too many."""
     if len(files) > MOST_LINKS:
         return [nodes.literal(text=pattern)]
     return [_download(path) for path in files]
 
 
 def _download(path: str, text: str | None = None) -> nodes.Node:
-    """Return a link that downloads a file, given from the project's folder."""
+    """Return a download link to a file, given relative to the project's folder."""
     return addnodes.download_reference(
         "", "", nodes.Text(text or _name(path)), reftarget=f"/../{path}", refexplicit=True
     )
 
 
 def _name(path: str) -> str:
-    """Return a file's name, with its folder where the paper's figures could be taken for ours."""
+    """Return a file's name, with its folder if the paper's figures could be mistaken for ours."""
     return path.removeprefix("data/") if path.startswith("data/") else Path(path).name
 
 

@@ -11,7 +11,7 @@ from sphinx.errors import SphinxError
 
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parents[1]
-# The book shows the results of this checkout, so it uses its code, too.
+# The book shows the results of this checkout, so it also uses its code.
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(FOLDER)]
 
 from before_after import write_before_after  # noqa: E402
@@ -31,7 +31,7 @@ REMOTE_SOURCE = re.compile(
 
 
 def fill_results(app: Any, config: Any) -> None:
-    """Fill ``book/results``, pass numbers and names to MyST, and learn where results are from."""
+    """Fill ``book/results``, pass numbers and names to MyST, and find the origin of results."""
     target = Path(app.srcdir) / "results"
     words, citation = write_pages(ROOT, target), read_citation(ROOT)
     config.myst_substitutions = words | citation_words(citation, target)
@@ -45,7 +45,7 @@ def fill_results(app: Any, config: Any) -> None:
 
 
 def add_interactive_pages(app: Any, exception: Exception | None) -> None:
-    """Put what the pages with scripts of their own load beside the pages."""
+    """Write the data of the interactive pages beside the pages."""
     if exception is None and app.builder.format == "html":
         static = Path(app.outdir) / "_static"
         write_browser_page(ROOT, static / "restore")

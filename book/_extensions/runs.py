@@ -18,7 +18,7 @@ TASK_RUNS = {
     "evaluate": "Evaluation",
     "receptive_field": "Receptive field",
 }
-"""Notebook of a task and what its page is called."""
+"""Notebook of a task -> the title of its page."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Run:
     notebook : str
         Its path in the results, without the suffix, such as ``derain/evaluate``.
     kind : str
-        What it does, such as ``Evaluation``.
+        Kind of run, such as ``Evaluation``.
     subject : str
-        What it does this for, such as ``rain``.
+        Subject of the run, such as ``rain``.
     chapter : str
         The page that shows its results, without the suffix, such as ``tasks/rain``.
     """
@@ -49,7 +49,7 @@ class Run:
 
     @property
     def title(self) -> str:
-        """The heading of the page, which no other page has."""
+        """The heading of the page, which is unique."""
         return f"{self.kind} · {self.subject}"
 
 
@@ -94,7 +94,7 @@ def write_runs(target: Path, settings: Settings) -> None:
     Parameters
     ----------
     target : Path
-        The copy, in which the headings of the notebooks change and ``runs.md`` is written.
+        The copy, in which the headings of the notebooks are replaced and ``runs.md`` is written.
     settings : Settings
     """
     (target / "runs.md").write_text(markdown(runs_table(settings)), encoding="utf-8")

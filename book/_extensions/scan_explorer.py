@@ -1,8 +1,8 @@
-"""What the page *Scan explorer* loads: scan orders as code, and the memory of a real network.
+"""Data of the page *Scan explorer*: scan orders as code, and the memory of a real network.
 
-How fast a head forgets depends on the pixels: Δ is computed from each. `scan_data.js` has Δ and A
-of the first block of a network in the package for a small picture. That block sees no other scan
-before it, so its Δ is the same in whichever order the heads would visit the pixels.
+How fast a head forgets depends on the pixels, since Δ is computed from each. `scan_data.js` has Δ
+and A of the first block of a network in the package for a small picture. No other scan precedes
+that block, so its Δ is the same in any order.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from eamamba.network import Network
 WEIGHTS = "denoise_gaussian"
 PHOTOGRAPH = Path("data") / "photographs" / "held_out" / "cid22_53435.webp"
 SIDES = (8, 16, 32, 64)
-"""Of the picture, in pixels: the whole photograph, reduced."""
+"""Size of the picture in pixels: the whole photograph, reduced."""
 SMALLEST_DELTA, LARGEST_DELTA = 1e-4, 1.0
 """Ends of the logarithmic scale on which Δ is stored in 8 bits, with steps of 3.7 %."""
 
 
 class _FirstScan(TorchDispatchMode):
-    """Keep the arguments of the first selective scan that runs."""
+    """Record the arguments of the first selective scan that runs."""
 
     arguments: tuple[Any, ...] | None = None
 
@@ -43,7 +43,7 @@ class _FirstScan(TorchDispatchMode):
 
 
 def memory(network: Network, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return what makes the heads of a network's first block forget.
+    """Return the step sizes and decay rates of the heads of a network's first block.
 
     Parameters
     ----------
@@ -67,14 +67,14 @@ def memory(network: Network, picture: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def write_scan_explorer(root: Path, target: Path) -> None:
-    """Write all that the page loads.
+    """Write everything that the page loads.
 
     Parameters
     ----------
     root : Path
         The project's folder, with ``web/`` and ``data/photographs/``.
     target : Path
-        Folder to write to; what it held is replaced.
+        Folder to write to; its contents are replaced.
     """
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)

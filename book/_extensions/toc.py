@@ -1,4 +1,4 @@
-"""Write ``book/_toc.yml``: the chapters, and behind them the runs of every task and variant.
+"""Write ``book/_toc.yml``: the chapters, followed by the runs of every task and variant.
 
 python book/_extensions/toc.py
 """
@@ -33,7 +33,7 @@ def toc(settings: Settings) -> str:
         ],
         "Sources": [
             *_pages("credits", "references"),
-            # Last, so that chapter leads to chapter; the sidebar shows the first level alone.
+            # Last, so that chapters follow each other; the sidebar shows only the first level.
             {"file": "runs", "sections": _pages(*(run.page for run in runs(settings)))},
         ],
     }

@@ -1,4 +1,4 @@
-"""``eamamba train --photos | --pairs``: one's own images, without a settings file."""
+"""``eamamba train --photos | --pairs``: training on your own images, without a settings file."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ REPORT = "report.md"
 
 PhotosOption = Annotated[
     Path | None,
-    typer.Option(help="Learn from the clean photographs of a folder: needs --degradation, -o."),
+    typer.Option(help="Train on the clean photographs in a folder; needs --degradation and -o."),
 ]
 PairsOption = Annotated[
     Path | None,
-    typer.Option(help="Learn from pairs in the folders input and target of a folder: needs -o."),
+    typer.Option(help="Train on pairs in the subfolders input and target of a folder; needs -o."),
 ]
 DegradationOption = Annotated[
-    str | None, typer.Option(help="What to undo, such as gaussian_noise or motion_blur.")
+    str | None, typer.Option(help="Degradation to undo, such as gaussian_noise or motion_blur.")
 ]
 IterationsOption = Annotated[
     int | None,
-    typer.Option(min=1, help="Steps of a training on your own images: more is better, and slower."),
+    typer.Option(min=1, help="Training steps on your own images: more is better, but slower."),
 ]
 
 
@@ -43,21 +43,23 @@ def own_settings(
     profile: str,
     output: Path | None,
 ) -> TaskSettings:
-    """Return the settings to train on one's own images, and link these into the output folder."""
+    """Return the settings to train on your own images, and link these into the output folder."""
     from eamamba.training.own_images import own_pairs, own_photographs
 
     if photos is not None and pairs is not None:
         raise CommandError("--photos and --pairs exclude each other; choose one")
     if output is None:
-        raise CommandError("say where the results go: --output FOLDER")
+        raise CommandError("name the folder for the results with --output FOLDER")
     recipes = load_settings(paths.settings_file(), profile)
     if pairs is not None:
         if degradation is not None:
-            raise CommandError("--degradation: pairs have theirs already; leave it out")
+            raise CommandError(
+                "--degradation: not used with --pairs, which are already degraded; leave it out"
+            )
         return own_pairs(recipes, pairs, output, iterations)
     if degradation is None:
         known = sorted(task.data.degradation for task in recipes.tasks.values())
-        raise CommandError(f"--photos: what is to be undone? --degradation {', '.join(known)}")
+        raise CommandError(f"--photos needs --degradation, one of {', '.join(known)}")
     assert photos is not None
     return own_photographs(recipes, photos, degradation, output, iterations)
 
@@ -110,7 +112,9 @@ def _draw_comparison(
     from eamamba.evaluation import examples
 
     condition = report.middle(report.scores(metrics)["condition"].unique().tolist())
-    per_image = pd.read_csv(folder / "per_image.csv", dtype={"image": str})  # even of digits
+    per_image = pd.read_csv(
+        folder / "per_image.csv", dtype={"image": str}
+    )  # even if they are digits
     names = report.pick(per_image, condition)
     found = {one.name: one for one in examples(model, settings, condition, names.values())}
     chosen: dict[str, Any] = {label: found[name] for label, name in names.items()}

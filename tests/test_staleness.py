@@ -32,6 +32,8 @@ def every(*stages: str) -> set[str]:
     return {name for name in ALL if name.split("@")[0] in stages}
 
 
+SHOWN = {"pictures"}
+"""The stage that shows the same photographs in every task."""
 RAIN = "profiles.laptop.tasks.derain"
 # What is set, to what, and which stages that makes stale by itself. A stage that reads what
 # another writes runs after it, if that comes out differently.
@@ -46,13 +48,13 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
     (f"{RAIN}.data.clear_share", 0.5, of("train")),
     (f"{RAIN}.data.pool", {"crops": 4, "size": 64}, of("train")),
     (f"{RAIN}.data.training_set", {"mine": "data/mine"}, of("data", "train")),
-    (f"{RAIN}.data.benchmarks", {"a": "data/a"}, of("data", "evaluate", "receptive_field")),
-    (f"{RAIN}.data.held_out_size", 128, of("evaluate", "receptive_field")),
-    (f"{RAIN}.evaluation.self_ensemble", True, of("evaluate")),
-    (f"{RAIN}.evaluation.protocol.border", 3, of("evaluate")),
+    (f"{RAIN}.data.benchmarks", {"a": "data/a"}, of("data", "evaluate", "receptive_field") | SHOWN),
+    (f"{RAIN}.data.held_out_size", 128, of("evaluate", "receptive_field") | SHOWN),
+    (f"{RAIN}.evaluation.self_ensemble", True, of("evaluate") | SHOWN),
+    (f"{RAIN}.evaluation.protocol.border", 3, of("evaluate") | SHOWN),
     (f"{RAIN}.evaluation.receptive_field_size", 64, of("receptive_field")),
     (f"{RAIN}.model.dim", 32, of("train", "evaluate", "receptive_field")),
-    ("tasks.derain.evaluation.protocol.colour", "rgb", of("evaluate")),
+    ("tasks.derain.evaluation.protocol.colour", "rgb", of("evaluate") | SHOWN),
     ("tasks.derain.title", "drops", set()),
     ("tasks.derain.published.training.seed", 3, set()),
     ("families.dehaze.published.data.layout", "pairs", set()),
@@ -69,7 +71,7 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
     ("profiles.laptop.data.workers", 2, set()),
     ("profiles.laptop.training.checkpoint_every", 10, set()),
     ("profiles.laptop.training.weight_decay", 0.1, every("train") | VARIANTS),
-    ("profiles.laptop.evaluation.self_ensemble", True, every("evaluate") | VARIANTS),
+    ("profiles.laptop.evaluation.self_ensemble", True, every("evaluate") | VARIANTS | SHOWN),
     (
         "profiles.laptop.families.dehaze.training.learning_rate",
         7e-4,

@@ -14,7 +14,8 @@ from eamamba.datasets import DatasetError
 from eamamba.datasets.made_up import made_up_training_set
 from eamamba.datasets.training import training_patches
 from eamamba.training import TrainingError, rehearsal
-from eamamba.training.memory import kept_bytes, weights_bytes
+from eamamba.training.memory import needed_bytes
+from eamamba.training.processes import Processes
 
 
 @pytest.fixture
@@ -46,9 +47,9 @@ def test_every_task_is_rehearsed_on_its_published_sets(name: str, data: Path) ->
     before = {path for path in data.rglob("*") if path.is_file()}
     tried = rehearsal.rehearse(settings, steps=2, progress=False)
     assert not tried.made_up
-    assert not tried.checkpointing
     stages = tried.stages
-    assert stages["part"].tolist() == [2, 2]
+    assert stages["micro_batch"].tolist() == [2, 2]
+    assert stages["recomputed"].tolist() == [0, 0]
     assert (stages[["peak_gib", "step_s", "loading_s"]] > 0).all(axis=None)
     seconds = stages["step_s"] + stages["loading_s"]
     assert stages["days"].tolist() == pytest.approx((seconds * 1000 / 86400).tolist())
@@ -80,21 +81,22 @@ def test_pictures_are_made_up_only_where_there_is_no_set(data: Path) -> None:
 @pytest.mark.usefixtures("data")
 def test_memory_decides_how_much_is_computed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = small("derain", (24, 48))
-    twice = settings.model.model_copy(update={"checkpoint_percentage": 1.0})
-    kept, less = kept_bytes(settings.model, 48), kept_bytes(twice, 48)
+    fixed, kept = needed_bytes(settings, 48, 1, 0)
+    _, less = needed_bytes(settings, 48, 1, 1)
     assert less < 0.5 * kept
 
     def rehearse(bytes_for_images: float) -> rehearsal.Rehearsal:
-        free = (bytes_for_images + weights_bytes(settings.model)) / 0.7
-        monkeypatch.setattr(rehearsal, "available_memory", lambda: free)
+        monkeypatch.setattr(Processes, "free_bytes", lambda _: int(bytes_for_images) + fixed)
         return rehearsal.rehearse(settings, steps=2, made_up_size=(48, 48), progress=False)
 
-    tried = rehearse(1.5 * kept)
-    assert (tried.stages["part"].tolist(), tried.checkpointing) == ([2, 1], False)
-    tried = rehearse(1.5 * less)
-    assert (tried.stages["part"].tolist(), tried.checkpointing) == ([2, 1], True)
+    stages = rehearse(1.5 * kept).stages
+    assert stages["micro_batch"].tolist() == [2, 1]
+    assert stages["recomputed"].tolist() == [0, 0]
+    stages = rehearse(1.01 * less).stages
+    assert stages["micro_batch"].tolist() == [1, 1]
+    assert stages["recomputed"].tolist()[1] > 0.5
     tried = rehearse(0.7 * less)
-    assert (tried.stages["part"].tolist(), tried.checkpointing) == ([2, 0], True)
+    assert tried.stages["micro_batch"].tolist()[1] == 0
     assert math.isnan(tried.days)
-    with pytest.raises(TrainingError, match="no room for a single patch"):
+    with pytest.raises(TrainingError, match="not enough memory for a single patch"):
         rehearse(0)

@@ -85,25 +85,23 @@ def train(
     limit_s = None if time_limit is None else _seconds(time_limit)
     place = str(choose_device(device))
     is_own = photos is not None or pairs is not None
+    if is_own and (task or settings):
+        raise CommandError("--photos and --pairs need no task and no settings; leave them out")
     if is_own:
-        if task or settings:
-            raise CommandError("--photos and --pairs need no task and no settings; leave them out")
-        profile = profile or ("laptop" if place == "cpu" else "pretrained")
-        chosen = own_settings(photos, pairs, degradation, iterations, profile, output)
+        recipes = profile or ("laptop" if place == "cpu" else "pretrained")
+        chosen = own_settings(photos, pairs, degradation, iterations, recipes, output)
     else:
         chosen = _of_task(task, profile, settings, degradation, iterations)
     if dry_run or devices or device_memory:
         show_plan(chosen, place, devices, device_memory)
-        return
-    if rehearse:
+    elif rehearse:
         show_rehearsal(chosen, place)
-        return
-    folder = output or paths.results(chosen.profile, chosen.task)
-    weights = unreported_weights(folder) if is_own and not fresh else None
-    weights = weights or _train(chosen, folder, place, fresh, limit_s)
-    if is_main_process():
+    else:
+        folder = output or paths.results(chosen.profile, chosen.task)
+        known = unreported_weights(folder) if is_own and not fresh else None
+        weights = known or _train(chosen, folder, place, fresh, limit_s)
         _say_where(weights, folder)
-        if weights and is_own:
+        if weights and is_own and is_main_process():
             typer.echo(f"report: {report_on(weights, chosen, place)}")
 
 
@@ -137,6 +135,8 @@ def _train(
 
 
 def _say_where(weights: Path | None, folder: Path) -> None:
+    if not is_main_process():
+        return
     if weights is None:
         typer.echo(f"time limit reached: saved in {folder}; run the same command to resume")
     else:

@@ -17,15 +17,14 @@ def show_rehearsal(settings: TaskSettings, device: str) -> None:
     if tried.made_up:
         typer.echo("training set: not found; replaced by synthetic pictures in its layout and size")
     for stage, row in tried.stages.iterrows():
-        if row["part"] < row["batch"]:
-            done = (
-                f"computed {row['part']:.0f} at a time"
-                if row["part"]
-                else "not a single image fits"
+        if not row["micro_batch"]:
+            typer.echo(f"stage {stage}: not a single image fits in memory")
+        elif row["micro_batch"] < row["batch"] or row["recomputed"]:
+            share = f", {row['recomputed']:.0%} of the blocks recomputed"
+            passes = f"{row['micro_batch']:.0f} of {row['batch']:.0f} images at a time"
+            typer.echo(
+                f"stage {stage}: {passes}{share if row['recomputed'] else ''}, to fit memory"
             )
-            typer.echo(f"stage {stage}: {done}, for lack of memory")
-    if tried.checkpointing:
-        typer.echo("activations computed twice (checkpoint_percentage: 1), for lack of memory")
     typer.echo(f"a saved state takes {tried.state_mib:,.0f} MiB on disk")
     days, iterations = tried.days, settings.training.iterations
     shown = f"{days:,.3g} days" if days >= 1 else f"{24 * days:.2g} hours"

@@ -120,6 +120,7 @@ def _lasting(recipe: TrainingSettings, iterations: int) -> TrainingSettings:
         if left > 0:
             stages.append(stage.model_copy(update={"iterations": left}))
     changes = {
+        "micro_batch": "auto",  # whatever machine it is
         "stages": tuple(stages),
         "constant_iterations": round(recipe.constant_iterations * share),
         "halved_at": tuple(round(at * share) for at in recipe.halved_at),

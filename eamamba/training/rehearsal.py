@@ -9,21 +9,20 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import pandas as pd
-import torch
+from accelerate import Accelerator
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from eamamba.checkpoint import load_model, save_model
-from eamamba.config import DataSettings, ModelSettings, Stage, TaskSettings
+from eamamba.config import DataSettings, Stage, TaskSettings
 from eamamba.config.errors import ran_out_of_memory
 from eamamba.datasets import check
 from eamamba.datasets.made_up import Size, made_up_training_set
 from eamamba.profiling.measured import peak_bytes, reset_peak_bytes
 from eamamba.progress import bar_options
-from eamamba.restore.limits import available_memory
 from eamamba.training.errors import TrainingError
 from eamamba.training.folder import WEIGHTS_FILE
-from eamamba.training.memory import kept_bytes, weights_bytes
+from eamamba.training.memory import Cut, fitting_cut, needed_bytes
 from eamamba.training.processes import Processes
 from eamamba.training.record import data_hash, record
 from eamamba.training.run import begin, stage_loaders
@@ -32,8 +31,8 @@ from eamamba.training.trainer import Trainer, accelerator_for
 
 _DAY_S = 24 * 3600
 _GIB = 2**30
-# Fraction of the free memory to plan for: more is needed than what the backward pass keeps.
-_PLANNED_SHARE = 0.7
+# Passes of one step: as many as it takes to add up their gradients.
+_PASSES = 2
 # Number of patches to time reading.
 _TIMED_PATCHES = 4
 
@@ -45,22 +44,21 @@ class Rehearsal:
     Attributes
     ----------
     stages : DataFrame
-        For each stage its patch (pixels), batch and iterations; ``part``, the images computed at a
-        time (less than the batch if memory is short; 0: not even one image fits, and the rest is
-        NaN); peak_gib, the largest memory of the training process or, on a GPU, of the device, in
-        2^30 bytes; step_s and loading_s, the seconds for computing and reading a whole batch, the
-        latter with all ``data.workers``; total days.
+        For each stage its patch (pixels), batch and iterations; micro_batch, the images computed
+        in one pass (fewer than the batch if memory is short; 0: not even one fits, and the rest is
+        NaN); recomputed, the share of the blocks whose activations are recomputed for lack of
+        memory; peak_gib, the largest memory of the training process or, on a GPU, of the device,
+        in 2^30 bytes; step_s and loading_s, the seconds for computing and reading a whole batch,
+        the latter with all ``data.workers``; total days. Of a batch in more than two passes, two
+        are measured.
     made_up : bool
         Whether the training set was missing and replaced by synthetic pictures in its layout.
-    checkpointing : bool
-        Whether activations were computed twice because they do not fit into memory.
     state_mib : float
         Size of a saved state, in 2^20 bytes.
     """
 
     stages: pd.DataFrame
     made_up: bool
-    checkpointing: bool
     state_mib: float
 
     @property
@@ -99,27 +97,43 @@ def rehearse(
     TrainingError
         Memory ran out nevertheless.
     """
+    recipe = settings.training.model_copy(update={"micro_batch": "auto"})
+    settings = settings.model_copy(update={"training": recipe})
+    accelerator = accelerator_for(recipe, device)
+    cuts = _cuts(settings, Processes(accelerator).free_bytes())
+    stages = tuple(
+        stage.model_copy(
+            update={"batch": min(stage.batch, _PASSES * cut.micro_batch), "iterations": steps}
+        )
+        for stage, cut in zip(recipe.stages, cuts, strict=True)
+        if cut
+    )
+    if not stages:
+        raise TrainingError(f"{settings.task}: not enough memory for a single patch")
     with tempfile.TemporaryDirectory(prefix="eamamba-") as name:
         folder = Path(name)
         data, made_up = _training_set(settings.data, folder / "data", made_up_size)
-        model, parts = _fitted(settings, device)
-        stages = tuple(
-            stage.model_copy(update={"batch": part, "iterations": steps})
-            for stage, part in zip(settings.training.stages, parts, strict=True)
-            if part
+        short = settings.model_copy(
+            update={"data": data, "training": recipe.model_copy(update={"stages": stages})}
         )
-        if not stages:
-            raise TrainingError(f"{settings.task}: not enough memory for a single patch")
-        recipe = settings.training.model_copy(update={"stages": stages, "micro_batch": None})
-        short = settings.model_copy(update={"data": data, "model": model, "training": recipe})
-        measured, state_mib = _train(short, device, folder, progress)
+        measured, state_mib = _train(short, accelerator, folder, progress)
     costs = iter(measured)
     rows = [
-        _row(stage, part, next(costs) if part else None, data.workers)
-        for stage, part in zip(settings.training.stages, parts, strict=True)
+        _row(stage, cut, next(costs) if cut else None, data.workers)
+        for stage, cut in zip(recipe.stages, cuts, strict=True)
     ]
     table = pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="stage"))
-    return Rehearsal(table, made_up, model.checkpoint_percentage > 0, state_mib)
+    return Rehearsal(table, made_up, state_mib)
+
+
+def _cuts(settings: TaskSettings, free_bytes: int) -> list[Cut | None]:
+    """Return how each stage's batch is cut; None where not even one image fits."""
+    cuts: list[Cut | None] = []
+    for stage in settings.training.stages:
+        cut = fitting_cut(settings, stage, 1, free_bytes)
+        fixed, each = needed_bytes(settings, stage.patch, 1, cut.recomputed)
+        cuts.append(cut if fixed + each * cut.micro_batch <= free_bytes else None)
+    return cuts
 
 
 def _training_set(data: DataSettings, folder: Path, size: Size | None) -> tuple[DataSettings, bool]:
@@ -128,31 +142,6 @@ def _training_set(data: DataSettings, folder: Path, size: Size | None) -> tuple[
     if (sets.loc[sets["use"] == "training", "found"] > 0).any():
         return data, False
     return made_up_training_set(data, folder, size=size), True
-
-
-def _fitted(settings: TaskSettings, device: str) -> tuple[ModelSettings, list[int]]:
-    """Return the network, and for each stage the largest part of its batch that fits into memory.
-
-    If an image of some stage does not fit, activations are computed twice instead of being kept.
-    """
-    parts: list[int] = []
-    for share in dict.fromkeys((settings.model.checkpoint_percentage, 1.0)):
-        model = settings.model.model_copy(update={"checkpoint_percentage": share})
-        free = _PLANNED_SHARE * _free_bytes(device) - weights_bytes(model)
-        parts = []
-        for stage in settings.training.stages:
-            images = int(free / kept_bytes(model, stage.patch // settings.scale))
-            fitting = (n for n in range(min(images, stage.batch), 0, -1) if stage.batch % n == 0)
-            parts.append(next(fitting, 0))
-        if all(parts):
-            break
-    return model, parts
-
-
-def _free_bytes(device: str) -> int:
-    if torch.device(device).type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return available_memory()
 
 
 @dataclass(frozen=True)
@@ -165,11 +154,10 @@ class _Cost:
 
 
 def _train(
-    settings: TaskSettings, device: str, folder: Path, progress: bool
+    settings: TaskSettings, accelerator: Accelerator, folder: Path, progress: bool
 ) -> tuple[list[_Cost], float]:
     """Run all steps of a shortened training; return the cost of each stage and MiB of a state."""
     data = data_hash(settings.data)
-    accelerator = accelerator_for(settings.training, device)
     processes = Processes(accelerator)
     trainer = begin(settings, accelerator, processes, None)
     costs = []
@@ -178,7 +166,7 @@ def _train(
     with tqdm(total=total, desc=name, disable=not progress, **bar_options()) as bar:
         for stage, loader in stage_loaders(trainer, processes, settings):
             try:
-                costs.append(_play(trainer, stage, loader, device, bar))
+                costs.append(_play(trainer, stage, loader, bar))
             except Exception as error:
                 if not ran_out_of_memory(error):
                     raise
@@ -194,8 +182,9 @@ def _train(
     return costs, size / 2**20
 
 
-def _play(trainer: Trainer, stage: Stage, loader: DataLoader, device: str, bar: tqdm) -> _Cost:
+def _play(trainer: Trainer, stage: Stage, loader: DataLoader, bar: tqdm) -> _Cost:
     """Run the steps of one stage."""
+    device = str(trainer.accelerator.device)
     reset_peak_bytes(device)
     seconds = []
     for degraded, clean in loader:
@@ -211,14 +200,15 @@ def _play(trainer: Trainer, stage: Stage, loader: DataLoader, device: str, bar: 
     return _Cost(peak_gib, min(seconds[1:]) / stage.batch, loading_s)
 
 
-def _row(stage: Stage, part: int, cost: _Cost | None, workers: int) -> dict[str, float]:
+def _row(stage: Stage, cut: Cut | None, cost: _Cost | None, workers: int) -> dict[str, float]:
     peak_gib, step_s, loading_s = astuple(cost) if cost else (math.nan,) * 3
     step_s, loading_s = stage.batch * step_s, stage.batch * loading_s / max(workers, 1)
     iteration_s = max(step_s, loading_s) if workers else step_s + loading_s
     return {
         "patch": stage.patch,
         "batch": stage.batch,
-        "part": part,
+        "micro_batch": cut.micro_batch if cut else 0,
+        "recomputed": cut.recomputed if cut else 1.0,
         "peak_gib": peak_gib,
         "step_s": step_s,
         "loading_s": loading_s,

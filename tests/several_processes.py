@@ -13,7 +13,6 @@ import random
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,10 +78,6 @@ class Training:
 
     def _log(self, rank: int) -> Path:
         return self.folder.with_suffix(f".{rank}")
-
-    def kill(self, number: int, *ranks: int) -> None:
-        for rank in ranks or range(self.count):
-            os.kill(self.children[rank], number)
 
     def ended(self) -> list[int]:
         """Wait for all, and return their statuses; a negative number is a signal."""
@@ -168,23 +163,18 @@ def equal(root: Path) -> None:
 
 
 def killed(root: Path) -> None:
-    """Killed at random moments, and resumed by one process and by two in turn."""
-    began = time.monotonic()
+    """Killed at random, and resumed by one process and by two in turn."""
     whole = finished(Training(root / "whole", 2))
-    duration_s = time.monotonic() - began
-    moments, kills, parts = random.Random(0), 0, None
-    for attempt in range(20):
-        parts = Training(root / "parts", 1 + attempt % 2)
-        if attempt < 8:
-            time.sleep(moments.uniform(0.2, 1) * duration_s)
-            parts.kill(signal.SIGKILL)
-        statuses = set(parts.ended())
-        kills += -signal.SIGKILL in statuses
-        if statuses == {0}:
-            break
-    assert kills > 2, kills
-    assert parts is not None
-    check_equal(whole, parts)
+    moments = sorted(random.Random(0).sample(range(1, ITERATIONS), 4))
+    for attempt, moment in enumerate(moments):
+
+        def die(_: int, trainer: Trainer, moment: int = moment) -> None:
+            if trainer.iteration == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        statuses = Training(root / "parts", 1 + attempt % 2, die, checkpoint_every=1).ended()
+        assert -signal.SIGKILL in statuses, statuses
+    check_equal(whole, finished(Training(root / "parts", 1)))
 
 
 def interrupted(root: Path) -> None:

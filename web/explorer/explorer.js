@@ -200,7 +200,9 @@
 
   /** What is left of what was seen 1, 2, 4 ... steps ago, one line a head; marks: the neighbours. */
   function drawDecay(found) {
-    const [width, height, [west, north, east, south]] = [640, 260, [48, 12, 24, 40]];
+    const chart = element('.scans-decay');
+    const width = Math.max(chart.getBoundingClientRect().width, 300); // letters keep their size
+    const [height, [west, north, east, south]] = [260, [48, 12, 24, 40]];
     const length = side * side;
     const x = (steps) =>
       west + ((width - west - east) * Math.log2(steps)) / Math.log2(length);
@@ -239,7 +241,6 @@
         }
       }
     });
-    const chart = element('.scans-decay');
     chart.setAttribute('viewBox', `0 0 ${width} ${height}`);
     chart.innerHTML = parts.join('');
   }

@@ -99,11 +99,11 @@ def test_other_images_are_another_training(run: Run, own: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--photos", "photos"], "say where the results go: --output FOLDER"),
-        (["--photos", "photos", "-o", "out"], "what is to be undone? --degradation bicubic_x2, "),
+        (["--photos", "photos"], "results with --output FOLDER"),
+        (["--photos", "photos", "-o", "out"], "needs --degradation, one of bicubic_x2, "),
         (["--photos", "photos", "--pairs", "pairs", "-o", "out"], "exclude each other"),
         (["--pairs", "photos", "-o", "out"], "photos/input: no such folder"),
-        (["--pairs", "pairs", "--degradation", "rain", "-o", "out"], "pairs have theirs already"),
+        (["--pairs", "pairs", "--degradation", "rain", "-o", "out"], "not used with --pairs"),
         (["derain", "--photos", "photos", "-o", "out"], "need no task"),
         (["--photos", "one", "--degradation", "rain", "-o", "out"], "one: 1 image in it; expected"),
         (["--photos", "photos", "--degradation", "rian", "-o", "out"], "did you mean 'rain'?"),

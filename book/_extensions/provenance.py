@@ -38,6 +38,10 @@ SOURCES = {
     "ablations/*_reported.md": ("data/paper/ablations.csv",),
     "ablations/areas.md": ("results/{profile}/ablation_fields/areas.csv",),
     "ablations/*": ("{folder}/*/metrics.json", "{folder}/*/complexity.csv"),
+    "artifact_needs.md": (
+        "results/{profile}/profiling/complexity.csv",
+        "results/benchmarks/network_gpu.csv",
+    ),
     "benchmarks/block_cpu.md": ("results/benchmarks/growth_cpu.csv",),
     "benchmarks/growth*": ("results/benchmarks/growth_cpu.csv",),
     "benchmarks/large_*": ("results/benchmarks/large_image_cpu.csv",),

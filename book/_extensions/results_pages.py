@@ -14,6 +14,7 @@ ROOT = FOLDER.parents[1]
 # The book shows the results of this checkout, so it also uses its code.
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(FOLDER)]
 
+from artifact import write_artifact  # noqa: E402
 from before_after import write_before_after  # noqa: E402
 from browser_page import write_browser_page  # noqa: E402
 from citation import citation_words, read_citation, repository, repository_options  # noqa: E402
@@ -35,6 +36,7 @@ def fill_results(app: Any, config: Any) -> None:
     target = Path(app.srcdir) / "results"
     words, citation = write_pages(ROOT, target), read_citation(ROOT)
     config.myst_substitutions = words | citation_words(citation, target)
+    write_artifact(ROOT, target)
     address = repository(citation)
     app.results_known = Results(ROOT, words["profile"], address)
     config.html_theme_options["extra_footer"] = app.results_known.age()

@@ -28,7 +28,7 @@ def toc(settings: Settings) -> str:
         "The method": _pages("method", "scan_explorer"),
         "The results": _pages(*results, "ablations", "cost", "speed"),
         "Use it": [
-            *_pages("reproduce", "reproduced", "train"),
+            *_pages("reproduce", "reproduced", "artifact", "train"),
             *_pages("restore_here", "restore", "own_images", "models", "elsewhere"),
         ],
         "Sources": [

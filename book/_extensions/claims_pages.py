@@ -133,7 +133,8 @@ def _costs(stages: Sequence[str], costs: pd.DataFrame) -> dict[str, str]:
         return {"Takes": "–"}
     minutes, megabytes = part["cpu_seconds"].sum() / 60, part["written_mib"].sum() * 2**20 / 1e6
     memory = part["peak_memory_mib"].max() * 2**20 / 1e9
-    return {"Takes": f"{minutes:.1f} min, {memory:.1f} GB; writes {megabytes:.1f} MB"}
+    amounts = (f"{minutes:.1f} min", f"{memory:.1f} GB", f"writes {megabytes:.1f} MB")
+    return {"Takes": ", ".join(amount.replace(" ", "\u00a0") for amount in amounts)}
 
 
 def benchmarks_table(scores: pd.DataFrame) -> pd.DataFrame:

@@ -55,7 +55,7 @@ def test_mathjax_is_loaded_where_there_are_formulas(tmp_path: Path, formula: nod
     assert not loaded(page(tmp_path, "text"))
 
 
-def write_theme(folder: Path, compressed: str) -> SimpleNamespace:
+def write_theme(folder: Path) -> SimpleNamespace:
     """Write a site with two icons in a font, of which its page shows one."""
     static = folder / "_static"
     for file in (ICON_SCRIPT, ICON_STYLE, ICON_FONTS / "a.woff2"):
@@ -71,14 +71,15 @@ def write_theme(folder: Path, compressed: str) -> SimpleNamespace:
     builder.setupPost()
     builder.save(static / ICON_FONTS / "a.ttf")
     rules = '.fa-sun:before,.fa-day:before{content:"\\f185"}.fa-moon:before{content:"\\f186"}'
-    style = f"@font-face{{src:{compressed}url(a.ttf)}}{rules}p{{color:red}}"
+    fonts = 'url(a.woff2) format("woff2"),url(a.ttf) format("truetype")'
+    style = f"@font-face{{src:{fonts}}}{rules}p{{color:red}}"
     (static / ICON_STYLE).write_text(style, encoding="utf-8")
     (folder / "index.html").write_text('<i class="fa-solid fa-day"></i>', encoding="utf-8")
     return SimpleNamespace(outdir=folder, builder=SimpleNamespace(format="html"))
 
 
 def test_icons_that_no_page_shows_are_left_out(tmp_path: Path) -> None:
-    keep_shown_icons(write_theme(tmp_path, 'url(a.woff2) format("woff2"),'), None)
+    keep_shown_icons(write_theme(tmp_path), None)
     static = tmp_path / "_static"
     style = (static / ICON_STYLE).read_text(encoding="utf-8")
     assert "fa-day" in style
@@ -90,6 +91,15 @@ def test_icons_that_no_page_shows_are_left_out(tmp_path: Path) -> None:
     assert not (static / ICON_SCRIPT).read_text(encoding="utf-8")
 
 
+def test_a_second_build_in_the_same_folder_finds_the_icons(tmp_path: Path) -> None:
+    app = write_theme(tmp_path)
+    keep_shown_icons(app, None)
+    keep_shown_icons(app, None)
+    assert "fa-day" in (tmp_path / "_static" / ICON_STYLE).read_text(encoding="utf-8")
+
+
 def test_another_theme_is_noticed(tmp_path: Path) -> None:
+    app = write_theme(tmp_path)
+    (tmp_path / "_static" / ICON_STYLE).write_text("p{color:red}", encoding="utf-8")
     with pytest.raises(SphinxError, match="names its icons otherwise"):
-        keep_shown_icons(write_theme(tmp_path, ""), None)
+        keep_shown_icons(app, None)

@@ -14,10 +14,13 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 from pages import ResultsError, write_pages
 from results_by_hand import PAPER, ROOT, counted, means
 from runs import runs
+from task_pages import NOT_PRINTED
 
 from eamamba.cards import shipped_cards
 from eamamba.config import Settings, load_settings, resolved
 from eamamba.report import protocol_label
+
+PLACEHOLDER = r"\b(TASK|TITLE|PROFILE|PROTOCOL|COMPARISON|REPORTED|RUNS)\b"
 
 
 def test_pages_say_which_stage_is_missing(tmp_path: Path) -> None:
@@ -49,6 +52,11 @@ def write_results(root: Path) -> None:
         measured = test if task == "denoise_gaussian" else {"all": means(2)}
         text = json.dumps({"held-out photographs": measured})
         (results / task / "metrics.json").write_text(text)
+        images = {"image": ["a", "b"], "psnr_input_db": [20.0, 44.0], "psnr_db": [25.0, 40.0]}
+        pd.concat(
+            pd.DataFrame({"benchmark": "held-out photographs", "condition": condition} | images)
+            for condition in measured
+        ).to_csv(results / task / "per_image.csv", index=False)
         (results / task / "settings.yaml").write_text(resolved(chosen.task(task)))
     write_variants(results, chosen)
     longer = root / "results" / "pretrained" / "derain"
@@ -153,9 +161,37 @@ def test_every_task_gets_its_section_with_its_protocol(tmp_path: Path) -> None:
         section = (tmp_path / "pages" / task / "section.md").read_text(encoding="utf-8")
         assert protocol_label(chosen.evaluation.protocol) in section
         assert f"results/{task}/all_scores.md" in section
-        assert not re.search(r"\b(TASK|TITLE|PROFILE|PROTOCOL|SOURCES)\b", section)
-        printed = "The paper reports no scores for this task" not in section
-        assert printed == (task in set(PAPER["task"]))
+        assert not re.search(PLACEHOLDER, section)
+        assert f"results/{task}/evaluate.ipynb" in section
+        assert (NOT_PRINTED in section) == (task not in set(PAPER["task"]))
+
+
+def test_a_chapter_opens_with_the_failure_as_well_as_the_success(tmp_path: Path) -> None:
+    write_results(tmp_path)
+    write_pages(tmp_path, tmp_path / "pages")
+    chapters = tmp_path / "pages" / "chapters"
+    opening = (chapters / "defocus.md").read_text(encoding="utf-8")
+    assert "20.0 → 25.0 dB (+5.00), at worst 44.0 → 40.0 dB (−4.00)" in opening
+    assert [line.split(".")[0] for line in opening.splitlines() if line.startswith("- ")] == [
+        "- **Defocus, one view",
+        "- **Defocus, dual pixel",
+    ]
+    assert not re.search(PLACEHOLDER, opening)
+    sections = {
+        task: (tmp_path / "pages" / task / "section.md").read_text(encoding="utf-8")
+        for task in ("deblur_defocus", "deblur_defocus_dual")
+    }
+    shown = [text.count("comparison.jpg") for text in (opening, *sections.values())]
+    assert shown == [1, 0, 1], "each comparison once"
+
+
+def test_what_the_paper_reports_on_other_images_stands_apart(tmp_path: Path) -> None:
+    write_results(tmp_path)
+    write_pages(tmp_path, tmp_path / "pages")
+    folder = tmp_path / "pages" / "deblur_motion"
+    assert "reported by the paper" not in (folder / "all_scores.md").read_text(encoding="utf-8")
+    assert "| HIDE |" in (folder / "reported.md").read_text(encoding="utf-8")
+    assert "results/deblur_motion/reported.md" in (folder / "section.md").read_text("utf-8")
 
 
 def test_real_pairs_show_what_was_scored_and_say_what_was_not(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -23,26 +22,20 @@ from architecture import write_diagrams
 from claims_pages import write_claims
 from runs import write_runs
 from speed_pages import write_speed
+from task_pages import PACKAGE_PROFILE, read_metrics, write_tasks
 
 from eamamba.cards import card_markdown, cards_table, shipped_cards
-from eamamba.config import EAMambaError, EAMambaSettings, Settings, TaskSettings, load_settings
+from eamamba.config import EAMambaError, EAMambaSettings, Settings, load_settings
 from eamamba.report.charts import gains
 from eamamba.report.drawing import save
 from eamamba.report.scans import area_table, neighbour_table
 from eamamba.report.scores import (
-    MEASURED,
-    REPORTED,
     Metrics,
-    first_benchmark,
-    format_with_sign,
     glance,
     glance_table,
     longer_training_table,
-    middle,
     paper_table,
     protocol_label,
-    score_table,
-    scores,
 )
 from eamamba.report.tables import (
     complexity_table,
@@ -53,11 +46,8 @@ from eamamba.report.tables import (
     real_pairs_table,
 )
 
-PACKAGE_PROFILE = "pretrained"
 RASTER_ONLY = "multi_head"
 """The variant of the ablation study without diagonal paths, all else equal."""
-SECTION = Path("book") / "_templates" / "task.md"
-"""The section on one task; TASK, TITLE, PROFILE and others are placeholders."""
 # Large or specific to the machine, and not shown on any page.
 NOT_COPIED = ("*.safetensors", "*.pt", ".gitignore")
 
@@ -104,10 +94,7 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     figures |= write_speed(root / "results" / "benchmarks", target / "benchmarks")
     write_diagrams(target / "architecture")
     _write_credits(root, target, next(iter(settings.tasks)))  # all tasks have the same photographs
-    for task, chosen in settings.tasks.items():
-        figures |= {
-            f"{task}_{name}": value for name, value in _write_task(root, target, chosen).items()
-        }
+    figures |= write_tasks(root, target, settings)
     _write_models(target / "models.md")
     steps = pd.read_csv(target / "scan_orders" / "neighbour_steps.csv")
     _write_table(target / "scan_orders" / "neighbour_steps.md", neighbour_table(steps))
@@ -147,64 +134,9 @@ def _write_complexity(root: Path, folder: Path) -> dict[str, str]:
     return figures | {"gflops_saved_percent": f"{100 * saved:.0f}"}
 
 
-def _write_task(root: Path, target: Path, settings: TaskSettings) -> dict[str, str]:
-    """Write the section and the tables of a task; return its numbers for the text."""
-    folder, task = target / settings.task, settings.task
-    metrics = _read_metrics(folder)
-    paper = pd.read_csv(root / "data" / "paper" / "paper_results.csv")
-    measured = _add_package_scores(root, settings, metrics)
-    _write_table(folder / "all_scores.md", score_table(measured, paper, task))
-    note = {
-        True: f"*{MEASURED}*: our weights and evaluation. *{REPORTED}*: the full-size network.",
-        False: f"*{MEASURED}*: with our weights. The paper reports no scores for this task.",
-    }[task in set(paper["task"])]
-    words = {"PROTOCOL": protocol_label(settings.evaluation.protocol), "SOURCES": note}
-    words |= {"TASK": task, "TITLE": settings.title, "PROFILE": settings.profile}
-    text = (root / SECTION).read_text(encoding="utf-8")
-    for word, value in words.items():
-        text = text.replace(word, value)
-    (folder / "section.md").write_text(text, encoding="utf-8")
-    low, high = settings.data.sigma_255
-    figures = {"iterations": f"{settings.training.iterations:,}".replace(",", "\u202f")}
-    return figures | {"sigma_low": f"{low:g}", "sigma_high": f"{high:g}"} | _score_figures(metrics)
-
-
-def _read_metrics(folder: Path) -> Metrics:
-    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-
-
-def _add_package_scores(root: Path, settings: TaskSettings, own: Metrics) -> dict[str, Metrics]:
-    """Return the scores of the profile's weights and of those in the package."""
-    measured = {f"{settings.profile} profile": own}
-    package = root / "results" / PACKAGE_PROFILE / settings.task
-    if settings.profile != PACKAGE_PROFILE and (package / "metrics.json").is_file():
-        # Profiles crop the bundled photographs differently: only benchmarks are comparable.
-        theirs = {name: part for name, part in _read_metrics(package).items() if name not in own}
-        if theirs:
-            measured["weights in the package"] = theirs
-    return measured
-
-
-def _score_figures(metrics: Metrics) -> dict[str, str]:
-    """Return the mean scores of the first benchmark, by condition and for `middle`."""
-    table = first_benchmark(scores(metrics))
-    chosen = middle(table["condition"].tolist())
-    figures = {"images": str(table["images"].max())}
-    for row in table.itertuples():
-        means = {
-            "before": f"{row.psnr_input_db:.2f}",
-            "after": f"{row.psnr_db:.2f}",
-            "gain": format_with_sign(row.gain_db),
-        }
-        figures |= {f"{name}_{row.condition}": value for name, value in means.items()}
-        if row.condition == chosen:
-            figures |= means
-    return figures
-
-
 def _write_glance(root: Path, target: Path, settings: Settings) -> None:
     """Write the tables and the figure that cover all tasks."""
-    measured = {task: _read_metrics(target / task) for task in settings.tasks}
+    measured = {task: read_metrics(target / task) for task in settings.tasks}
     protocols = {
         name: protocol_label(task.evaluation.protocol) for name, task in settings.tasks.items()
     }
@@ -213,7 +145,7 @@ def _write_glance(root: Path, target: Path, settings: Settings) -> None:
     _write_table(target / "glance.md", glance_table(rows, protocols))
     package = root / "results" / PACKAGE_PROFILE
     trained = [task for task in settings.tasks if (package / task / "metrics.json").is_file()]
-    longer = glance({task: _read_metrics(package / task) for task in trained}, titles)
+    longer = glance({task: read_metrics(package / task) for task in trained}, titles)
     _write_table(target / "longer_training.md", longer_training_table(rows, longer))
     save(gains(rows, f"{settings.profile} profile"), target / "glance.png")
     cards = [
@@ -231,7 +163,7 @@ def _write_glance(root: Path, target: Path, settings: Settings) -> None:
 
 def _of_variants(target: Path, settings: Settings) -> dict[str, Metrics]:
     """Return ``metrics.json`` of every variant of the ablation study."""
-    return {name: _read_metrics(target / "ablations" / name) for name in settings.ablations}
+    return {name: read_metrics(target / "ablations" / name) for name in settings.ablations}
 
 
 def _write_credits(root: Path, target: Path, task: str) -> None:

@@ -113,19 +113,20 @@ def study_table(
         The variant to which the others are compared.
     """
     part = costs.loc[list(variants)]
-    columns: dict[str, Any] = {
-        "Variant": [titles[name] for name in variants],
-        "Parameters, M": (part["parameters"] / 1e6).map("{:.3f}".format),
-        "GFLOPs": part["gflops"].map("{:.2f}".format),
-        "Paper's size: parameters, M": (part["parameters_paper"] / 1e6).map("{:.1f}".format),
-        "Paper's size: GFLOPs": part["gflops_paper"].map("{:.1f}".format),
-    }
+    columns: dict[str, Any] = {"Variant": [titles[name] for name in variants]}
     for size in (compared["size"].iloc[0], compared["size"].iloc[-1]):
         at = compared[compared["size"] == size].set_index("variant").loc[list(variants)]
         columns[f"PSNR on {_squares(size)}, dB"] = [
             f"{row.psnr_db:.2f}" + ("" if row.Index == base else f" ({_difference(row)})")
             for row in at.itertuples()
         ]
+    # After the scores, which differ most: a phone shows the first columns.
+    columns |= {
+        "Parameters, M": (part["parameters"] / 1e6).map("{:.3f}".format),
+        "GFLOPs": part["gflops"].map("{:.2f}".format),
+        "Paper's size: parameters, M": (part["parameters_paper"] / 1e6).map("{:.1f}".format),
+        "Paper's size: GFLOPs": part["gflops_paper"].map("{:.1f}".format),
+    }
     return pd.DataFrame(columns)
 
 

@@ -1,4 +1,4 @@
-"""What the page *Before and after* loads: pictures by the stage `pictures`, and what they show."""
+"""Data of the page *Before and after*: pictures of the stage `pictures` and their descriptions."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from eamamba.report.scores import after_comma, protocol_label
 
 
 def write_before_after(root: Path, settings: Settings, profile: str, target: Path) -> None:
-    """Write all that the page loads.
+    """Write everything that the page loads.
 
     Parameters
     ----------
     root : Path
-        The project's folder, with ``web/`` and what the stage wrote to
-        ``results/``: ``pictures.csv``, and the pictures that it names in ``shown/``.
+        The project's folder, with ``web/`` and the stage's output in ``results/``:
+        ``pictures.csv``, and the pictures that it lists in ``shown/``.
     settings : Settings
         The tasks' titles and protocols.
     profile : str
-        Whose photographs to show.
+        Profile whose photographs to show.
     target : Path
-        Folder to write to; what it held is replaced.
+        Folder to write to; its contents are replaced.
     """
     source = root / "results" / profile / "pictures"
     shutil.rmtree(target, ignore_errors=True)
@@ -53,7 +53,7 @@ def _photograph(file: Path) -> dict[str, Any]:
 
 
 def _task(settings: Settings, task: str, rows: pd.DataFrame) -> dict[str, Any]:
-    """Return what the page says of a task, and its pictures by condition."""
+    """Return the page's description of a task, and its pictures by condition."""
     columns = ["input", "restored", "psnr_input_db", "psnr_db"]
     return {
         "title": settings.tasks[task].title,

@@ -57,11 +57,11 @@ def cache(
     profile: ProfileOption = None,
     settings: SettingsOption = None,
 ) -> None:
-    """Decode the training set into tiles, in the folder that `data.cache` of the settings names.
+    """Decode the training set into tiles, in the folder set as `data.cache`.
 
-    The training reads them instead of the images: the patches are the same. It says beforehand how
-    much room that takes; after an interruption, the same again decodes the rest. Without this
-    command, each image is decoded when the training first needs it.
+    Training reads them instead of the images, with identical patches. The required space is printed
+    first; after an interruption, run it again to decode the rest. Without this command, each image
+    is decoded when training first needs it.
 
     Example: `eamamba data cache denoise_real --profile paper`
     """
@@ -71,7 +71,7 @@ def cache(
     images = cached_training_set(project_settings(profile, settings).task(task).data)
     if images is None:
         raise CommandError(
-            f"{task}: nothing to keep: set data.cache to a folder, and data.training_set to others "
-            "than the bundled photographs"
+            f"{task}: nothing to cache: set data.cache to a folder, and data.training_set to "
+            "images other than the bundled photographs"
         )
     fill(images, typer.echo)

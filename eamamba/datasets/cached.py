@@ -26,14 +26,14 @@ _GIB = 2**30
 
 
 class _Cache:
-    """A folder of tiled files, each named after a hash of what it was made of."""
+    """A folder of tiled files, each named after a hash of its sources."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._files: dict[tuple[Path, ...], Path] = {}
 
     def file(self, sources: tuple[Path, ...], facts: str = "") -> Path:
-        """Return where the images made of some files are, or will be."""
+        """Return the path of the tiled file for some source files."""
         if sources not in self._files:
             digest = hashlib.sha256(facts.encode())
             for source in sources:
@@ -44,7 +44,7 @@ class _Cache:
 
 
 def _opened(file: Path, make: Callable[[], Mapping[str, Tensor]], *names: str) -> list[TiledImage]:
-    """Return images of a file, which is made first if it is not there or cannot be read."""
+    """Return images of a file, which is created first if it is missing or unreadable."""
     try:
         return [TiledImage(file, name) for name in names]
     except DatasetError:
@@ -53,13 +53,13 @@ def _opened(file: Path, make: Callable[[], Mapping[str, Tensor]], *names: str) -
 
 
 class CachedPhotographs(Sequence[TiledImage]):
-    """The photographs of `PhotoFolder`, each decoded when it is first asked for.
+    """The photographs of `PhotoFolder`, each decoded on demand.
 
     Parameters
     ----------
     photographs : PhotoFolder
     folder : Path
-        For the files of tiles; several trainings may share it.
+        Folder for the files of tiles; several training runs may share it.
     """
 
     def __init__(self, photographs: PhotoFolder, folder: Path) -> None:
@@ -82,7 +82,7 @@ class CachedPhotographs(Sequence[TiledImage]):
         return image
 
     def file(self, index: int) -> Path:
-        """Return where a decoded photograph is, or will be."""
+        """Return the path of a decoded photograph."""
         return self._cache.file(self.sources[index])
 
 
@@ -104,7 +104,7 @@ class CachedPair:
 
 
 class CachedPairs:
-    """Pairs, each decoded when it is first asked for; parameters as for `CachedPhotographs`."""
+    """Pairs, each decoded on demand; parameters as for `CachedPhotographs`."""
 
     def __init__(self, pairs: PairedImages, folder: Path) -> None:
         self.pairs, self.scale = pairs, pairs.scale
@@ -118,7 +118,7 @@ class CachedPairs:
         return CachedPair(self.pairs[index], self.file(index))
 
     def file(self, index: int) -> Path:
-        """Return where a decoded pair is, or will be."""
+        """Return the path of a decoded pair."""
         pair = self.pairs[index]
         facts = f"{type(pair).__name__} {pair.scale} {pair.border}"
         return self._cache.file(self.sources[index], facts)
@@ -128,31 +128,31 @@ Cached = CachedPhotographs | CachedPairs
 
 
 def missing(images: Cached) -> list[int]:
-    """Return the numbers of those that are not in the cache yet."""
+    """Return the indices of the images that are not in the cache yet."""
     return [number for number in range(len(images)) if not images.file(number).is_file()]
 
 
 def bytes_needed(images: Cached, numbers: Sequence[int]) -> int:
-    """Return about how much room images will take: three bytes for a pixel, from the headers."""
+    """Estimate the space that images will take from their headers: three bytes per pixel."""
     sizes = (upright_size(path) for number in numbers for path in images.sources[number])
     return sum(3 * width * height for width, height in sizes)
 
 
 def fill(images: Cached, say: Callable[[str], None]) -> None:
-    """Decode what is not in the cache yet; after an interruption, the rest.
+    """Decode the images that are not in the cache yet.
 
     Parameters
     ----------
     images : CachedPhotographs or CachedPairs
     say : function of str
-        Told beforehand how much room it takes.
+        Called first with the required space.
 
     Raises
     ------
     DatasetError
-        The disk has too little room: before anything is written.
+        There is too little space on the disk; raised before anything is written.
     ImageError
-        A file cannot be decoded; it is named.
+        A file cannot be decoded; the message names it.
     """
     numbers = missing(images)
     if not numbers:

@@ -1,4 +1,4 @@
-"""Decoded images in tiles in a file, so that a crop costs a read instead of a whole decode."""
+"""Decoded images stored as tiles, so that a crop costs a read instead of a full decode."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _ENCODINGS = ((np.uint8, 255), (np.uint16, 65535))
 
 
 class TiledImage:
-    """An image in a file of `write_tiled`: a part of it is read as if it were a tensor.
+    """An image in a file of `write_tiled`, parts of which are read by slicing, like a tensor.
 
-    ``image[:, top:bottom, left:right]`` is (C, height, width) float32 in [0, 1], bit for bit what
-    the image was. Each tile is compared with its SHA-256 when it is read.
+    ``image[:, top:bottom, left:right]`` is (C, height, width) float32 in [0, 1], identical to the
+    image bit for bit. Each tile is checked against its SHA-256 when it is read.
 
     Parameters
     ----------
     path : Path
     name : str
-        Which image of the file.
+        Name of the image in the file.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class TiledImage:
     Raises
     ------
     DatasetError
-        The file is missing or damaged; when a part is read, too.
+        The file is missing or damaged; also raised when a part is read.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -79,7 +79,7 @@ class TiledImage:
         place = row * math.ceil(self.shape[2] / self._side[1]) + column
         tile = self._tiles[place : place + 1][0]
         if _sum_of(tile) != self._sums[place].tobytes():
-            raise DatasetError(f"{self._path}: damaged; delete it, and it is made again")
+            raise DatasetError(f"{self._path}: damaged; delete it, and it is created again")
         return tile
 
 
@@ -90,7 +90,8 @@ def write_tiled(path: Path, images: Mapping[str, Tensor]) -> None:
     ----------
     path : Path
     images : mapping
-        Name -> (C, H, W) float32 in [0, 1]; those of 8 or 16 bits take as much per value.
+        Name -> (C, H, W) float32 in [0, 1]; images of 8 or 16 bits are stored with that many bits
+        per value.
     """
     arrays: dict[str, np.ndarray] = {}
     header: dict[str, Any] = {}
@@ -104,7 +105,7 @@ def write_tiled(path: Path, images: Mapping[str, Tensor]) -> None:
 
 
 def _encoded(pixels: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return pixels as integers from which division gives the same floats, and the divisor."""
+    """Return pixels as integers that, divided by the returned divisor, give the same floats."""
     for kind, largest in _ENCODINGS:
         values = np.rint(pixels * largest).astype(kind)
         if np.array_equal(values.astype(np.float32) / np.float32(largest), pixels):
@@ -113,7 +114,7 @@ def _encoded(pixels: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _tiles_of(values: np.ndarray) -> tuple[np.ndarray, list[int]]:
-    """Cut (H, W, C) into tiles of one size, row by row, the last ones filled up with zeros."""
+    """Cut (H, W, C) into tiles of equal size, row by row, padding the last ones with zeros."""
     height, width, channels = values.shape
     down, across = math.ceil(height / _TILE), math.ceil(width / _TILE)
     high, wide = math.ceil(height / down), math.ceil(width / across)

@@ -94,6 +94,7 @@ def jobs(settings: Settings) -> list[Job]:
     A long job without a scan comes first, so that on two cores only one compiles the kernels.
     """
     found = [Job(name, [name]) for name in ("photographs", "protocols", "scan_orders")]
+    found.append(Job("pictures", ["picture_settings", "pictures"]))
     for task, chosen in settings.tasks.items():
         folder = paths.results(settings.profile, task)
         found.append(_training_job(PER_TASK, task, chosen, folder))

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from picture_settings import picture_settings
 
 from eamamba.cli.settings import as_file
 from eamamba.config import load_settings
@@ -133,6 +134,7 @@ def read_by_stages(tree: dict[str, Any], folder: Path) -> dict[str, list[Any]]:
                     content = written[path.replace("${profile}", "laptop").replace("${key}", key)]
                     values += [look_up(content, name) for name in names]
             read[f"{stage}@{key}".removesuffix("@")] = values
+    read["pictures"].append(picture_settings(settings))
     return read
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from eamamba.config import EAMambaSettings, EAMambaSRSettings, MambaSettings
 from eamamba.images import Photo
 from eamamba.network import EAMamba, EAMambaSR, set_backend
-from eamamba.restore import Captured, RestoreError, memory, pad_to_multiple, restore, restore_photo
+from eamamba.restore import RestoreError, memory, pad_to_multiple, restore, restore_photo
 from eamamba.restore.tiles import ramp, tile_starts
 
 SIZES = [(1, 1), (1, 9), (3, 5), (8, 8), (17, 40), (64, 33)]
@@ -292,11 +292,3 @@ def test_photo_is_no_dual_pixel_pair() -> None:
     model.settings = EAMambaSettings(inp_channels=6, dual_pixel_task=True)  # type: ignore[assignment]
     with pytest.raises(RestoreError, match="takes 6 channels"):
         restore_photo(model, Photo(photo(3, 8, 8)))
-
-
-def test_capturing_changes_nothing_on_a_cpu() -> None:
-    torch.manual_seed(0)
-    network = EAMambaSR(EAMambaSRSettings(dim=8, num_blocks=(1,), upscale=2)).eval()
-    image = torch.rand(3, 21, 30)
-    for _ in range(3):
-        assert torch.equal(restore(Captured(network), image), restore(network, image))

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from eamamba.export import Format
     from eamamba.network import Network
 
+HalfOption = Annotated[
+    bool, typer.Option("--half", help="Store weights in half precision (not in .pt2).")
+]
+Int8Option = Annotated[
+    bool, typer.Option("--int8", help="Store most weights in one byte each (.safetensors).")
+]
+CheckOption = Annotated[
+    bool, typer.Option("--check", help="Compare its output with PyTorch's at three sizes.")
+]
 LICENSE = "Apache-2.0"
 """Licence of the weights in the package; that of other weights is unknown."""
 
@@ -37,22 +46,16 @@ def export(
             "--format", help="onnx, pt2 (torch.export) or safetensors. Default: by FILE's suffix."
         ),
     ] = None,
-    half: Annotated[
-        bool, typer.Option("--half", help="Store weights in half precision (not in .pt2).")
-    ] = False,
-    int8: Annotated[
-        bool, typer.Option("--int8", help="Store most weights in one byte each (.safetensors).")
-    ] = False,
-    check: Annotated[
-        bool, typer.Option("--check", help="Compare its output with PyTorch's at three sizes.")
-    ] = False,
+    half: HalfOption = False,
+    int8: Int8Option = False,
+    check: CheckOption = False,
 ) -> None:
     """Write a network as an ONNX model, a program of torch.export, or a weights file.
 
     Each takes any number of images of any size in multiples of the network's (8;
     super-resolution: 1). ONNX needs the extra "export" of this package.
     """
-    from eamamba.checkpoint import find_weights, load_model, read_header
+    from eamamba.checkpoint import find_weights, load_model
     from eamamba.export import check_possible, round_to_half
     from eamamba.export import export as write
 
@@ -64,13 +67,19 @@ def export(
     typer.echo(f"weights: {file}")  # first, because tracing the network takes up to a minute
     if half:
         model = round_to_half(model)
-    task = read_header(file)["task"] if file.suffix.lower() == ".safetensors" else None
-    ours = file.resolve().parent == paths.PRETRAINED.resolve()
-    license = LICENSE if ours else None
-    write(model, output, chosen, half=half, int8=int8, task=task, license=license)
+    write(model, output, chosen, half=half, int8=int8, **_origin(file))
     typer.echo(f"written to {output}, {output.stat().st_size / 1e6:.1f} MB")
     if check:
         _compare(load_model(output) if int8 else model, output, chosen)
+
+
+def _origin(weights: Path) -> dict[str, str | None]:
+    """Return the task and the licence of weights, where they are known."""
+    from eamamba.checkpoint import read_header
+
+    task = read_header(weights)["task"] if weights.suffix.lower() == ".safetensors" else None
+    ours = weights.resolve().parent == paths.PRETRAINED.resolve()
+    return {"task": task, "license": LICENSE if ours else None}
 
 
 def _check_output(output: Path, weights: Path) -> None:

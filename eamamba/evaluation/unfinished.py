@@ -61,8 +61,13 @@ class Unfinished:
             writer.writerow([*_WHERE, *scores])
         where = (case.benchmark, case.image, case.condition, self._hash(case))
         writer.writerow([*where, *map(repr, scores.values())])
-        with self.path.open("ab") as file:
-            file.write(text.getvalue().encode(errors="backslashreplace"))
+        try:
+            with self.path.open("ab") as file:
+                file.write(text.getvalue().encode(errors="backslashreplace"))
+        except OSError as error:  # a failed write does not name its file
+            if self.path.is_file() and not self.path.stat().st_size:
+                self.path.unlink()
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def remove(self) -> None:
         """Remove the files of all processes, once the complete test is written."""

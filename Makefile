@@ -36,8 +36,8 @@ reproduce: setup ## run the pipeline on all cores: all tables, all figures, the 
 smoke: setup ## try the pipeline with tiny settings, in a clone of the last commit
 	scripts/smoke
 
-test: setup ## run the tests
-	$(BIN)/python -m pytest
+test: setup ## run the tests on all cores
+	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
 
 book: setup ## build the book from the existing results
 	scripts/book

@@ -26,6 +26,7 @@ SOURCES = {
     "paper.md": ("data/paper/paper_results.csv",),
     "real_pairs.md": ("results/*/real_pairs/summary.csv", "results/*/real_pairs/per_image.csv"),
     "runs.md": ("dvc.yaml",),
+    "chapters/*.md": ("results/{profile}/*/metrics.json", "results/{profile}/*/per_image.csv"),
     "models.md": ("eamamba/cards/cards.json",),
     "claims.md": ("results/{profile}/*/*.csv", "results/{profile}/ablations/*/metrics.json"),
     "claims_benchmarks.md": (_REAL_PAIRS, "data/paper/paper_results.csv"),

@@ -15,6 +15,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes, one for eac
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("TQDM_DISABLE", "1")
+os.environ.setdefault("EAMAMBA_PROGRESS", "lines")  # also where a test has loaded Jupyter's kernel
 
 # The same examples in every run, and no time limit for one: timings are never asserted.
 settings.register_profile("deterministic", derandomize=True, deadline=None, database=None)

@@ -48,7 +48,7 @@ def test_a_placeholder_is_no_address_but_says_so(tmp_path: Path) -> None:
     citation = with_address("https://github.com/OWNER/eamamba")
     assert repository(citation) is None
     citation_words(citation, tmp_path)
-    assert "`OWNER` stands for" in (tmp_path / "clone.md").read_text()
+    assert "`OWNER` is a placeholder" in (tmp_path / "clone.md").read_text()
 
 
 def test_a_public_repository_is_linked_and_edited(tmp_path: Path) -> None:

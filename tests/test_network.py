@@ -216,7 +216,7 @@ def test_images_of_a_batch_do_not_see_each_other() -> None:
     with torch.no_grad():
         together = model(images)
         apart = torch.cat([model(image[None]) for image in images])
-    torch.testing.assert_close(together, apart, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(together, apart, rtol=1e-5, atol=5e-6)  # sums in other orders
 
 
 def test_any_memory_layout_of_the_input_gives_the_same_output() -> None:

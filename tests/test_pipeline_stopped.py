@@ -111,4 +111,4 @@ def test_a_kernel_that_is_killed_is_one_line(folder: Path, pipeline: subprocess.
     os.kill(number, signal.SIGKILL)
     pipeline.wait()
     assert pipeline.stderr is not None
-    assert "in.ipynb: the system ended its process" in pipeline.stderr.read().splitlines()[-1]
+    assert "in.ipynb: the system killed its process" in pipeline.stderr.read().splitlines()[-1]

@@ -67,7 +67,9 @@ def test_stored_steps_keep_their_size() -> None:
 
 def test_page_is_light(site: Path) -> None:
     files = list((site / "_static" / "scans").iterdir())
-    assert {file.name for file in files} == {"explorer.css", "explorer.js", "scan_data.js"}
+    assert {file.name for file in files} == {
+        "controls.css", "explorer.css", "explorer.js", "scan_data.js",
+    }  # fmt: skip
     assert sum(file.stat().st_size for file in files) < MOST_BYTES
 
 

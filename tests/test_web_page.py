@@ -50,7 +50,7 @@ def use_page(
 
 def test_page_is_light_before_a_network_is_chosen(site: Path) -> None:
     scripts = re.findall(r'(?:src|href)="(_static/[^"]+)"', CHAPTER.read_text("utf-8"))
-    assert len(scripts) == 3
+    assert len(scripts) == 4
     assert sum((site / name).stat().st_size for name in scripts) < MOST_BYTES
 
 
@@ -134,7 +134,9 @@ def test_what_cannot_be_restored_is_refused(tmp_path: Path, site: Path) -> None:
     assert result["said"].startswith("this browser cannot read notes.jpg")
     Image.new("RGB", (5000, 5000)).save(tmp_path / "huge.png")
     result = use_page(address, "refuse", tmp_path / "huge.png")
-    assert result["said"].startswith("the result would have 25 megapixels, here at most 24: crop")
+    assert result["said"].startswith(
+        "the result would have 25 megapixels, at most 24 fit here: crop"
+    )
     file = photograph(tmp_path / "photo.png", 20, 20)
     result = use_page(address, "withoutSimd", file, "compact_denoiser")
     assert "lacks vector instructions" in result["said"]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from browser_page import write_script
 from PIL import Image
+from scripted_page import copy_page, write_script
 
 from eamamba.config import Settings
 from eamamba.report.photographs import AMPLIFICATION
@@ -31,10 +31,8 @@ def write_before_after(root: Path, settings: Settings, profile: str, target: Pat
         Folder to write to; its contents are replaced.
     """
     source = root / "results" / profile / "pictures"
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source / "shown", target)
-    for file in sorted((root / "web" / "pictures").iterdir()):
-        shutil.copyfile(file, target / file.name)
+    copy_page(root, "pictures", target)
+    shutil.copytree(source / "shown", target, dirs_exist_ok=True)
     made = pd.read_csv(source / "pictures.csv")
     data = {
         "folder": f"_static/{target.name}/",

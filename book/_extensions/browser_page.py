@@ -6,22 +6,20 @@ on demand.
 
 from __future__ import annotations
 
-import base64
 import io
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from safetensors import safe_open
+from scripted_page import as_base64, copy_page, write_script
 
 from eamamba.cards import Card, shipped_cards
 from eamamba.cards.card import FORMAT
 from eamamba.paths import PRETRAINED
 
-WEB_FILES = ("page.css", "page.js")
 EXAMPLE = Path("data") / "photographs" / "held_out" / "cid22_1147124.webp"
 EXAMPLE_SIGMA_255 = 25
 # Largest sides of tiles in pixels of the input, so that a worker needs about 100 MB.
@@ -38,11 +36,9 @@ def write_browser_page(root: Path, target: Path) -> None:
     target : Path
         Folder to write to; its contents are replaced.
     """
-    shutil.rmtree(target, ignore_errors=True)
-    (target / "models").mkdir(parents=True)
+    copy_page(root, "page", target)
+    (target / "models").mkdir()
     web = root / "web"
-    for name in WEB_FILES:
-        shutil.copyfile(web / "page" / name, target / name)
     runtime = {
         "network": (web / "eamamba.js").read_text(encoding="utf-8"),
         "tiles": (web / "tiles.js").read_text(encoding="utf-8"),
@@ -86,13 +82,3 @@ def _noisy(photograph: Path) -> bytes:
     noisy = np.rint(np.clip(pixels + noise, 0, 255)).astype(np.uint8)
     Image.fromarray(noisy).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
-
-
-def as_base64(content: bytes) -> str:
-    """Return bytes as text for scripts."""
-    return base64.b64encode(content).decode("ascii")
-
-
-def write_script(path: Path, name: str, value: object) -> None:
-    """Write a script that sets a variable: pages opened as files cannot fetch data."""
-    path.write_text(f"{name} = {json.dumps(value)};\n", encoding="utf-8")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
-from browser_page import write_script
+from scripted_page import copy_page, write_script
 
 from eamamba.config import Settings
 
@@ -23,8 +22,7 @@ def write_compare_page(root: Path, settings: Settings, target: Path) -> None:
     target : Path
         Folder to write to; what it held is replaced.
     """
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(root / "web" / "compare", target)
+    copy_page(root, "compare", target)
     names = [*settings.tasks, *(f"ablations/{name}" for name in settings.ablations)]
     results = root / "results" / settings.profile
     scores = {

@@ -7,15 +7,14 @@ that block, so its Δ is the same in any order.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from browser_page import as_base64, write_script
 from PIL import Image
 from PIL.Image import Resampling
+from scripted_page import as_base64, copy_page, write_script
 from torch.nn.functional import softplus
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -76,10 +75,7 @@ def write_scan_explorer(root: Path, target: Path) -> None:
     target : Path
         Folder to write to; its contents are replaced.
     """
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
-    for file in sorted((root / "web" / "explorer").iterdir()):
-        shutil.copyfile(file, target / file.name)
+    copy_page(root, "explorer", target)
     network, card = load_model(WEIGHTS), shipped_cards()[WEIGHTS]
     with Image.open(root / PHOTOGRAPH) as photograph:
         pictures = [

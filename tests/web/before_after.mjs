@@ -9,7 +9,7 @@ const read = (page) =>
   page.evaluate(() => {
     const frames = [...document.querySelectorAll('.pictures-frame')];
     return {
-      said: document.querySelector('.pictures-said').textContent,
+      said: document.querySelector('.scripted-said').textContent,
       line: document.querySelector('img-comparison-slider').value,
       files: frames.map((frame) =>
         [...frame.querySelectorAll('img')].map((image) => image.src.split('/').pop()),

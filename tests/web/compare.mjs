@@ -8,7 +8,7 @@ const [width, file] = process.argv.slice(5);
 const read = (page) =>
   page.evaluate(() => ({
     said: document.querySelector('#compare [role=status]').textContent,
-    wrong: document.querySelector('.compare-error') !== null,
+    wrong: document.querySelector('.scripted-error') !== null,
     rows: [...document.querySelectorAll('#compare tbody tr')]
       .filter((row) => row.checkVisibility())
       .map((row) => [...row.children].map((cell) => cell.textContent)),

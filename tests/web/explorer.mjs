@@ -10,7 +10,7 @@ const read = (page) =>
     const text = (parent, selector) =>
       [...parent.querySelectorAll(selector)].map((found) => found.innerText.trim());
     return {
-      said: document.querySelector('.scans-said').textContent,
+      said: document.querySelector('.scripted-said').textContent,
       grid: text(document, '.scans-grid td'),
       table: [...document.querySelectorAll('.scans-table tbody tr')].map((row) =>
         [...row.querySelectorAll('td')].map((cell) => cell.textContent),

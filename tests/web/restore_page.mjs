@@ -67,7 +67,7 @@ const SCENARIOS = {
     });
     await choose(page);
     await start(page).click();
-    await page.locator('.restore-error').waitFor();
+    await page.locator('.scripted-error').waitFor();
   },
 };
 

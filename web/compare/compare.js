@@ -82,7 +82,7 @@
   function show() {
     element('.compare-result').hidden = true;
     const said = element('[role=status]');
-    said.classList.remove('compare-error');
+    said.classList.remove('scripted-error');
     said.textContent = '';
     if (!pasted.value.trim()) return;
     let rows;
@@ -91,7 +91,7 @@
       if (!rows.length) throw new Error('None of these scores is in the repository: choose another task.');
     } catch (error) {
       said.textContent = error.message;
-      said.classList.add('compare-error');
+      said.classList.add('scripted-error');
       return;
     }
     said.textContent = summary(rows);

@@ -265,7 +265,7 @@
     const farthest = Math.max(...brought.map(({ steps }) => steps));
     const least = Math.min(...brought.map((one) => one.left));
     const unseen = inside.length - brought.length;
-    element('.scans-said').textContent =
+    element('.scripted-said').textContent =
       `Row ${at[0] + 1}, column ${at[1] + 1}: ` +
       (brought.length
         ? `the farthest neighbour is ${count(farthest, 'step')} away, ` +

@@ -38,7 +38,7 @@
   function say(text, isError = false) {
     const status = element('.restore-status');
     status.textContent = text;
-    status.classList.toggle('restore-error', isError);
+    status.classList.toggle('scripted-error', isError);
   }
 
   function canvasOf(width, height) {

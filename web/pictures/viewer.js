@@ -36,7 +36,7 @@
       frame.firstElementChild.replaceChildren(...layers.map(image));
     }
     const db = (value) => `${value.toFixed(2)} dB`;
-    element('.pictures-said').textContent =
+    element('.scripted-said').textContent =
       `${task().title}${condition().label}: ` +
       `${db(files.psnr_input_db)} before, ${db(files.psnr_db)} after (${task().protocol})`;
     control('dial').closest('label').hidden = task().conditions.length === 1;

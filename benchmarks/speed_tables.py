@@ -51,12 +51,16 @@ def speed_tables(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def processor(folder: Path) -> dict[str, str]:
-    """Return name and threads of the measured CPU, if any, for use in the text."""
-    source = folder / "network_cpu.csv"
-    if not source.is_file():
-        return {}
-    measured = pd.read_csv(source).iloc[-1]
-    return {"cpu": measured["processor"], "cpu_threads": f"{measured['threads']:.0f}"}
+    """Return name and threads of the measured CPU, and the names of the GPUs, for the text."""
+    names = {}
+    if (folder / "network_cpu.csv").is_file():
+        measured = pd.read_csv(folder / "network_cpu.csv").iloc[-1]
+        names = {"cpu": measured["processor"], "cpu_threads": f"{measured['threads']:.0f}"}
+    for benchmark in ("scan_gpu", "network_gpu"):
+        if (folder / f"{benchmark}.csv").is_file():
+            devices = pd.read_csv(folder / f"{benchmark}.csv")["device"].unique()
+            names[f"{benchmark}_device"] = " and ".join(devices)
+    return names
 
 
 def _scan_cpu(table: pd.DataFrame) -> pd.DataFrame:
@@ -184,22 +188,28 @@ def _per_backend(table: pd.DataFrame, index: list[str], value: str) -> pd.DataFr
 
 
 def _scan_gpu(table: pd.DataFrame) -> pd.DataFrame:
+    """Show every shape once: those of an image's coarse levels recur in smaller images."""
     table["map"] = table["side"] // table["divisor"]
-    keys = ["batch", "side", "map", "head_channels"]
-    wide = _per_backend(table, keys, "device_ms")
-    wide["share"] = 100 * _per_backend(table, keys, "share_of_copy_bandwidth")["ours"]
-    wide["pass"] = wide["pass"].replace({"training": "with backward"})
+    keys = ["batch", "map", "head_channels"]
+    table = table.drop_duplicates([*keys, "pass", "backend"])
+    table["pass"] = table["pass"].replace({"training": "with backward"})
+    times = _per_backend(table, keys, "device_ms")
+    shares = _per_backend(table, keys, "share_of_copy_bandwidth")
+    times["share"] = 100 * shares["ours"]
+    wide = times.pivot(index=keys, columns="pass").reset_index()
+    wide.columns = [", ".join(part for part in name if part) for name in wide.columns]
     columns = {
         "batch": ("batch", ".0f"),
-        "side": ("image side", ".0f"),
         "map": ("map side", ".0f"),
         "head_channels": ("channels per head", ".0f"),
-        "pass": ("pass", ""),
-        "ours": ("ours, ms", ".3f"),
-        "mamba_ssm": ("mamba_ssm and gathers, ms", ".3f"),
-        "× faster": ("× faster", ".1f"),
-        "share": ("ours, copy bandwidth, %", ".0f"),
     }
+    for which in ("forward", "with backward"):
+        columns |= {
+            f"ours, {which}": (f"{which}: ours, ms", ".3f"),
+            f"mamba_ssm, {which}": (f"{which}: mamba_ssm and gathers, ms", ".3f"),
+            f"× faster, {which}": (f"{which}: × faster", ".1f"),
+        }
+    columns["share, forward"] = ("forward: ours, copy bandwidth, %", ".0f")
     return format_columns(wide, columns)
 
 

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from speed_charts import growth as growth_chart
 from speed_charts import save_speed_charts, scan_rivals
-from speed_tables import speed_tables
+from speed_tables import processor, speed_tables
 
 RESULTS = Path(__file__).parents[1] / "results" / "benchmarks"
 
@@ -26,11 +26,33 @@ def test_backends_stand_side_by_side(tmp_path: Path) -> None:
     ]
     pd.DataFrame(rows).to_csv(tmp_path / "scan_gpu.csv", index=False)
     table = speed_tables(tmp_path)["scan_gpu"]
-    assert table["map side"].tolist() == ["128", "128"]
-    assert table["pass"].tolist() == ["forward", "with backward"]
-    assert table["ours, ms"].tolist() == ["0.500", "2.000"]
-    assert table["× faster"].tolist() == ["2.5", "–"]
-    assert table["ours, copy bandwidth, %"].tolist() == ["20", "5"]
+    (shape,) = table.to_dict("records")
+    assert shape["map side"] == "128"
+    assert shape["forward: ours, ms"] == "0.500"
+    assert shape["with backward: ours, ms"] == "2.000"
+    assert shape["forward: × faster"] == "2.5"
+    assert shape["with backward: × faster"] == "–"
+    assert shape["forward: ours, copy bandwidth, %"] == "20"
+
+
+def test_a_shape_of_several_images_is_shown_once(tmp_path: Path) -> None:
+    rows = [
+        {"batch": 1, "side": side, "divisor": divisor, "head_channels": 16, "pass": "forward"}
+        | {"backend": backend, "device_ms": ms, "share_of_copy_bandwidth": 0.1}
+        for side, divisor, ms in ((128, 1, 1.0), (256, 2, 1.1), (256, 1, 4.0))
+        for backend in ("triton", "mamba_ssm")
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "scan_gpu.csv", index=False)
+    table = speed_tables(tmp_path)["scan_gpu"]
+    assert table["map side"].tolist() == ["128", "256"]
+    assert table["forward: ours, ms"].tolist() == ["1.000", "4.000"]
+
+
+def test_the_text_names_the_hardware_of_the_files(tmp_path: Path) -> None:
+    assert processor(tmp_path) == {}
+    measured = pd.DataFrame({"device": ["NVIDIA H200", "NVIDIA H200"]})
+    measured.to_csv(tmp_path / "network_gpu.csv", index=False)
+    assert processor(tmp_path) == {"network_gpu_device": "NVIDIA H200"}
 
 
 def test_captured_passes_stand_beside_eager_ones(tmp_path: Path) -> None:

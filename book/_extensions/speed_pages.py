@@ -1,4 +1,4 @@
-"""Content of the chapter on speed: tables, charts and the name of the CPU."""
+"""Content of the chapter on speed: tables, charts and the names of the hardware."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write_speed(measured: Path, target: Path) -> dict[str, str]:
     Returns
     -------
     dict of str
-        Name and threads of the CPU, for the text.
+        Names of the CPU and the GPUs, and threads, for the text.
     """
     target.mkdir()
     for name, table in speed_tables(measured).items():

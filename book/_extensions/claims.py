@@ -15,8 +15,8 @@ from eamamba.report.scores import WHOLE, Metrics, condition_label, format_with_s
 
 EXACTLY = "reproduced exactly"
 IN_KIND = "in kind, at reduced scale"
-ABSENT = "not here: needs the published data sets and a GPU for days"
-UNDECIDED = "not here: needs longer training than minutes on a laptop"
+ABSENT = "open: needs the published data sets and a GPU for days"
+UNDECIDED = "open: needs longer training than minutes on a laptop"
 NOT_CONFIRMED = "not confirmed"
 RIVALS = ("mambair_unet", "baseline_2dssm", "mambair")
 """Networks whose cost the paper reports beside its own."""

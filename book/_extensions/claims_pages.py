@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 from claims import (
-    ABSENT,
     EXACTLY,
     IN_KIND,
     NOT_CONFIRMED,
@@ -25,10 +24,13 @@ from matplotlib.figure import Figure
 
 from eamamba.config import Settings
 from eamamba.report.drawing import FLOP_NOTE, INPUT, OURS, save, styled
-from eamamba.report.scores import Metrics, format_with_sign
+from eamamba.report.scores import WHOLE, Metrics, condition_label, format_with_sign
 from eamamba.report.tables import markdown
 
 Claims = Mapping[str, Mapping[str, Any]]
+OPEN = "open"
+SCALES = ("x2", "x3", "x4")
+"""Conditions that the title of the task names."""
 DIGITS = 12
 """Digits of a SHA-256 shown in tables."""
 MEASURED = "claims_cpu.csv"
@@ -70,7 +72,7 @@ def write_claims(
         "claims_exactly": str(states.count(EXACTLY)),
         "claims_in_kind": str(states.count(IN_KIND)),
         "claims_not_confirmed": str(states.count(NOT_CONFIRMED)),
-        "claims_not_here": str(sum(state.startswith("not here") for state in states)),
+        "claims_open": str(sum(state.startswith(OPEN) for state in states)),
     }
 
 
@@ -172,26 +174,33 @@ def figures_table(files: Files, titles: Mapping[str, str]) -> pd.DataFrame:
     )  # fmt: skip
     rows = [
         _figure(
-            f"PSNR, {titles[row.task]}, {row.benchmark}, {row.condition}",
+            f"PSNR, {_test(row, titles)}",
             f"{row.psnr_db:.2f} dB",
             "–" if pd.isna(row.psnr_db_here) else f"{row.psnr_db_here:.2f} dB",
-            ABSENT if pd.isna(row.psnr_db_here) else IN_KIND,
+            OPEN if pd.isna(row.psnr_db_here) else IN_KIND,
         )
         for row in scores.itertuples()
     ]
     rows += [
-        _figure(f"SSIM, {titles[row.task]}, {row.benchmark}, {row.condition}", f"{row.ssim:.3f}")
+        _figure(f"SSIM, {_test(row, titles)}", f"{row.ssim:.3f}")
         for row in scores[scores["ssim"].notna()].itertuples()
     ]
     ablations = pd.read_csv(files.paper / "ablations.csv")
     rows += [
         _figure(
-            f"PSNR, {row.label}, {row.benchmark.replace(' sigma', ', σ = ')}",
+            f"PSNR, {row.label}, {row.benchmark.replace(' sigma', ', σ = ').replace(' x', ' ×')}",
             f"{row.psnr_db:.2f} dB",
         )
         for row in ablations.itertuples()
     ]
     return pd.DataFrame([*_costs_printed(files), *rows])
+
+
+def _test(score: Any, titles: Mapping[str, str]) -> str:
+    """Name the task and the test images of a score."""
+    test = f"{titles[score.task]}, {score.benchmark}"
+    said = score.condition == condition_label(WHOLE) or score.condition in SCALES
+    return test if said else f"{test}, {score.condition}"
 
 
 def _costs_printed(files: Files) -> list[dict[str, str]]:
@@ -209,12 +218,12 @@ def _costs_printed(files: Files) -> list[dict[str, str]]:
             state = EXACTLY if round(counted["gflops"]) == row["gflops"] else NOT_CONFIRMED
             here = f"{counted['gflops']:.1f} GFLOPs"
         else:
-            here, state = "–", "not here: another network"
+            here, state = "–", "taken from the paper"
         rows.append(_figure(f"FLOPs, {row['label']}", f"{row['gflops']:.0f} GFLOPs", here, state))
     return rows
 
 
-def _figure(what: str, paper: str, here: str = "–", state: str = ABSENT) -> dict[str, str]:
+def _figure(what: str, paper: str, here: str = "–", state: str = OPEN) -> dict[str, str]:
     return {"Figure": what, "Paper": paper, "Here": here, "State": state}
 
 

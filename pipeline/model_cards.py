@@ -23,6 +23,7 @@ from eamamba import paths
 from eamamba.cards import Card, DataSet, Harm, Score, card_markdown, cards_table, facts_of
 from eamamba.cards.card import CARDS
 from eamamba.config import EAMambaError, load_settings
+from eamamba.datasets import PUBLISHED
 from eamamba.files import write_atomically
 from eamamba.report import protocol_label
 from eamamba.report.scores import condition_label
@@ -110,7 +111,7 @@ def _photographs(root: Path, name: str) -> list[Score]:
         return []
     return [
         Score(
-            kind="degraded photographs",
+            kind="published sets" if benchmark in PUBLISHED else "degraded photographs",
             test=benchmark,
             condition=condition_label(condition),
             **{key: means.get(key) for key in COLUMNS},

@@ -20,6 +20,7 @@ ICON_FONTS = Path("vendor") / "fontawesome" / "webfonts"
 ICON_RULE = re.compile(r'(?:\.fa-[a-z0-9-]+:before,?)+\{content:"[^"]*"\}')
 ICON = re.compile(r"\bfa-[a-z0-9-]+")
 CHARACTER = re.compile(r"\\([0-9a-f]{4})\b")
+PRIVATE_USE = re.compile("[\ue000-\uf8ff]")
 COMPRESSED_FONT = re.compile(r'url\([^)]*\.woff2\) ?format\("woff2"\),')
 IMAGE = re.compile(r'<img (?P<rest>[^>]*\bsrc="(?P<source>[^":?]+\.(?:png|jpg))"[^>]*)>')
 LONGEST_DESCRIPTION = 160
@@ -90,6 +91,7 @@ def keep_shown_icons(app: Any, exception: Exception | None) -> None:
     (static / ICON_STYLE).write_text(COMPRESSED_FONT.sub("", style), encoding="utf-8")
     styles = "".join(file.read_text(encoding="utf-8") for file in static.rglob("*.css"))
     characters = [int(digits, 16) for digits in CHARACTER.findall(styles)]
+    characters += [ord(letter) for letter in PRIVATE_USE.findall(styles)]
     for file in sorted((static / ICON_FONTS).iterdir()):
         if file.suffix == ".ttf":
             _keep_characters(file, characters)

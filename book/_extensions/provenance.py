@@ -20,6 +20,7 @@ _REAL_PAIRS = "results/pretrained/real_pairs/summary.csv"
 SOURCES = {
     "architecture/*": ("eamamba/config/model.py",),
     "*/all_scores.md": ("{folder}/metrics.json", "{folder}/per_image.csv"),
+    "*/gain_by_input.png": ("{folder}/per_image.csv",),
     "*/reported.md": ("data/paper/paper_results.csv",),
     "glance.*": ("results/{profile}/*/metrics.json",),
     "longer_training.md": ("results/{profile}/*/metrics.json", "results/pretrained/*/metrics.json"),

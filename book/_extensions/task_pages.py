@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 from runs import TASK_RUNS
+from task_charts import gain_by_input
 
 from eamamba.config import Settings, TaskSettings
+from eamamba.report.drawing import save
 from eamamba.report.scores import (
     Metrics,
     degradation_labels,
@@ -100,11 +102,28 @@ def _write_task(root: Path, target: Path, settings: TaskSettings, *, first: bool
         (folder / "reported.md").write_text(table, encoding="utf-8")
     reported = NOT_PRINTED if others.empty else _fill(root, "reported.md", settings)
     words = {"COMPARISON": "" if first else _fill(root, "comparison.md", settings)}
-    text = _fill(root, "task.md", settings, words | {"REPORTED": reported})
+    words |= {"REPORTED": reported, "ELSEWHERE": _elsewhere(root, settings.task, measured)}
+    text = _fill(root, "task.md", settings, words)
+    images = pd.read_csv(folder / "per_image.csv")
+    save(
+        gain_by_input(images, protocol_label(settings.evaluation.protocol)),
+        folder / "gain_by_input.png",
+    )
     (folder / "section.md").write_text(text, encoding="utf-8")
     low, high = settings.data.sigma_255
     figures = {"iterations": f"{settings.training.iterations:,}".replace(",", "\u202f")}
     return figures | {"sigma_low": f"{low:g}", "sigma_high": f"{high:g}"} | _score_figures(metrics)
+
+
+def _elsewhere(root: Path, task: str, measured: Mapping[str, Metrics]) -> str:
+    """Name the published sets that the weights in the package were scored on, on another page."""
+    file = root / "results" / PACKAGE_PROFILE / "real_pairs" / "summary.csv"
+    table = pd.read_csv(file) if file.is_file() else pd.DataFrame({"task": [], "benchmark": []})
+    names = table.loc[table["task"] == task, "benchmark"].unique()
+    if not len(names) or set(names) & {name for found in measured.values() for name in found}:
+        return ""
+    sets = ", ".join(name.replace("_", " ") for name in names)
+    return f"[](/real_pairs.md) has the scores of the weights in the package on {sets}."
 
 
 def _fill(

@@ -138,6 +138,7 @@ def test_pages_bring_tables_and_figures_for_the_text(tmp_path: Path) -> None:
     assert "| EAMamba | counted here | 25.3 | 100.0 |" in headline
     credited = (pages / "photographs" / "credits.md").read_text(encoding="utf-8")
     assert "[B](https://c), CC0" in credited
+    assert "| CID22 (Cloudinary Image Dataset 2022) | CC BY-SA 4.0 |" in credited
     assert "1001682.png](https://cloudinary.com/labs/cid22), CC BY-SA 4.0" in credited
     scores = (pages / "denoise_gaussian" / "all_scores.md").read_text(encoding="utf-8")
     assert "| CBSD68 | EAMamba, weights in the package | measured here |" in scores
@@ -202,7 +203,7 @@ def test_real_pairs_show_what_was_scored_and_say_what_was_not(tmp_path: Path) ->
     write_pages(tmp_path, tmp_path / "pages")
     text = (tmp_path / "pages" / "real_pairs.md").read_text(encoding="utf-8")
     assert "`eamamba real-pairs --profile laptop` needs a folder" in text
-    assert "| rain | Rain100H | 20 | 20.00 | 19.75 | −0.25 | −1.25 to +0.75 | 1 |" in text
+    assert "| rain | Rain100H | 20 of 100 | 20.00 | 19.75 | −0.25 | −1.25 to +0.75 | 1 |" in text
 
 
 def test_ablation_tables_compare_with_the_network_itself(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from task_pages import PACKAGE_PROFILE, read_metrics, write_tasks
 
 from eamamba.cards import card_markdown, cards_table, shipped_cards
 from eamamba.config import EAMambaError, EAMambaSettings, Settings, load_settings
+from eamamba.datasets import PUBLISHED
 from eamamba.report.charts import gains
 from eamamba.report.drawing import save
 from eamamba.report.scans import area_table, neighbour_table
@@ -99,7 +100,8 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     steps = pd.read_csv(target / "scan_orders" / "neighbour_steps.csv")
     _write_table(target / "scan_orders" / "neighbour_steps.md", neighbour_table(steps))
     rounded = pd.read_csv(target / "protocols" / "differences.csv")
-    _write_table(target / "protocols" / "differences.md", protocol_table(rounded))
+    effects = protocol_table(rounded).replace(r"\+0\.0+ \(\+0\.0+ to \+0\.0+\)", "–", regex=True)
+    _write_table(target / "protocols" / "differences.md", effects)
     write_runs(target, settings)
     _write_glance(root, target, settings)
     _write_ablations(root, target / "ablations", settings)
@@ -173,8 +175,16 @@ def _write_credits(root: Path, target: Path, task: str) -> None:
     known = pd.read_csv(root / "data" / "photographs" / "CREDITS.csv")
     known["image"] = known["file"].str.rpartition("/")[2]
     known["credit"] = known["collection"] + ", " + known["original"]
-    credited = photographs.set_index("image").fillna(known.set_index("image")).reset_index()
-    _write_table(target / "photographs" / "credits.md", photograph_table(credited))
+    known = known.set_index("image")
+    credited = photographs.set_index("image").fillna(known).reset_index()
+    collection = credited["image"].map(known["collection"]).fillna(credited["credit"])
+    counts = pd.crosstab([collection, credited["licence"]], credited["split"]).reset_index()
+    counts = counts.set_axis(["Collection", "Licence", *counts.columns[2:]], axis=1)
+    text = (
+        f"{markdown(counts)}\n:::{{dropdown}} All {len(credited)} crops, with the name of each "
+        f"original\n{markdown(photograph_table(credited))}:::\n"
+    )
+    (target / "photographs" / "credits.md").write_text(text, encoding="utf-8")
 
 
 def _write_ablations(root: Path, folder: Path, settings: Settings) -> None:
@@ -211,19 +221,32 @@ def _write_real_pairs(root: Path, target: Path, settings: Settings) -> None:
     """Write the scores of all weights on real pairs, and name those that were not scored."""
     titles = {name: task.title for name, task in settings.tasks.items()}
     weights = {
+        PACKAGE_PROFILE: ("Weights in the package", "eamamba real-pairs"),
         settings.profile: (f"Weights of the {settings.profile} profile", "eamamba real-pairs "
                            f"--profile {settings.profile}"),
-        PACKAGE_PROFILE: ("Weights in the package", "eamamba real-pairs"),
     }  # fmt: skip
     parts = []
     for profile, (label, command) in weights.items():
         file = root / "results" / profile / "real_pairs" / "summary.csv"
-        parts.append(f"**{label}**\n")
         if file.is_file():
-            parts.append(markdown(real_pairs_table(pd.read_csv(file), titles)))
+            summary = pd.read_csv(file)
+            table = real_pairs_table(summary, titles)
+            table["Images"] = _shares(summary)
+            parts += [f"**{label}**\n", markdown(table)]
         else:
-            parts.append(f"*Not scored: `{command}` needs a folder of pairs.*\n")
+            parts.append(f"{label}: not scored yet; `{command}` needs a folder of pairs.\n")
     (target / "real_pairs.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+def _shares(scored: pd.DataFrame) -> list[str]:
+    """Return the number of images, and of how many where some of a published set are missing."""
+    shares = []
+    for row in scored.itertuples():
+        published = PUBLISHED.get(str(row.benchmark).removesuffix("_sample"))
+        whole = published.expected("benchmark", "") if published else None
+        complete = whole is None or whole == row.images
+        shares.append(str(row.images) if complete else f"{row.images} of {whole}")
+    return shares
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:

@@ -18,7 +18,7 @@ def gain_by_input(per_image: pd.DataFrame, protocol: str) -> Figure:
     per_image : DataFrame
         ``per_image.csv``: benchmark, condition, psnr_input_db, psnr_db; one row per image.
     protocol : str
-        How the PSNR is computed, for the label of the axis.
+        As `protocol_label` names it, for the labels of the axes.
     """
     figure = Figure(figsize=(7.5, 3.4))
     axes = figure.subplots()
@@ -30,7 +30,8 @@ def gain_by_input(per_image: pd.DataFrame, protocol: str) -> Figure:
             label = f"{benchmark}, {label}"
         axes.plot(part["psnr_input_db"], gain, "o", markersize=5, alpha=0.7, label=label)
     axes.axhline(0, color=MARK, linewidth=1)
-    axes.set(xlabel=f"PSNR of the input, dB ({protocol})", ylabel="gain in PSNR, dB")
+    psnr = protocol.partition(" and ")[0]
+    axes.set(xlabel=f"{psnr} of the input, dB", ylabel=f"gain in {psnr}, dB")
     if len(groups) > 1:
         axes.legend()
     return figure

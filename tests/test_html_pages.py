@@ -13,19 +13,26 @@ from fontTools.ttLib import TTFont
 from fontTools.ttLib.tables._g_l_y_f import Glyph
 from html_pages import ICON_FONTS, ICON_SCRIPT, ICON_STYLE, keep_shown_icons, mend_page
 from PIL import Image
+from social_card import write_social_card
 from sphinx.errors import SphinxError
 
+ROOT = Path(__file__).parents[1]
 
-def page(folder: Path, text: str, *more: nodes.Node) -> dict[str, object]:
+
+def page(folder: Path, text: str, *more: nodes.Node, base: str = "") -> dict[str, object]:
     """Return the context of a page with a paragraph and a picture, after mending."""
     Image.new("RGB", (30, 20)).save(folder / "one.png")
-    builder = SimpleNamespace(images={"one.png": "one7.png"})
+    builder = SimpleNamespace(
+        images={"one.png": "one7.png"}, get_target_uri=lambda name: f"{name}.html"
+    )
     document = new_document("page")
     document += [nodes.paragraph(text=text), *more]
     scripts = [SimpleNamespace(filename=name) for name in ("book.js", "mathjax/tex-svg.js", None)]
     body = '<img alt="one" src="../_images/one7.png" /><img src="data:image/png;base64,A" />'
     context = {"title": "A <b>", "metatags": "", "script_files": scripts, "body": body}
-    app = SimpleNamespace(srcdir=folder, builder=builder)
+    context["pathto"] = lambda path, _: f"../{path}"
+    config = SimpleNamespace(html_baseurl=base, html_title="The book", project="P")
+    app = SimpleNamespace(srcdir=folder, builder=builder, config=config)
     mend_page(app, "page", "page.html", context, document)
     return context
 
@@ -36,6 +43,24 @@ def test_a_page_is_described_by_its_first_sentence(tmp_path: Path) -> None:
     assert '<meta property="og:title" content="A &lt;b&gt;"/>' in head
     long = page(tmp_path, "word " * 100)["metatags"]
     assert 'word …"/>' in long
+
+
+def test_a_link_to_a_page_shows_the_card(tmp_path: Path) -> None:
+    head = page(tmp_path, "Text.")["metatags"]
+    assert '<meta property="og:image" content="../_static/card.jpg"/>' in head
+    assert '<meta property="og:image:width" content="1200"/>' in head
+    assert '<meta name="twitter:card" content="summary_large_image"/>' in head
+    assert "og:url" not in head
+    head = page(tmp_path, "Text.", base="https://example.org/book/")["metatags"]
+    assert 'og:image" content="https://example.org/book/_static/card.jpg"/>' in head
+    assert 'og:url" content="https://example.org/book/page.html"/>' in head
+
+
+def test_the_card_is_of_the_size_that_is_asked_for_and_light(tmp_path: Path) -> None:
+    write_social_card(ROOT / "results" / "laptop" / "pictures", "A\nB", "C", tmp_path / "c.jpg")
+    assert (tmp_path / "c.jpg").stat().st_size <= 200_000
+    with Image.open(tmp_path / "c.jpg") as card:
+        assert card.size == (1200, 630)
 
 
 def test_a_picture_states_its_size_and_is_loaded_when_it_comes_near(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from docutils import nodes
 from fontTools.subset import Subsetter
 from fontTools.ttLib import TTFont
 from PIL import Image
+from social_card import CARD, CARD_SHOWS, HEIGHT, WIDTH
 from sphinx.errors import SphinxError
 
 ICON_SCRIPT = Path("scripts") / "fontawesome.js"
@@ -34,7 +35,7 @@ def remove_thebe(app: Any, _config: Any) -> None:
 
 
 def mend_page(
-    app: Any, _page: str, _template: str, context: dict[str, Any], doctree: nodes.document | None
+    app: Any, page: str, _template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
     """Describe a page in its head, size its pictures, and load MathJax only for formulas."""
     if doctree is None:
@@ -42,12 +43,11 @@ def mend_page(
     if paragraph := next(doctree.findall(nodes.paragraph), None):
         text = html.escape(_shorten(" ".join(paragraph.astext().split())), quote=True)
         title = html.escape(nodes.Text(context["title"]).astext(), quote=True)
-        context["metatags"] += (
-            f'\n<meta name="description" content="{text}"/>'
-            f'\n<meta property="og:title" content="{title}"/>'
-            f'\n<meta property="og:description" content="{text}"/>'
-            '\n<meta property="og:type" content="article"/>'
-        )
+        context["metatags"] += f'\n<meta name="description" content="{text}"/>'
+        described = {"title": title, "description": text, "type": "article"}
+        for name, value in (described | _card(app, page, context)).items():
+            context["metatags"] += f'\n<meta property="og:{name}" content="{value}"/>'
+        context["metatags"] += '\n<meta name="twitter:card" content="summary_large_image"/>'
     # Sphinx loads it for the formulas of the pages below in the table of contents, too.
     if not any(doctree.findall(nodes.math)) and not any(doctree.findall(nodes.math_block)):
         scripts = context["script_files"]
@@ -56,6 +56,15 @@ def mend_page(
     body = IMAGE.sub(lambda found: _sized(found, files), context["body"])
     # A list has items; docutils gives them a role that no longer counts as one.
     context["body"] = body.replace('role="doc-biblioentry"', 'role="listitem"')
+
+
+def _card(app: Any, page: str, context: dict[str, Any]) -> dict[str, str]:
+    """Return what links to a page show: the card, by its full address if that is known."""
+    base = app.config.html_baseurl.rstrip("/")
+    image = f"{base}/{CARD.as_posix()}" if base else context["pathto"](CARD.as_posix(), 1)
+    size = {"image:width": str(WIDTH), "image:height": str(HEIGHT), "image:alt": CARD_SHOWS}
+    place = {"url": f"{base}/{app.builder.get_target_uri(page)}"} if base else {}
+    return {"site_name": app.config.html_title or app.config.project, "image": image} | size | place
 
 
 def _shorten(text: str) -> str:

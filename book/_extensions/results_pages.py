@@ -23,11 +23,21 @@ from html_pages import keep_shown_icons, mend_page, remove_thebe  # noqa: E402
 from pages import write_pages  # noqa: E402
 from provenance import Results, add_lines  # noqa: E402
 from scan_explorer import write_scan_explorer  # noqa: E402
+from social_card import CARD, write_social_card  # noqa: E402
 
 from eamamba.config import load_settings  # noqa: E402
 
+CARD_TEXT = """\
+An image restoration network
+of ICCV {paper_year}, to run and check.
+
+{claims_total} claims of the paper:
+{claims_exactly} reproduced exactly,
+{claims_in_kind} in kind, {claims_not_confirmed} contradicted,
+{claims_open} open."""
+"""Beside the photograph on the card, which is shown with links to the book."""
 REMOTE_SOURCE = re.compile(
-    r'<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)="((?:https?:)?//[^"]+)'
+    r'<(?:script|link(?![^>]*rel="canonical")|img|iframe|source)\b[^>]*\b(?:src|href)="((?:https?:)?//[^"]+)'
 )
 
 
@@ -54,6 +64,12 @@ def add_interactive_pages(app: Any, exception: Exception | None) -> None:
         write_scan_explorer(ROOT, static / "scans")
         settings = load_settings(ROOT / "params.yaml", app.results_known.profile)
         write_compare_page(ROOT, settings, static / "compare")
+        write_social_card(
+            ROOT / "results" / app.results_known.profile / "pictures",
+            "EAMamba,\nreproduced",
+            CARD_TEXT.format(**app.config.myst_substitutions),
+            Path(app.outdir) / CARD,
+        )
         write_before_after(ROOT, settings, app.results_known.profile, static / "pictures")
 
 

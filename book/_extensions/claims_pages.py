@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,8 @@ def write_claims(
     for name, table in tables.items():
         (target / f"{name}.md").write_text(markdown(table), encoding="utf-8")
     save(cost_against_rivals(files), target / "claims_cost.png")
+    text = json.dumps(told(claims, found, settings.profile), indent=1, ensure_ascii=False)
+    (target / "claims.json").write_text(text, encoding="utf-8")
     states = [claim["state"] for claim in claims.values()]
     return {
         "claims_total": str(len(states)),
@@ -96,6 +99,26 @@ def claims_table(claims: Claims, found: Mapping[str, Evidence]) -> pd.DataFrame:
         for name, claim in claims.items()
     ]
     return pd.DataFrame(rows)
+
+
+def told(claims: Claims, found: Mapping[str, Evidence], profile: str) -> dict[str, dict[str, str]]:
+    """Return what other programs read of every claim: title, claim, paper, ours, state, and so on.
+
+    Parameters
+    ----------
+    claims, found : mapping
+        As for `claims_table`.
+    profile : str
+    """
+    return {
+        name: {
+            **{key: claim[key] for key in ("title", "claim", "command", "state")},
+            "file": claim["file"].format(profile=profile),
+            "paper": found[name].paper,
+            "ours": found[name].ours,
+        }
+        for name, claim in claims.items()
+    }
 
 
 def checks_table(claims: Claims, costs: pd.DataFrame, root: Path, profile: str) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from compare_page import write_compare_page  # noqa: E402
 from html_pages import keep_shown_icons, mend_page, remove_thebe  # noqa: E402
 from pages import write_pages  # noqa: E402
 from provenance import Results, add_lines  # noqa: E402
+from ro_crate import write_crate  # noqa: E402
 from scan_explorer import write_scan_explorer  # noqa: E402
 from social_card import CARD, write_social_card  # noqa: E402
 
@@ -36,6 +38,8 @@ of ICCV {paper_year}, to run and check.
 {claims_in_kind} in kind, {claims_not_confirmed} contradicted,
 {claims_open} open."""
 """Beside the photograph on the card, which is shown with links to the book."""
+DOWNLOADS = "_downloads/"
+"""Where Sphinx puts the files that pages offer."""
 REMOTE_SOURCE = re.compile(
     r'<(?:script|link(?![^>]*rel="canonical")|img|iframe|source)\b[^>]*\b(?:src|href)="((?:https?:)?//[^"]+)'
 )
@@ -73,6 +77,18 @@ def add_interactive_pages(app: Any, exception: Exception | None) -> None:
         write_before_after(ROOT, settings, app.results_known.profile, static / "pictures")
 
 
+def add_crate(app: Any, exception: Exception | None) -> None:
+    """Write the metadata of the whole book, for machines."""
+    if exception is not None or app.builder.format != "html":
+        return
+    claims = json.loads((Path(app.srcdir) / "results" / "claims.json").read_text(encoding="utf-8"))
+    evidence = {
+        claim["file"]: DOWNLOADS + app.env.dlfiles[f"../{claim['file']}"][1]
+        for claim in claims.values()
+    }
+    write_crate(read_citation(ROOT), claims, evidence, Path(app.outdir))
+
+
 def check_offline(app: Any, exception: Exception | None) -> None:
     """Fail if a page loads anything from the network."""
     if exception is not None or app.builder.format != "html":
@@ -91,4 +107,5 @@ def setup(app: Any) -> dict[str, bool]:
     app.connect("html-page-context", mend_page, priority=900)
     app.connect("build-finished", keep_shown_icons)
     app.connect("build-finished", check_offline)
+    app.connect("build-finished", add_crate)  # after all that changes pages
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy import stats
 
-from eamamba.report.drawing import FLOP_NOTE, INPUT, OURS, styled
+from eamamba.report.drawing import INPUT, OURS, styled
 from eamamba.report.scores import Metrics, format_with_sign
 
 
@@ -255,7 +255,7 @@ def difference_by_cost(
     left.legend(loc="best")
     right.plot(costs["gflops"], height, "o", color=OURS, markersize=7)
     right.axvline(costs["gflops"].iloc[0], color="#BBBBBB", linewidth=0.8, linestyle=":")
-    right.set_xlabel(f"GFLOPs, 256×256 ({FLOP_NOTE})")
+    right.set_xlabel("GFLOPs for 256×256 pixels")
     right.margins(x=0.12)
     left.set_yticks(height, [titles[name] for name in names])
     left.set_ylim(-0.6, len(names) - 0.4)
@@ -283,5 +283,5 @@ def difference_by_size(
         axes.set_xticks(sides, [_squares(size) for size in part["size"]])
     axes.set_xlabel("size of the test images, pixels; the first is that of a training patch")
     axes.set_ylabel(f"PSNR minus that of\n{titles[base]}, dB")
-    axes.legend(loc="best")
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1))
     return figure

@@ -106,7 +106,10 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     _write_glance(root, target, settings)
     _write_ablations(root, target / "ablations", settings)
     _write_real_pairs(root, target, settings)
-    figures |= write_claims(root, target, settings, _of_variants(target, settings))
+    variants = _of_variants(target, settings)
+    seeds = {len(runs) for sizes in variants.values() for runs in sizes.values()}
+    figures["ablation_seeds"] = " to ".join(map(str, sorted(seeds)))
+    figures |= write_claims(root, target, settings, variants)
     return figures | _paper_network()
 
 

@@ -54,6 +54,13 @@ const SCENARIOS = {
           wrong.push(`${name}: axe: ${id}, ${nodes.length} times: ${nodes[0].html.slice(0, 200)}`);
         }
       }
+      const dark = await page.evaluate(() => {
+        document.documentElement.dataset.theme = 'dark';
+        return window.axe.run({ runOnly: ['color-contrast'], resultTypes: ['violations'] });
+      });
+      for (const { nodes } of dark.violations) {
+        wrong.push(`${name}: in the dark: ${nodes.length} times: ${nodes[0].html.slice(0, 200)}`);
+      }
       await page.setViewportSize(PHONE);
       for (const what of await page.evaluate(hidden)) wrong.push(`${name}: phone: ${what}`);
     }

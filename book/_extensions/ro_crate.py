@@ -47,14 +47,29 @@ def write_crate(
     ]
     files += [_file(site, path, path, about) for path, about in PAGES.items()]
     found = [_claim(name, claim, evidence, paper[0]) for name, claim in claims.items()]
-    described = [*files, *found]
     authors = [
         {"@id": f"#author-{number}", "@type": "Organization", "name": author["name"]}
         for number, author in enumerate(citation["authors"], start=1)
     ]
-    by = [_to(one["@id"]) for one in authors]
     licence = LICENCES + citation["license"]
-    root = {
+    root = _root(citation, authors, files) | {
+        "license": _to(licence),
+        "citation": _to(paper[0]["@id"]),
+        "mentions": [_to(one["@id"]) for one in found],
+    }
+    terms = {"@id": licence, "@type": "CreativeWork", "name": citation["license"]}
+    terms |= {"description": "The licence of the code and the text", "url": licence}
+    about = {"@id": METADATA, "@type": "CreativeWork", "about": _to("./")}
+    about |= {"conformsTo": _to(SPECIFICATION)}
+    graph = [about, root, terms, *authors, *paper, *files, *found]
+    text = json.dumps({"@context": CONTEXT, "@graph": graph}, indent=1, ensure_ascii=False)
+    (site / METADATA).write_text(text + "\n", encoding="utf-8")
+
+
+def _root(citation: Mapping[str, Any], authors: list[Entity], files: list[Entity]) -> Entity:
+    """Return what the book is as a whole."""
+    by = [_to(author["@id"]) for author in authors]
+    return {
         "@id": "./",
         "@type": "Dataset",
         "name": citation["title"],
@@ -63,24 +78,10 @@ def write_crate(
         "datePublished": citation["date-released"],
         "version": str(citation["version"]),
         "keywords": ", ".join(citation["keywords"]),
-        "license": _to(licence),
         "author": by[0] if len(by) == 1 else by,
         "publisher": by[0],
-        "citation": _to(paper[0]["@id"]),
-        "hasPart": [_to(one["@id"]) for one in files],
-        "mentions": [_to(one["@id"]) for one in found],
+        "hasPart": [_to(file["@id"]) for file in files],
     }
-    about = {
-        "@id": METADATA,
-        "@type": "CreativeWork",
-        "conformsTo": _to(SPECIFICATION),
-        "about": _to("./"),
-    }
-    terms = {"@id": licence, "@type": "CreativeWork", "name": citation["license"]}
-    terms |= {"description": "The licence of the code and the text", "url": licence}
-    graph = [about, root, terms, *authors, *paper, *described]
-    text = json.dumps({"@context": CONTEXT, "@graph": graph}, indent=1, ensure_ascii=False)
-    (site / METADATA).write_text(text + "\n", encoding="utf-8")
 
 
 def _to(identifier: str) -> Entity:

@@ -54,6 +54,7 @@ const SCENARIOS = {
           wrong.push(`${name}: axe: ${id}, ${nodes.length} times: ${nodes[0].html.slice(0, 200)}`);
         }
       }
+      await page.addStyleTag({ content: '* { transition: none !important }' });
       const dark = await page.evaluate(() => {
         document.documentElement.dataset.theme = 'dark';
         return window.axe.run({ runOnly: ['color-contrast'], resultTypes: ['violations'] });

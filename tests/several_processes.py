@@ -22,7 +22,7 @@ import torch
 import yaml
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from safetensors.torch import load_file
-from tiny_training import CURVE, PARAMS, WEIGHTS, names
+from tiny_training import CURVE, FINISHED, PARAMS, WEIGHTS, names
 
 from eamamba.cli import main
 from eamamba.datasets.errors import PatchError
@@ -89,7 +89,7 @@ class Training:
         return [line for text in texts for line in text.splitlines()]
 
     def weights(self) -> dict[str, torch.Tensor]:
-        assert names(self.folder) == {WEIGHTS, CURVE}, names(self.folder)
+        assert names(self.folder) == FINISHED, names(self.folder)
         return load_file(self.folder / WEIGHTS)
 
 

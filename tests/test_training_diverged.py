@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_training import CURVE, WEIGHTS, at_iteration, names, tiny
+from tiny_training import FINISHED, WEIGHTS, at_iteration, names, tiny
 
 from eamamba.config import SettingsError
 from eamamba.training import STATE_FILE, Trainer, TrainingError, train
@@ -45,7 +45,7 @@ def test_last_good_state_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert whole is not None
     assert parts is not None
     assert whole.read_bytes() == parts.read_bytes()
-    assert names(tmp_path / "parts") == {WEIGHTS, CURVE}
+    assert names(tmp_path / "parts") == FINISHED
 
 
 def test_weights_spoilt_by_the_last_step_are_not_written(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from pictures import shaded_picture
-from tiny_training import CURVE, WEIGHTS, names, tiny
+from tiny_training import FINISHED, names, tiny
 
 from eamamba.checkpoint import read_header
 from eamamba.config import SettingsError, TaskSettings
@@ -161,7 +161,7 @@ def test_the_state_before_a_damaged_one_resumes(tmp_path: Path, kind: str) -> No
     assert whole is not None
     assert parts is not None
     assert whole.read_bytes() == parts.read_bytes()
-    assert names(tmp_path / "parts") == {WEIGHTS, CURVE}
+    assert names(tmp_path / "parts") == FINISHED
 
 
 def test_weights_tell_of_their_training(tmp_path: Path) -> None:

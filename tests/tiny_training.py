@@ -14,6 +14,9 @@ from eamamba.training import Trainer
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 WEIGHTS = "model.safetensors"
 CURVE = "training.csv"
+LOG = "training.log"
+FINISHED = {WEIGHTS, CURVE, LOG}
+"""What a training leaves."""
 
 
 def tiny(iterations: int = 6, data: dict[str, Any] | None = None, **recipe: Any) -> TaskSettings:
@@ -46,3 +49,8 @@ def at_iteration(
 def names(folder: Path) -> set[str]:
     """Return what lies in a folder."""
     return {path.name for path in folder.iterdir()}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the files of a folder, except the log, which tells times."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != LOG}

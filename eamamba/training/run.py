@@ -26,6 +26,7 @@ from eamamba.training.errors import (
     TrainingInterrupted,
 )
 from eamamba.training.folder import WEIGHTS_FILE, is_free, refuse_finished, reserved
+from eamamba.training.log import Log
 from eamamba.training.memory import fitting_cut
 from eamamba.training.processes import Batch, Processes
 from eamamba.training.record import data_hash, record
@@ -56,6 +57,7 @@ def train(
         Model, data and recipe.
     output : Path
         Folder for ``training.csv`` (rewritten at every logged step, so it can be watched),
+        ``training.log`` (the same in words and with times; every run appends to it),
         ``model.safetensors`` (the EMA weights, at the end) and, while the training is unfinished,
         its last two states. Only one training at a time may use it.
     device : str
@@ -101,17 +103,25 @@ def train(
 
         states = States(output, settings, data)
         resume = processes.from_main(prepare)
+        log = Log(output, processes.is_main)
+        reservation.enter_context(log.with_reason())
         trainer = begin(settings, accelerator, processes, states if resume else None)
+        log.write(_beginning(trainer, states, processes))
         if resume and progress:
             print(f"Resuming from iteration {trainer.iteration}", file=sys.stderr)
-        if not _run(trainer, processes, settings, states, progress, time_limit_s):
-            return None
+        with Watch(
+            trainer, processes, states, log, progress=progress, time_limit_s=time_limit_s
+        ) as watch:
+            if not _run(trainer, processes, watch, states):
+                log.write(f"ended: time limit at iteration {trainer.iteration}")
+                return None
         weights = output / WEIGHTS_FILE
         with processes.together():
             if processes.is_main:
                 extra = record(settings, trainer.iteration, data)
                 save_model(trainer.averaged, weights, task=settings.task, extra=extra)
                 states.remove()
+        log.write(f"finished: {weights}")
     return weights
 
 
@@ -146,17 +156,12 @@ def begin(
 def _run(
     trainer: Trainer,
     processes: Processes,
-    settings: TaskSettings,
+    watch: Watch,
     states: States,
-    progress: bool,
-    time_limit_s: float | None,
 ) -> bool:
     """Run all remaining steps, and return whether there was time for them."""
-    begun = trainer.iteration
-    with (
-        Watch(trainer, processes, settings, states, progress, time_limit_s) as watch,
-        Signals(noted_only=processes.count > 1) as signals,
-    ):
+    begun, settings = trainer.iteration, states.settings
+    with Signals(noted_only=processes.count > 1) as signals:
         try:
             for stage, loader in stage_loaders(trainer, processes, settings):
                 for batch in processes.batches(loader):
@@ -181,6 +186,15 @@ def _run(
             kind = TrainingError if processes.is_main else LocalTrainingError
             raise kind(f"{where}: {reason}") from None
     return True
+
+
+def _beginning(trainer: Trainer, states: States, processes: Processes) -> str:
+    """Say what begins or continues, and on what."""
+    done, total = trainer.iteration, trainer.settings.iterations
+    what = f"resumed from iteration {done} of {total}" if done else f"started: {total} iterations"
+    count = f"{processes.count} process{'es' if processes.count > 1 else ''}"
+    device = trainer.accelerator.device.type
+    return f"{what} of {states.settings.task} ({states.settings.profile}), {count} on {device}"
 
 
 def _resumable(trainer: Trainer, states: States) -> str:

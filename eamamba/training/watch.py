@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import time
+from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
 
-from eamamba.config import Stage, TaskSettings
+from eamamba.config import Stage
 from eamamba.files import write_atomically
 from eamamba.progress import bar_options
+from eamamba.training.log import Log, Pace
 from eamamba.training.processes import Processes
 from eamamba.training.states import States
 from eamamba.training.trainer import Trainer, learning_rate
@@ -25,17 +27,20 @@ class Watch:
         self,
         trainer: Trainer,
         processes: Processes,
-        settings: TaskSettings,
         states: States,
+        log: Log,
+        *,
         progress: bool,
         time_limit_s: float | None,
     ) -> None:
         self.trainer, self.processes = trainer, processes
-        self.settings, self.states = settings, states
+        self.states, self.log = states, log
+        self.recipe = states.settings.training
+        self.pace = Pace(self.recipe, str(trainer.accelerator.device))
         self.bar = tqdm(
-            total=settings.training.iterations,
+            total=self.recipe.iterations,
             initial=trainer.iteration,
-            desc=settings.task,
+            desc=states.settings.task,
             disable=not progress,
             **bar_options(seconds=1),
         )
@@ -51,8 +56,7 @@ class Watch:
     @property
     def out_of_time(self) -> bool:
         """Whether the time limit has passed before the last step."""
-        unfinished = self.trainer.iteration < self.settings.training.iterations
-        return unfinished and time.monotonic() > self.deadline
+        return self.trainer.iteration < self.recipe.iterations and time.monotonic() > self.deadline
 
     def after(self, loss: float, norm: float, stage: Stage) -> None:
         """Record one step; log and save when due.
@@ -62,27 +66,16 @@ class Watch:
         NotFiniteError
             If a weight to be saved is NaN or infinite.
         """
-        recipe, trainer = self.settings.training, self.trainer
+        recipe, trainer = self.recipe, self.trainer
         trainer.losses.append(loss)
+        self.pace.add(stage)
         self.bar.update()
         last = trainer.iteration == recipe.iterations
         if last:  # no later loss would show it
             trainer.check_finite()
         if trainer.iteration % recipe.log_every == 0 or last:
-            mean = sum(trainer.losses) / len(trainer.losses)
-            trainer.losses.clear()
-            row = {
-                "iteration": trainer.iteration,
-                "loss": mean,
-                "gradient_norm": norm,
-                "learning_rate": learning_rate(trainer.iteration - 1, recipe),
-                "patch": stage.patch,
-                "batch": stage.batch,
-            }
-            trainer.history.append(row)
-            self.bar.set_postfix(loss=f"{mean:.4f}", patch=stage.patch, refresh=False)
             with self.processes.together():
-                self._write_curve()
+                self._log_step(norm, stage)
         if trainer.iteration % recipe.checkpoint_every == 0 and not last:
             self.save()
 
@@ -97,8 +90,31 @@ class Watch:
         with self.processes.together():
             self.states.save(self.trainer)
 
-    def _write_curve(self) -> None:
-        if self.processes.is_main:
-            table = pd.DataFrame(self.trainer.history)
-            text = table.to_csv(index=False, lineterminator="\n", float_format="%.8g")
-            write_atomically(self.states.folder / CURVE_FILE, text.encode())
+    def _log_step(self, norm: float, stage: Stage) -> None:
+        """Extend the curve, the bar and the log by the steps since the last time."""
+        trainer = self.trainer
+        mean = sum(trainer.losses) / len(trainer.losses)
+        trainer.losses.clear()
+        rate = learning_rate(trainer.iteration - 1, self.recipe)
+        row = {
+            "iteration": trainer.iteration,
+            "loss": mean,
+            "gradient_norm": norm,
+            "learning_rate": rate,
+            "patch": stage.patch,
+            "batch": stage.batch,
+        }
+        trainer.history.append(row)
+        if not self.processes.is_main:
+            return
+        self.bar.set_postfix(loss=f"{mean:.4f}", patch=stage.patch, refresh=False)
+        self._write_table(CURVE_FILE, trainer.history, "%.8g")
+        self.log.write(
+            f"iteration {trainer.iteration} of {self.recipe.iterations}: loss {mean:.4g}, "
+            f"learning rate {rate:.3g}, {self.pace.since_last(trainer.iteration)}"
+        )
+
+    def _write_table(self, name: str, rows: list[dict[str, Any]], number_format: str) -> None:
+        table = pd.DataFrame(rows)
+        text = table.to_csv(index=False, lineterminator="\n", float_format=number_format)
+        write_atomically(self.states.folder / name, text.encode())

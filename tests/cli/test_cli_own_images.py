@@ -74,7 +74,7 @@ def test_an_interruption_is_made_up_for(
     run: Run, own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     status, output, _ = run(*PHOTOS, "--time-limit", 0)
-    assert (status, files(own / "out")) == (0, ["images", "training_state.pt"])
+    assert (status, files(own / "out")) == (0, ["images", "training.log", "training_state.pt"])
     assert "time limit reached" in output
     assert run(*PHOTOS)[0] == 0
     (own / "out" / REPORT).unlink()  # as if the test had been interrupted

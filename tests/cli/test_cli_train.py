@@ -23,7 +23,7 @@ TRAIN = ("train", "denoise_gaussian", "--device", "cpu", "-o", "out")
 
 def test_time_limit_is_resumable(run: Run, project: Path) -> None:
     status, output, _ = run(*TRAIN, "--time-limit", "0s")
-    assert (status, files(project / "out")) == (0, [STATE_FILE])
+    assert (status, files(project / "out")) == (0, ["training.log", STATE_FILE])
     assert "time limit reached: saved in out" in output
     status, output, errors = run(*TRAIN, "--time-limit", "1h30m")
     assert (status, lines_said(errors)) == (0, ["Resuming from iteration 1"])
@@ -51,7 +51,7 @@ def test_finished_weights_need_fresh(run: Run, project: Path) -> None:
     assert status == 2
     assert "finished weights are here" in one_error(errors)
     assert run(*TRAIN, "--fresh")[0] == 0
-    assert files(project / "out") == ["model.safetensors", "training.csv"]
+    assert files(project / "out") == ["model.safetensors", "training.csv", "training.log"]
 
 
 @pytest.mark.parametrize("content", [b"", bytes(range(256))])
@@ -74,7 +74,12 @@ def test_divergence_has_status_2(run: Run, project: Path, monkeypatch: pytest.Mo
     status, _, errors = run(*TRAIN)
     assert status == 2
     assert "diverged at iteration 6" in one_error(errors)
-    assert files(project / "out") == ["diverged_batch.pt", "training.csv", STATE_FILE]
+    assert files(project / "out") == [
+        "diverged_batch.pt",
+        "training.csv",
+        "training.log",
+        STATE_FILE,
+    ]
 
 
 @pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

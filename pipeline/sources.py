@@ -24,8 +24,9 @@ RUNNER = "pipeline/run.py"
 OPERATOR, BACKEND = "eamamba/selective_scan/operator.py", "eamamba.selective_scan.cpu"
 """The operator loads a backend by name; committed results come from this one."""
 plain = TransformerManager().transform_cell
-NO_DEPENDENCY = {"eamamba/__init__.py"}
-"""A version string and names that are loaded on first use: results do not depend on it."""
+NO_DEPENDENCY = {"eamamba/__init__.py", "eamamba/training/validation.py"}
+"""A version string and names that are loaded on first use, and scores while a network is trained:
+results do not depend on them."""
 
 
 def imports(source: str) -> set[str]:

@@ -17,7 +17,17 @@ from eamamba.training.memory import fitting_cut, kept_bytes, needed_bytes
 from eamamba.training.trainer import accelerator_for
 
 SCENARIOS = (
-    *("equal", "killed", "interrupted", "lost", "full_disk", "unreadable", "refused", "diverged"),
+    *(
+        "equal",
+        "validated",
+        "killed",
+        "interrupted",
+        "lost",
+        "full_disk",
+        "unreadable",
+        "refused",
+        "diverged",
+    ),
 )
 
 

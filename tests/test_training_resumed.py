@@ -53,7 +53,8 @@ def test_settings_without_effect_may_change(tmp_path: Path) -> None:
     whole = train(tiny(), tmp_path / "whole", progress=False)
     interrupted(tmp_path / "parts")
     free = {"workers": 1, "benchmarks": {"others": "bundled"}, "held_out_size": 32}
-    other = tiny(data=free, log_every=3, checkpoint_every=5)
+    watched = {"keep_last": 1, "validate_every": 4, "validation_images": 1}
+    other = tiny(data=free, log_every=3, checkpoint_every=5, **watched)
     protocol = other.evaluation.model_copy(update={"sigmas_255": (5.0,)})
     other = other.model_copy(update={"evaluation": protocol, "profile": "laptop", "title": "t"})
     parts = train(other, tmp_path / "parts", progress=False)

@@ -4,8 +4,8 @@
 
 A process of its own, so that the trainings can be forked from one that has imported and compiled
 everything; it must compute with one thread (OMP_NUM_THREADS=1), or forking is not allowed. Prints
-how often a training was killed and how often it finished. Fails if its weights or its curve ever
-differ from those of a training left alone.
+how often a training was killed and how often it finished. Fails if its weights, its curve or its
+validation ever differ from those of a training left alone.
 """
 
 from __future__ import annotations
@@ -21,8 +21,19 @@ import torch
 from tiny_training import FINISHED, WEIGHTS, contents, names, tiny
 
 from eamamba.training import train
+from eamamba.training.kept import BEST_FILE
+from eamamba.training.validation import PICTURE_FILE, VALIDATION_FILE
 
-ITERATIONS = 10
+SETTINGS = tiny(
+    10,
+    data={"held_out_size": 32},
+    checkpoint_every=1,
+    keep_last=2,
+    log_every=3,
+    validate_every=4,
+    validation_images=1,
+)
+WATCHED = {BEST_FILE, VALIDATION_FILE, PICTURE_FILE, "model.8.safetensors", "model.9.safetensors"}
 
 
 def start(folder: Path) -> int:
@@ -30,7 +41,7 @@ def start(folder: Path) -> int:
     child = os.fork()
     if child == 0:
         try:
-            train(tiny(ITERATIONS, checkpoint_every=1, log_every=3), folder, progress=False)
+            train(SETTINGS, folder, progress=False)
         except BaseException as error:
             print(error, file=sys.stderr)
             os._exit(1)
@@ -45,7 +56,7 @@ def ended(child: int) -> int:
 
 def results(folder: Path) -> dict[str, bytes]:
     """Return what a finished training leaves, and nothing else."""
-    assert names(folder) == FINISHED, names(folder)
+    assert names(folder) == FINISHED | WATCHED, names(folder)
     return contents(folder)
 
 

@@ -18,6 +18,15 @@ AnySettings = TypeVar("AnySettings", bound=BaseModel)
 TOP_LEVEL = ("profile", "networks", "families", "tasks", "ablations", "profiles")
 # Groups whose keys are names: they are replaced as a whole instead of merged.
 _REPLACED = {"benchmarks", "training_set"}
+# Settings that affect no result of the pipeline: how fast, how often, how to watch.
+_IDLE_OF_DATA = {"workers", "cache"}
+_IDLE_OF_TRAINING = {
+    "checkpoint_every",
+    "keep_last",
+    "micro_batch",
+    "validate_every",
+    "validation_images",
+}
 
 
 def _known_keys(model: type[BaseModel]) -> set[str]:
@@ -162,10 +171,9 @@ def load_settings(path: str | Path = "params.yaml", profile: str | None = None) 
 def resolved(settings: TaskSettings) -> str:
     """Return all settings that affect a task's results, as YAML.
 
-    Left out is what affects no result: ``data.workers``, ``data.cache``,
-    ``training.checkpoint_every`` and ``training.micro_batch``.
+    Left out is what affects no result, such as ``data.workers`` and ``training.checkpoint_every``.
     """
-    idle = {"data": {"workers", "cache"}, "training": {"checkpoint_every", "micro_batch"}}
+    idle = {"data": _IDLE_OF_DATA, "training": _IDLE_OF_TRAINING}
     values = settings.model_dump(mode="json", exclude=idle)
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None)
 

@@ -27,6 +27,9 @@ class TrainingSettings(Strict):
     The ``batch`` of a stage is that of all processes together. At most ``micro_batch`` images at a
     time go through the network, and their gradients add up; ``auto``: as many as fit in memory,
     and if not even one does, activations are recomputed instead of kept.
+    Every ``validate_every`` iterations (0: never) the average of the weights is scored on the first
+    ``validation_images`` images of each benchmark. Every ``checkpoint_every`` iterations the state
+    is saved, and the average as well, of which the last ``keep_last`` are kept (0: none).
     """
 
     stages: tuple[Stage, ...] = Field(min_length=1)
@@ -44,6 +47,9 @@ class TrainingSettings(Strict):
     micro_batch: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
     log_every: int = Field(50, ge=1)
     checkpoint_every: int = Field(200, ge=1)
+    keep_last: int = Field(0, ge=0)
+    validate_every: int = Field(0, ge=0)
+    validation_images: int = Field(4, ge=1)
     initial_weights: str | None = None
 
     @property

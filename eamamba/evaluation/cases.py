@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -57,6 +58,8 @@ class Cases(Iterable[Case], Sized):
     settings : TaskSettings
     on_failure : function, optional
         See `benchmark_images`.
+    first : int, optional
+        Take so many images of each benchmark; by default all.
 
     Raises
     ------
@@ -64,22 +67,28 @@ class Cases(Iterable[Case], Sized):
         If there is no benchmark, or if one (with `on_failure`: every one) is missing or incomplete.
     """
 
-    def __init__(self, settings: TaskSettings, on_failure: OnFailure | None = None) -> None:
+    def __init__(
+        self,
+        settings: TaskSettings,
+        on_failure: OnFailure | None = None,
+        first: int | None = None,
+    ) -> None:
         if not settings.data.benchmarks:
             raise DatasetError(f"{settings.task}: data.benchmarks is empty; name a set to test on")
         self._sigmas_255, self._on_failure = settings.evaluation.sigmas_255, on_failure
+        self._first = first
         self._benchmarks = benchmark_images(settings.data, on_failure)
 
     def __len__(self) -> int:
         levels = len(self._sigmas_255)
         return sum(
-            len(images) * (levels if images.needs_noise else 1)
+            len(range(len(images))[: self._first]) * (levels if images.needs_noise else 1)
             for images in self._benchmarks.values()
         )
 
     def __iter__(self) -> Iterator[Case]:
         for benchmark, images in self._benchmarks.items():
-            for image in images:
+            for image in islice(images, self._first):
                 try:
                     yield from _cases_of_image(benchmark, image, self._sigmas_255)
                 except (MemoryError, RuntimeError) as error:

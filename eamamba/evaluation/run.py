@@ -178,8 +178,9 @@ def examples(
     settings: TaskSettings,
     condition: str | None = None,
     names: Collection[str] | None = None,
+    first: int | None = None,
 ) -> list[Example]:
-    """Restore test images for a figure.
+    """Restore and score test images, for a figure or while a network is trained.
 
     Parameters
     ----------
@@ -188,10 +189,12 @@ def examples(
         A condition in ``per_image.csv``, such as ``sigma25``; by default all.
     names : collection of str, optional
         Images in ``per_image.csv``; by default all.
+    first : int, optional
+        Take only so many images of each benchmark.
     """
     return [
         _restore_and_score(model, settings, case)
-        for case in Cases(settings)
+        for case in Cases(settings, first=first)
         if condition in (None, case.condition) and (names is None or case.image in names)
     ]
 

@@ -31,6 +31,9 @@ _WITHOUT_EFFECT = {
     "training.micro_batch",
     "training.log_every",
     "training.checkpoint_every",
+    "training.keep_last",
+    "training.validate_every",
+    "training.validation_images",
 }
 
 

@@ -22,10 +22,11 @@ from eamamba.profiling.measured import peak_bytes, reset_peak_bytes
 from eamamba.progress import bar_options
 from eamamba.training.errors import TrainingError
 from eamamba.training.folder import WEIGHTS_FILE
+from eamamba.training.loaders import stage_loaders
 from eamamba.training.memory import Cut, fitting_cut, needed_bytes
 from eamamba.training.processes import Processes
 from eamamba.training.record import data_hash, record
-from eamamba.training.run import begin, stage_loaders
+from eamamba.training.run import begin
 from eamamba.training.states import States
 from eamamba.training.trainer import Trainer, accelerator_for
 

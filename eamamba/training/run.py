@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.data_loader import prepare_data_loader
-from torch.utils.data import DataLoader
 
-from eamamba.checkpoint import load_model, save_model
+from eamamba.checkpoint import load_model
 from eamamba.config import EAMambaError, SettingsError, Stage, TaskSettings
 from eamamba.config.errors import ran_out_of_memory
-from eamamba.datasets import training_patches
 from eamamba.files import remove_leftovers
 from eamamba.heap import reuse_large_blocks
 from eamamba.network import build
@@ -26,14 +21,16 @@ from eamamba.training.errors import (
     TrainingInterrupted,
 )
 from eamamba.training.folder import WEIGHTS_FILE, is_free, refuse_finished, reserved
+from eamamba.training.kept import save_average
+from eamamba.training.loaders import stage_loaders
 from eamamba.training.log import Log
-from eamamba.training.memory import fitting_cut
 from eamamba.training.processes import Batch, Processes
-from eamamba.training.record import data_hash, record
-from eamamba.training.signals import Signals, leave_to_parent
+from eamamba.training.record import data_hash
+from eamamba.training.signals import Signals
 from eamamba.training.states import States
 from eamamba.training.trainer import Trainer, accelerator_for
-from eamamba.training.watch import CURVE_FILE, Watch
+from eamamba.training.validation import check_images
+from eamamba.training.watch import CURVE_FILE, WATCHED, Watch
 
 
 def train(
@@ -59,7 +56,9 @@ def train(
         Folder for ``training.csv`` (rewritten at every logged step, so it can be watched),
         ``training.log`` (the same in words and with times; every run appends to it),
         ``model.safetensors`` (the EMA weights, at the end) and, while the training is unfinished,
-        its last two states. Only one training at a time may use it.
+        its last two states. ``training.keep_last`` adds ``model.ITERATION.safetensors``, and
+        ``training.validate_every`` adds ``validation.csv``, ``validation.jpg`` and
+        ``best.safetensors``. Only one training at a time may use it.
     device : str
         ``cpu``, ``cuda`` or, for a single process, a device such as ``cuda:1``.
     resume : bool
@@ -86,7 +85,7 @@ def train(
     TrainingInterrupted
         On Ctrl-C, SIGTERM or SIGHUP, once the state is saved.
     DatasetError
-        If the training set is missing.
+        If the training set, or the images to validate on, are missing.
     """
     reuse_large_blocks()
     accelerator = accelerator_for(settings.training, device)
@@ -94,7 +93,7 @@ def train(
     processes.check(settings)
     progress = progress and processes.is_main
     # before anything is changed: the folder may be missing
-    data = processes.from_main(lambda: data_hash(settings.data))
+    data = processes.from_main(lambda: _check_data(settings))
     with ExitStack() as reservation:
 
         def prepare() -> bool:
@@ -106,23 +105,22 @@ def train(
         log = Log(output, processes.is_main)
         reservation.enter_context(log.with_reason())
         trainer = begin(settings, accelerator, processes, states if resume else None)
-        log.write(_beginning(trainer, states, processes))
-        if resume and progress:
-            print(f"Resuming from iteration {trainer.iteration}", file=sys.stderr)
-        with Watch(
-            trainer, processes, states, log, progress=progress, time_limit_s=time_limit_s
-        ) as watch:
+        with Watch(trainer, processes, states, log, progress, time_limit_s) as watch:
             if not _run(trainer, processes, watch, states):
                 log.write(f"ended: time limit at iteration {trainer.iteration}")
                 return None
-        weights = output / WEIGHTS_FILE
         with processes.together():
             if processes.is_main:
-                extra = record(settings, trainer.iteration, data)
-                save_model(trainer.averaged, weights, task=settings.task, extra=extra)
+                save_average(trainer, states, WEIGHTS_FILE)
                 states.remove()
-        log.write(f"finished: {weights}")
-    return weights
+        log.write(f"finished: {output / WEIGHTS_FILE}")
+    return output / WEIGHTS_FILE
+
+
+def _check_data(settings: TaskSettings) -> str:
+    """Return the hash of the training set; whatever images are missing are noticed here."""
+    check_images(settings)
+    return data_hash(settings.data)
 
 
 def _clear(states: States, resume: bool) -> bool:
@@ -131,7 +129,7 @@ def _clear(states: States, resume: bool) -> bool:
         refuse_finished(states.folder)
         resume = False
     states.remove_leftovers()
-    for name in (CURVE_FILE, WEIGHTS_FILE):
+    for name in (CURVE_FILE, WEIGHTS_FILE, *WATCHED):
         remove_leftovers(states.folder / name)
     return resume
 
@@ -186,15 +184,6 @@ def _run(
             kind = TrainingError if processes.is_main else LocalTrainingError
             raise kind(f"{where}: {reason}") from None
     return True
-
-
-def _beginning(trainer: Trainer, states: States, processes: Processes) -> str:
-    """Say what begins or continues, and on what."""
-    done, total = trainer.iteration, trainer.settings.iterations
-    what = f"resumed from iteration {done} of {total}" if done else f"started: {total} iterations"
-    count = f"{processes.count} process{'es' if processes.count > 1 else ''}"
-    device = trainer.accelerator.device.type
-    return f"{what} of {states.settings.task} ({states.settings.profile}), {count} on {device}"
 
 
 def _resumable(trainer: Trainer, states: States) -> str:
@@ -254,35 +243,3 @@ def _step(
         whole = processes.whole(batch)
         with processes.together():
             raise states.keep_diverged(trainer, error, iteration, whole) from None
-
-
-def stage_loaders(
-    trainer: Trainer, processes: Processes, settings: TaskSettings
-) -> Iterator[tuple[Stage, DataLoader]]:
-    """Yield each unfinished stage with a loader over this process's share of what is left.
-
-    The images of an iteration depend only on the seed and its number, not on the process.
-    """
-    done, device = trainer.iteration, trainer.accelerator.device
-    for number, stage in enumerate(settings.training.stages):
-        skipped = min(done, stage.iterations)
-        done -= skipped
-        if skipped == stage.iterations:
-            continue
-        seed = settings.training.seed + 1_000_003 * number
-        patches = training_patches(settings.data, stage.patch, stage.batch * stage.iterations, seed)
-        loader = DataLoader(  # unpinned: a pinning thread would break a CUDA graph's capture
-            patches,
-            batch_sampler=processes.shares(range(skipped * stage.batch, len(patches)), stage.batch),
-            num_workers=settings.data.workers,
-            worker_init_fn=leave_to_parent,
-        )
-        cut = fitting_cut(settings, stage, processes.count, processes.free_bytes())
-        trainer.begin_stage(stage.batch, cut.micro_batch, cut.recomputed)
-        # the processes share each batch already
-        yield (
-            stage,
-            prepare_data_loader(
-                loader, device, num_processes=1, process_index=0, put_on_device=True
-            ),
-        )

@@ -72,6 +72,7 @@ class Trainer:
     iteration: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)  # the rows of the curve
     losses: list[float] = field(default_factory=list)  # since the last row
+    validations: list[dict[str, Any]] = field(default_factory=list)  # their rows
     last_loss: float | None = None
 
     def __post_init__(self) -> None:
@@ -222,6 +223,7 @@ class Trainer:
             "iteration": self.iteration,
             "history": self.history,
             "losses": self.losses,
+            "validations": self.validations,
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -236,6 +238,7 @@ class Trainer:
         self.schedule.last_epoch = state["schedule"]["last_epoch"]
         self.iteration = state["iteration"]
         self.history, self.losses = state["history"], state["losses"]
+        self.validations = state.get("validations", [])  # older states have none
         means = [row["loss"] for row in self.history]
         self.last_loss = (self.losses or means or [None])[-1]
 

@@ -46,6 +46,9 @@ TimeLimitOption = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="Stop after this time, resumable: 90 (seconds), 30m, 1h30m."),
 ]
+TensorboardOption = Annotated[
+    bool, typer.Option("--tensorboard", help="Write curves and pictures for TensorBoard, too.")
+]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Show the stages, cost and missing data, then stop.")
 ]
@@ -73,6 +76,7 @@ def train(
     rehearse: RehearseOption = False,
     fresh: FreshOption = False,
     time_limit: TimeLimitOption = None,
+    tensorboard: TensorboardOption = False,
 ) -> None:
     """Train one task, or on your own images; an interrupted training resumes where it ended.
 
@@ -99,7 +103,7 @@ def train(
     else:
         folder = output or paths.results(chosen.profile, chosen.task)
         known = unreported_weights(folder) if is_own and not fresh else None
-        weights = known or _train(chosen, folder, place, fresh, limit_s)
+        weights = known or _train(chosen, folder, place, fresh, limit_s, tensorboard)
         _say_where(weights, folder)
         if weights and is_own and is_main_process():
             typer.echo(f"report: {report_on(weights, chosen, place)}")
@@ -120,13 +124,23 @@ def _of_task(
 
 
 def _train(
-    settings: TaskSettings, folder: Path, device: str, fresh: bool, limit_s: float | None
+    settings: TaskSettings,
+    folder: Path,
+    device: str,
+    fresh: bool,
+    limit_s: float | None,
+    tensorboard: bool,
 ) -> Path | None:
     from eamamba import training
 
     try:
         return training.train(
-            settings, folder, device=device, resume=not fresh, time_limit_s=limit_s
+            settings,
+            folder,
+            device=device,
+            resume=not fresh,
+            time_limit_s=limit_s,
+            tensorboard=tensorboard,
         )
     except training.TrainingInterrupted as stop:
         if is_main_process():

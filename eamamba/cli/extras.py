@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib.metadata import PackageNotFoundError, requires, version
 
-EXTRAS = ("experiments", "export", "hub", "pipeline")
+EXTRAS = ("experiments", "export", "hub", "tensorboard", "pipeline")
 
 
 def packages_of(extra: str) -> list[str]:

@@ -14,6 +14,7 @@ from eamamba.config.errors import ran_out_of_memory
 from eamamba.files import remove_leftovers
 from eamamba.heap import reuse_large_blocks
 from eamamba.network import build
+from eamamba.training.board import check_installed
 from eamamba.training.errors import (
     LocalTrainingError,
     NotFiniteError,
@@ -41,6 +42,7 @@ def train(
     resume: bool = True,
     progress: bool = True,
     time_limit_s: float | None = None,
+    tensorboard: bool = False,
 ) -> Path | None:
     """Train one task and write its curve and its weights.
 
@@ -68,6 +70,8 @@ def train(
         Show a progress bar on standard error, and where the training resumes.
     time_limit_s : float, optional
         Stop after this many seconds, so that the training can be resumed.
+    tensorboard : bool
+        Write the curves, scores and pictures for TensorBoard too, to the subfolder ``tensorboard``.
 
     Returns
     -------
@@ -81,12 +85,15 @@ def train(
         processes than images in a batch.
     TrainingError
         If the folder has finished weights or is in use by another training, if this one diverges,
-        if there is not enough memory, or if one of its processes is lost.
+        if there is not enough memory, if one of its processes is lost, or if TensorBoard is asked
+        for and missing.
     TrainingInterrupted
         On Ctrl-C, SIGTERM or SIGHUP, once the state is saved.
     DatasetError
         If the training set, or the images to validate on, are missing.
     """
+    if tensorboard:
+        check_installed()
     reuse_large_blocks()
     accelerator = accelerator_for(settings.training, device)
     processes = Processes(accelerator)
@@ -105,7 +112,7 @@ def train(
         log = Log(output, processes.is_main)
         reservation.enter_context(log.with_reason())
         trainer = begin(settings, accelerator, processes, states if resume else None)
-        with Watch(trainer, processes, states, log, progress, time_limit_s) as watch:
+        with Watch(trainer, processes, states, log, progress, time_limit_s, tensorboard) as watch:
             if not _run(trainer, processes, watch, states):
                 log.write(f"ended: time limit at iteration {trainer.iteration}")
                 return None

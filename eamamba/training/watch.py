@@ -14,6 +14,7 @@ from eamamba.config import Stage
 from eamamba.files import write_atomically
 from eamamba.images import write_image
 from eamamba.progress import bar_options
+from eamamba.training.board import Board
 from eamamba.training.kept import BEST_FILE, save_average, save_snapshot, snapshots
 from eamamba.training.log import Log, Pace
 from eamamba.training.processes import Processes
@@ -43,6 +44,7 @@ class Watch:
         log: Log,
         progress: bool,
         time_limit_s: float | None,
+        tensorboard: bool,
     ) -> None:
         self.trainer, self.processes = trainer, processes
         self.states, self.log = states, log
@@ -56,6 +58,8 @@ class Watch:
             **bar_options(seconds=1),
         )
         self.progress = progress
+        self.board: Board | None = None
+        self._wants_board = tensorboard
         limit = math.inf if time_limit_s is None else time_limit_s
         self.deadline = time.monotonic() + limit
 
@@ -67,6 +71,8 @@ class Watch:
 
     def __exit__(self, *_: object) -> None:
         self.bar.close()
+        if self.board:
+            self.board.close()
 
     @property
     def out_of_time(self) -> bool:
@@ -129,6 +135,8 @@ class Watch:
             folder = self.states.folder
             for path in (*snapshots(folder), *(folder / name for name in WATCHED)):
                 path.unlink(missing_ok=True)
+        if self._wants_board:
+            self.board = Board(self.states.folder, done)
 
     def _log_step(self, norm: float, stage: Stage) -> None:
         """Extend the curve, the bar and the log by the steps since the last time."""
@@ -149,6 +157,8 @@ class Watch:
             return
         self.bar.set_postfix(loss=f"{mean:.4f}", patch=stage.patch, refresh=False)
         self._write_table(CURVE_FILE, trainer.history, "%.8g")
+        if self.board:
+            self.board.add("training", row)
         self.log.write(
             f"iteration {trainer.iteration} of {self.recipe.iterations}: loss {mean:.4g}, "
             f"learning rate {rate:.3g}, {self.pace.since_last(trainer.iteration)}"
@@ -166,7 +176,10 @@ class Watch:
             save_average(trainer, self.states, BEST_FILE, validation=row)
         trainer.validations.append(row)
         self._write_table(VALIDATION_FILE, trainer.validations, "%.6g")
-        write_image(folder / PICTURE_FILE, picture(found))
+        shown = picture(found)
+        write_image(folder / PICTURE_FILE, shown)
+        if self.board:
+            self.board.add("validation", row, shown)
         self.log.write(
             f"validation after {trainer.iteration}: PSNR (dB) {row['psnr_db']:.2f}, input "
             f"{row['psnr_input_db']:.2f}, SSIM {row['ssim']:.4f}{', best so far' * best}"

@@ -128,3 +128,13 @@ def test_signal_to_all_processes_of_a_training(project: Path) -> None:
     assert line.startswith("interrupted at iteration ")
     with pytest.raises(ProcessLookupError):  # no process of it is left
         os.killpg(training.pid, 0)
+
+
+def test_missing_tensorboard_is_one_line(
+    run: Run, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eamamba.training.board.find_spec", lambda _: None)
+    status, _, errors = run(*TRAIN, "--tensorboard")
+    assert status == 2
+    assert one_error(errors).endswith('needs tensorboard: pip install "eamamba[tensorboard]"')
+    assert files(project) == ["params.yaml"]

@@ -75,3 +75,17 @@ def test_real_pairs_were_scored_with_the_weights_there_are(profile: str) -> None
     scored = pd.read_csv(file).drop_duplicates("task").set_index("task")["weights_md5"]
     old = [task for task, md5 in scored.items() if known.get(str(task)) != md5]
     assert not old, f"{file} is of other weights for {old}: run eamamba real-pairs, or delete it"
+
+
+@pytest.mark.parametrize("folder", ["results/laptop/derain", "results/laptop/ablations/gdfn"])
+def test_what_watches_a_training_is_no_result(folder: str) -> None:
+    names = ("best.safetensors", "model.400.safetensors", "training.log", "validation.csv")
+    watched = [f"{folder}/{name}" for name in (*names, "validation.jpg", "tensorboard/events.0")]
+    command = ["git", "check-ignore", "--no-index", *watched]
+    ignored = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert ignored.splitlines() == watched
+    with Repo(str(ROOT)) as repo:
+        unseen = [name for name in watched if repo.dvcignore.is_ignored_file(str(ROOT / name))]
+        assert unseen == watched
+        assert not repo.dvcignore.is_ignored_file(str(ROOT / folder / "training.csv"))
+        assert not repo.dvcignore.is_ignored_file(str(ROOT / folder / "model.safetensors"))

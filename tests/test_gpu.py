@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
+import pandas as pd
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
 from torch import Tensor
 
 from eamamba.config import EAMambaSettings, Stage, TrainingSettings, load_settings
@@ -158,9 +160,9 @@ def test_network_gives_the_same_as_with_the_reference(backend: ModuleType) -> No
 
 
 @needs_triton
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("precision", ["float32", "bf16", "fp16"])
 def test_captured_training_steps_are_the_eager_ones(
-    precision: Literal["float32", "bf16"], monkeypatch: pytest.MonkeyPatch
+    precision: Literal["float32", "bf16", "fp16"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = EAMambaSettings(dim=16, num_blocks=(1, 1, 1, 1), num_refinement_blocks=1)
     recipe = TrainingSettings(stages=(Stage(patch=16, batch=2, iterations=9),), precision=precision)
@@ -189,6 +191,29 @@ def test_training_with_loader_workers_captures_and_learns(tmp_path: Path) -> Non
     )
     assert weights is not None
     assert weights.is_file()
+
+
+@needs_triton
+def test_training_in_fp16_is_validated_and_resumes(tmp_path: Path) -> None:
+    smoke = load_settings("params.yaml", "smoke").task("denoise_gaussian")
+    changes = {"precision": "fp16", "checkpoint_every": 2, "validate_every": 3, "keep_last": 1}
+    recipe = smoke.training.model_copy(update=changes)
+    smoke = smoke.model_copy(update={"training": recipe})
+
+    def run(folder: Path, **options: Any) -> Path | None:
+        AcceleratorState._reset_state(reset_partial_state=True)
+        return train(smoke, folder, device="cuda", progress=False, **options)
+
+    whole = run(tmp_path / "whole")
+    assert run(tmp_path / "parts", time_limit_s=0) is None
+    parts = run(tmp_path / "parts")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    assert whole is not None
+    assert parts is not None
+    for name, weight in load_file(whole).items():
+        torch.testing.assert_close(load_file(parts)[name], weight, rtol=1e-3, atol=1e-4)
+    tables = [pd.read_csv(path.parent / "validation.csv") for path in (whole, parts)]
+    assert tables[0]["iteration"].tolist() == tables[1]["iteration"].tolist() == [3, 6, 8]
 
 
 @needs_triton

@@ -24,7 +24,7 @@ from eamamba.network import EAMamba
 from eamamba.profiling import complexity
 from eamamba.training import STATE_FILE, Trainer, learning_rate, missing, plan, train
 from eamamba.training.memory import kept_bytes
-from eamamba.training.trainer import ema_decay
+from eamamba.training.schedule import ema_decay
 
 GOLDEN = Path(__file__).parent / "golden"
 

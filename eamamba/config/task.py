@@ -30,6 +30,7 @@ class TrainingSettings(Strict):
     Every ``validate_every`` iterations (0: never) the average of the weights is scored on the first
     ``validation_images`` images of each benchmark. Every ``checkpoint_every`` iterations the state
     is saved, and the average as well, of which the last ``keep_last`` are kept (0: none).
+    ``precision`` is that of products; the scan and the weights stay in float32.
     """
 
     stages: tuple[Stage, ...] = Field(min_length=1)
@@ -42,7 +43,7 @@ class TrainingSettings(Strict):
     clip_gradient_norm: float = Field(0.01, gt=0)
     ema_decay: float = Field(0.999, ge=0, lt=1)
     ema_warmup: bool = False
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
     seed: int = Field(0, ge=0)
     micro_batch: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
     log_every: int = Field(50, ge=1)

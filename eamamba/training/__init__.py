@@ -10,8 +10,9 @@ from __future__ import annotations
 from eamamba.training.errors import TrainingError, TrainingInterrupted
 from eamamba.training.plan import measured_hours, missing, plan
 from eamamba.training.run import train
+from eamamba.training.schedule import learning_rate
 from eamamba.training.states import STATE_FILE
-from eamamba.training.trainer import Trainer, learning_rate
+from eamamba.training.trainer import Trainer
 
 __all__ = [
     "STATE_FILE",

@@ -90,7 +90,7 @@ def needed_bytes(
         Fraction of the blocks whose activations are recomputed.
     """
     model = settings.model.model_copy(update={"checkpoint_percentage": recomputed})
-    half = settings.training.precision == "bf16"
+    half = settings.training.precision != "float32"
     each = kept_bytes(model, patch // settings.scale, half=half)
     return weights_bytes(model, processes), int(_PEAK_OVER_COUNT * each)
 
@@ -115,7 +115,7 @@ def kept_bytes(settings: ModelSettings, side: int, *, half: bool = False) -> int
     side : int
         Height and width of the input in pixels.
     half : bool
-        Whether products are in bfloat16 (``training.precision: bf16``).
+        Whether products are in 16 bits (``training.precision: bf16`` or ``fp16``).
     """
     inputs: list[tuple[MambaFormerBlock, torch.Size]] = []
 

@@ -173,9 +173,11 @@ class _DamagedError(Exception):
 def _advice(recipe: TrainingSettings, batch: tuple[Tensor, Tensor]) -> str:
     if not all(bool(torch.isfinite(images).all()) for images in batch):
         return "its images hold NaN or infinite values: fix them"
+    wider = ", or set training.precision to bf16 or float32," * (recipe.precision == "fp16")
     return (
         f"lower training.learning_rate (now {recipe.learning_rate:g}) or "
-        f"training.clip_gradient_norm (now {recipe.clip_gradient_norm:g}) and start with --fresh"
+        f"training.clip_gradient_norm (now {recipe.clip_gradient_norm:g}){wider} "
+        "and start with --fresh"
     )
 
 

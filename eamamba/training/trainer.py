@@ -17,33 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from eamamba.config import SettingsError, TrainingSettings
 from eamamba.network import Network, set_recomputed
 from eamamba.training.errors import NotFiniteError
-
-
-def learning_rate(completed: int, settings: TrainingSettings) -> float:
-    """Return the learning rate after ``completed`` steps: a plateau, then a cosine.
-
-    lr = min + ½ (max - min)(1 + cos(π (t - t₀) / (T - t₀))) for t > t₀ (paper section 4.1);
-    additionally halved at each of ``settings.halved_at`` (light super-resolution).
-    """
-    past = completed - settings.constant_iterations
-    decay_steps = settings.iterations - settings.constant_iterations
-    low, high = settings.minimum_learning_rate, settings.learning_rate
-    halvings = sum(completed >= iteration for iteration in settings.halved_at)
-    if past <= 0 or decay_steps <= 0:
-        return high * 0.5**halvings
-    cosine = 0.5 * (1 + math.cos(math.pi * past / decay_steps))
-    return (low + (high - low) * cosine) * 0.5**halvings
-
-
-def ema_decay(completed: int, settings: TrainingSettings) -> float:
-    """Return the decay of the EMA in the step after ``completed`` ones.
-
-    With ``settings.ema_warmup`` it grows with the steps, min(decay, (1 + t) / (10 + t)), so that
-    the average of a short training run contains nothing of the initial weights.
-    """
-    if not settings.ema_warmup:
-        return settings.ema_decay
-    return min(settings.ema_decay, (1 + completed) / (10 + completed))
+from eamamba.training.schedule import ema_decay, learning_rate
 
 
 @dataclass
@@ -89,14 +63,15 @@ class Trainer:
             )
         except ValueError as error:
             raise SettingsError(f"training: rejected by the optimiser: {error}") from None
+        # before the scaler of fp16 replaces the optimiser's step, which the schedule counts
+        self.schedule = LambdaLR(
+            optimizer, lambda t: learning_rate(t, recipe) / recipe.learning_rate
+        )
         self.network: nn.Module
         self.network, self.optimizer = self.accelerator.prepare(self.model, optimizer)
         self.micro_batch: int | None = None
         self._batch: int | None = None
         self._captured: tuple[torch.Size, nn.Module] | None = None
-        self.schedule = LambdaLR(
-            optimizer, lambda t: learning_rate(t, recipe) / recipe.learning_rate
-        )
 
     @property
     def averaged(self) -> Network:
@@ -137,6 +112,12 @@ class Trainer:
         NotFiniteError
             If either is NaN or infinite, before the weights change; or if the step cannot be
             computed in float32.
+
+        Notes
+        -----
+        In fp16 the loss is scaled up, so that small gradients do not vanish. If they overflow, the
+        scale is halved, and weights, average and learning rate stay as they are; below a scale of
+        1, it is the training that diverges.
         """
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.accelerator.reduce(self._backward(degraded, clean), "mean")
@@ -144,13 +125,16 @@ class Trainer:
             self.network.parameters(), self.settings.clip_gradient_norm
         )
         measured = loss.item(), float(norm)
+        scaler = self.accelerator.scaler
+        may_overflow = scaler is not None and scaler.get_scale() >= 1
         for name, value in zip(("loss", "gradient norm"), measured, strict=True):
-            if not math.isfinite(value):
+            if not math.isfinite(value) and not (may_overflow and name == "gradient norm"):
                 raise NotFiniteError(f"the {name} became {value}")
         self.last_loss = measured[0]
         self._update()
-        self.schedule.step()
-        self.ema.update_parameters(self.model)
+        if not self.optimizer.step_was_skipped:
+            self.schedule.step()
+            self.ema.update_parameters(self.model)
         self.iteration += 1
         return measured
 
@@ -219,6 +203,7 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything needed to resume after an interruption."""
+        scaler = self.accelerator.scaler
         return {
             "iteration": self.iteration,
             "history": self.history,
@@ -228,6 +213,7 @@ class Trainer:
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": {"last_epoch": self.schedule.last_epoch},
+            "scaler": scaler and scaler.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -236,6 +222,8 @@ class Trainer:
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.last_epoch = state["schedule"]["last_epoch"]
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
         self.iteration = state["iteration"]
         self.history, self.losses = state["history"], state["losses"]
         self.validations = state.get("validations", [])  # older states have none
@@ -275,7 +263,9 @@ def accelerator_for(settings: TrainingSettings, device: str) -> Accelerator:
         raise SettingsError(f"device {device!r}: expected cpu, cuda or a device such as cuda:1")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         raise SettingsError(f"device {device!r}: no such CUDA device here; use --device cpu")
-    precision = "bf16" if settings.precision == "bf16" else "no"
+    if kind == "cpu" and settings.precision == "fp16":
+        raise SettingsError("training.precision fp16 needs a GPU; use bf16 or float32 on the CPU")
+    precision = "no" if settings.precision == "float32" else settings.precision
     launched = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if launched not in ("no", precision):
         raise SettingsError(

@@ -18,8 +18,9 @@ from eamamba.training.board import Board
 from eamamba.training.kept import BEST_FILE, save_average, save_snapshot, snapshots
 from eamamba.training.log import Log, Pace
 from eamamba.training.processes import Processes
+from eamamba.training.schedule import learning_rate
 from eamamba.training.states import States
-from eamamba.training.trainer import Trainer, learning_rate
+from eamamba.training.trainer import Trainer
 from eamamba.training.validation import (
     PICTURE_FILE,
     VALIDATION_FILE,
@@ -143,7 +144,7 @@ class Watch:
         trainer = self.trainer
         mean = sum(trainer.losses) / len(trainer.losses)
         trainer.losses.clear()
-        rate = learning_rate(trainer.iteration - 1, self.recipe)
+        rate = learning_rate(trainer.schedule.last_epoch - 1, self.recipe)  # of the last step
         row = {
             "iteration": trainer.iteration,
             "loss": mean,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from tiny_training import (
     names,
     tiny,
 )
+from torch import Tensor
 
 from eamamba.datasets.errors import DatasetError
 from eamamba.datasets.patches import PatchDataset
@@ -178,3 +180,36 @@ def test_leftovers_of_killed_writes_are_removed(
     (tmp_path / ".other.tmp").write_bytes(b"of another program")
     train(tiny(), tmp_path, progress=False)
     assert names(tmp_path) == FINISHED | {".other.tmp"}
+
+
+class EndsOneProcess:
+    """Like a CUDA graph: only the process that made it may destroy it."""
+
+    def __init__(self) -> None:
+        self.itself = self  # only the garbage collector destroys it
+        self.maker = os.getpid()
+
+    def __del__(self) -> None:
+        if os.getpid() != self.maker:
+            os._exit(1)
+
+
+class Collected(PatchDataset):
+    """Patches whose process collects garbage before each."""
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        gc.collect()
+        return super().__getitem__(index)
+
+
+@posix
+def test_loader_workers_destroy_nothing_that_they_inherit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eamamba.datasets.training.PatchDataset", Collected)
+    gc.disable()
+    try:
+        EndsOneProcess()
+        assert train(tiny(data={"workers": 2}), tmp_path, progress=False) is not None
+    finally:
+        gc.enable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 from collections.abc import Iterator
@@ -74,6 +75,10 @@ class Signals:
 
 
 def leave_to_parent(_worker: int) -> None:
-    """In a process that loads data: ignore signals, which the training handles itself."""
+    """In a process that loads data: leave signals and inherited objects to the training.
+
+    Destroying an inherited CUDA graph, such as that of an earlier training, would end the process.
+    """
+    gc.freeze()
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)

@@ -133,6 +133,7 @@ def _low_resolution_camera(clean: Tensor, rng: Generator, scale: int) -> Picture
         "blurred by the lens": to_srgb(stages.blurred),
         "sampled": to_srgb(stages.sampled),
         "with noise": stages.noisy,
+        "sharpened by the camera": stages.sharpened,
         f"JPEG of quality {stages.jpeg_quality}": stages.compressed,
         "input: enlarged": stages.enlarged,
     }

@@ -32,6 +32,7 @@ from eamamba.degradations import (
 )
 from eamamba.degradations.defocus import _composite, _disk, _left_half_disk
 from eamamba.degradations.light import to_linear_light, to_srgb
+from eamamba.degradations.resize import simulate_low_resolution_camera
 
 GOLDEN = Path(__file__).parent / "golden"
 WITH_STRENGTH = {
@@ -242,6 +243,14 @@ def test_low_resolution_camera_removes_what_its_grid_cannot_hold() -> None:
     assert float(seen.std()) < 0.02
     odd = low_resolution_camera(stripes[..., :47], seeded(), scale=4)
     assert odd.shape == (3, 48, 47)
+
+
+def test_low_resolution_camera_sharpens_what_it_saw(clean: Tensor) -> None:
+    stages = simulate_low_resolution_camera(clean, seeded(), scale=2)
+    assert stages.sharpened.diff(dim=2).abs().mean() > stages.noisy.diff(dim=2).abs().mean()
+    flat = torch.full((3, 24, 24), 0.4)
+    kept = simulate_low_resolution_camera(flat, seeded(), scale=2, strength=0.0)
+    torch.testing.assert_close(kept.sharpened, kept.noisy)
 
 
 def test_jpeg_loses_more_at_lower_quality(clean: Tensor) -> None:

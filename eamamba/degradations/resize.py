@@ -21,8 +21,9 @@ class LowResolutionPhoto(NamedTuple):
     blurred: Tensor  # (3, H, W): linear light behind the lens
     sampled: Tensor  # (3, h, w): linear light on the sensor
     noisy: Tensor  # (3, h, w)
+    sharpened: Tensor  # (3, h, w)
     jpeg_quality: int
-    compressed: Tensor  # (3, h, w); equal to `noisy` at strength 0
+    compressed: Tensor  # (3, h, w); equal to `sharpened` at strength 0
     enlarged: Tensor  # (3, H, W)
 
 
@@ -80,7 +81,8 @@ def low_resolution_camera(
     """Photograph the image with a lower-resolution camera and resize back to the same grid.
 
     Lens blur (a random, elliptic Gaussian, in linear light), sampling at 1 / scale, photon and
-    read noise, JPEG compression, bicubic enlargement.
+    read noise, sharpening (an unsharp mask of random amount and width), JPEG compression, bicubic
+    enlargement.
 
     Parameters
     ----------
@@ -89,8 +91,8 @@ def low_resolution_camera(
     scale : int
         Ratio of the two resolutions, at least 1.
     strength : float
-        Factor of blur width, noise variance and JPEG loss. At 0 only the loss of resolution
-        remains; with `scale` 1 as well, the image is returned unchanged.
+        Factor of blur width, noise variance, sharpening and JPEG loss. At 0 only the loss of
+        resolution remains; with `scale` 1 as well, the image is returned unchanged.
 
     Returns
     -------
@@ -115,6 +117,7 @@ def simulate_low_resolution_camera(
     )
     photon, read = strength * uniform(rng, 0, 1e-4), strength * uniform(rng, 0, 2e-6)
     quality = round(max(100 - strength * uniform(rng, 2, 10), 5))
+    amount, width = strength * uniform(rng, 0, 2), uniform(rng, 0.5, 1.2)
 
     reach = kernel.shape[0] // 2
     linear = F.pad(to_linear_light(clean)[None], (reach,) * 4, mode="replicate")
@@ -124,9 +127,19 @@ def simulate_low_resolution_camera(
     deviation = (photon * sampled + read).sqrt()
     noise = deviation * torch.randn(sampled.shape, generator=rng)
     noisy = to_srgb((sampled + noise).clamp(0, 1))
-    compressed = jpeg(noisy, quality) if strength > 0 else noisy
+    sharpened = _unsharp(noisy, amount, width)
+    compressed = jpeg(sharpened, quality) if strength > 0 else sharpened
     enlarged = resize(compressed, (clean.shape[1], clean.shape[2])).clamp(0, 1)
-    return LowResolutionPhoto(blurred, sampled, noisy, quality, compressed, enlarged)
+    return LowResolutionPhoto(blurred, sampled, noisy, sharpened, quality, compressed, enlarged)
+
+
+def _unsharp(image: Tensor, amount: float, width: float) -> Tensor:
+    """Add `amount` times what a Gaussian blur of standard deviation `width` removes."""
+    kernel = _elliptic_gaussian(width, width, 0)
+    reach = kernel.shape[0] // 2
+    padded = F.pad(image[None], (reach,) * 4, mode="replicate")
+    blurred = F.conv2d(padded, kernel.expand(3, 1, -1, -1), groups=3)[0]
+    return (image + amount * (image - blurred)).clamp(0, 1)
 
 
 def jpeg(image: Tensor, quality: int) -> Tensor:

@@ -19,6 +19,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 NODE = shutil.which("node")
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
 PLAYWRIGHT = ROOT / ".venv" / "node_modules" / "playwright-core"
 MISSING = [
     name
@@ -32,6 +33,16 @@ MISSING = [
 ]
 in_browser = pytest.mark.skipif(
     bool(MISSING), reason=f"needs {', '.join(MISSING)}; scripts/browser installs them"
+)
+_in_firefox = pytest.mark.skipif(
+    FIREFOX is None, reason="needs Firefox; scripts/browser installs it"
+)
+in_each_browser = pytest.mark.parametrize(
+    "browser",
+    [
+        pytest.param(BROWSER, id="chromium", marks=in_browser),
+        pytest.param(FIREFOX, id="firefox", marks=[in_browser, _in_firefox]),
+    ],
 )
 
 
@@ -61,12 +72,14 @@ def serve(folder: Path) -> Iterator[str]:
         thread.join()
 
 
-def visit(program: str, address: str, *words: object) -> dict[str, Any]:
+def visit(
+    program: str, address: str, *words: object, browser: str | None = BROWSER
+) -> dict[str, Any]:
     """Return what a program of tests/web found on a page, which must not throw.
 
     The page may ask for nothing but files beside it.
     """
-    command = [NODE, ROOT / "tests" / "web" / program, PLAYWRIGHT, BROWSER, address, *words]
+    command = [NODE, ROOT / "tests" / "web" / program, PLAYWRIGHT, browser, address, *words]
     ended = subprocess.run(
         [str(word) for word in command], capture_output=True, text=True, check=False, timeout=240
     )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from browser import in_browser, serve, visit, write_page
+from browser import in_each_browser, serve, visit, write_page
 from browser_page import write_browser_page
 from pictures import seeded
 from PIL import Image
@@ -42,10 +42,15 @@ def server(site: Path) -> Iterator[str]:
 
 
 def use_page(
-    address: str, scenario: str, file: Path | str = "", model: str = "", target: Path | str = ""
+    browser: str,
+    address: str,
+    scenario: str,
+    file: Path | str = "",
+    model: str = "",
+    target: Path | str = "",
 ) -> dict[str, Any]:
     """Return what the page said, after a scenario of restore_page.mjs; it must not throw."""
-    return visit(PROGRAM, address, scenario, file, model, target)
+    return visit(PROGRAM, address, scenario, file, model, target, browser=browser)
 
 
 def test_page_is_light_before_a_network_is_chosen(site: Path) -> None:
@@ -63,7 +68,7 @@ def photograph(path: Path, height: int, width: int) -> Path:
     return path
 
 
-@in_browser
+@in_each_browser
 @pytest.mark.parametrize("opened", ["file", "http"])
 @pytest.mark.parametrize(
     ("model", "size"), [("compact_denoiser", (270, 250)), ("sr_light_x3", (60, 45))]
@@ -72,6 +77,7 @@ def test_restores_as_python_does(
     tmp_path: Path,
     site: Path,
     request: pytest.FixtureRequest,
+    browser: str,
     opened: str,
     model: str,
     size: tuple[int, int],
@@ -80,7 +86,7 @@ def test_restores_as_python_does(
     address = (site / "restore_here.html").as_uri()
     if opened == "http":
         address = request.getfixturevalue("server")
-    result = use_page(address, "restore", file, model, tmp_path / "restored.png")
+    result = use_page(browser, address, "restore", file, model, tmp_path / "restored.png")
     assert result["said"].startswith(f"{model}: ")
     assert result["shown"]
     (tile,) = re.findall(r"tiles of (\d+)", result["said"])
@@ -90,53 +96,55 @@ def test_restores_as_python_does(
     assert difference.abs().max() < 0.5 + 255e-4
 
 
-@in_browser
-def test_photograph_is_turned_upright_and_keeps_transparency(tmp_path: Path, site: Path) -> None:
+@in_each_browser
+def test_photograph_is_turned_upright_and_keeps_transparency(
+    tmp_path: Path, site: Path, browser: str
+) -> None:
     samples = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
     Image.fromarray(samples).save(tmp_path / "turned.jpg", exif=exif)
     address = (site / "restore_here.html").as_uri()
     restored = tmp_path / "restored.png"
-    use_page(address, "restore", tmp_path / "turned.jpg", "compact_denoiser", restored)
+    use_page(browser, address, "restore", tmp_path / "turned.jpg", "compact_denoiser", restored)
     with Image.open(restored) as image:
         assert image.size == (24, 40)
 
     alpha = np.full((24, 40, 1), 255, np.uint8)
     alpha[5:9] = 0
     Image.fromarray(np.concatenate((samples, alpha), -1)).save(tmp_path / "holes.png")
-    use_page(address, "restore", tmp_path / "holes.png", "compact_denoiser", restored)
+    use_page(browser, address, "restore", tmp_path / "holes.png", "compact_denoiser", restored)
     with Image.open(restored) as image:
         assert np.array_equal(np.asarray(image)[..., 3:], alpha)
 
 
-@in_browser
-def test_photographs_come_by_drop_and_as_the_example(site: Path) -> None:
+@in_each_browser
+def test_photographs_come_by_drop_and_as_the_example(site: Path, browser: str) -> None:
     address = (site / "restore_here.html").as_uri()
-    assert use_page(address, "drop")["photo"] == "dropped.png: 5 × 7 pixels"
-    assert use_page(address, "example")["photo"].endswith("_noisy.png: 352 × 352 pixels")
+    assert use_page(browser, address, "drop")["photo"] == "dropped.png: 5 × 7 pixels"
+    assert use_page(browser, address, "example")["photo"].endswith("_noisy.png: 352 × 352 pixels")
 
 
-@in_browser
-def test_a_restoration_can_be_cancelled(tmp_path: Path, site: Path) -> None:
+@in_each_browser
+def test_a_restoration_can_be_cancelled(tmp_path: Path, site: Path, browser: str) -> None:
     file = photograph(tmp_path / "photo.png", 1000, 1200)
     address = (site / "restore_here.html").as_uri()
-    result = use_page(address, "cancel", file, "compact_denoiser")
+    result = use_page(browser, address, "cancel", file, "compact_denoiser")
     assert result["said"] == "cancelled"
     assert not result["shown"]
 
 
-@in_browser
-def test_what_cannot_be_restored_is_refused(tmp_path: Path, site: Path) -> None:
+@in_each_browser
+def test_what_cannot_be_restored_is_refused(tmp_path: Path, site: Path, browser: str) -> None:
     address = (site / "restore_here.html").as_uri()
     (tmp_path / "notes.jpg").write_text("no picture")
-    result = use_page(address, "refuse", tmp_path / "notes.jpg")
+    result = use_page(browser, address, "refuse", tmp_path / "notes.jpg")
     assert result["said"].startswith("this browser cannot read notes.jpg")
     Image.new("RGB", (5000, 5000)).save(tmp_path / "huge.png")
-    result = use_page(address, "refuse", tmp_path / "huge.png")
+    result = use_page(browser, address, "refuse", tmp_path / "huge.png")
     assert result["said"].startswith(
         "the result would have 25 megapixels, at most 24 fit here: crop"
     )
     file = photograph(tmp_path / "photo.png", 20, 20)
-    result = use_page(address, "withoutSimd", file, "compact_denoiser")
+    result = use_page(browser, address, "withoutSimd", file, "compact_denoiser")
     assert "lacks vector instructions" in result["said"]

@@ -15,8 +15,10 @@ const QUIET = [
  */
 export async function visit(use, options = {}) {
   const [playwright, executablePath, address] = process.argv.slice(2);
-  const { chromium } = createRequire(import.meta.url)(playwright);
-  const browser = await chromium.launch({ executablePath, args: QUIET });
+  const { chromium, firefox } = createRequire(import.meta.url)(playwright);
+  const browser = executablePath.includes('firefox')
+    ? await firefox.launch({ executablePath, channel: 'moz-firefox' }) // not Playwright's own build
+    : await chromium.launch({ executablePath, args: QUIET });
   const requests = [];
   const complaints = [];
   try {

@@ -1,5 +1,7 @@
 // Use the page "Restore your photo here" in a browser, as a person does, and print what it says:
 // node restore_page.mjs PLAYWRIGHT BROWSER ADDRESS SCENARIO FILE MODEL DOWNLOAD
+import { writeFile } from 'node:fs/promises';
+
 import { visit } from './browser.mjs';
 
 const [scenario, file, model, target] = process.argv.slice(5);
@@ -17,13 +19,26 @@ async function finish(page) {
   await status(page).getByText(/megapixels in|cancelled|: /).waitFor();
 }
 
+// What the button "Download" saves. Firefox does not tell Playwright of downloads.
+async function downloaded(page) {
+  const saved = page.evaluate(() => new Promise((resolve) => {
+    const { click } = HTMLAnchorElement.prototype;
+    HTMLAnchorElement.prototype.click = async function read() {
+      HTMLAnchorElement.prototype.click = click;
+      const reader = new FileReader();
+      reader.onload = () => resolve(reader.result.split(',')[1]);
+      reader.readAsDataURL(await (await fetch(this.href)).blob());
+    };
+  }));
+  await page.locator('[name="download"]').click();
+  return saved;
+}
+
 const SCENARIOS = {
   async restore(page) {
     await choose(page);
     await finish(page);
-    const downloading = page.waitForEvent('download');
-    await page.locator('[name="download"]').click();
-    await (await downloading).saveAs(target);
+    await writeFile(target, Buffer.from(await downloaded(page), 'base64'));
   },
 
   async example(page) {

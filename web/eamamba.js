@@ -5,6 +5,18 @@ const FORMAT = 'eamamba-1'; // as eamamba/checkpoint/weights.py writes it
 const PANEL = 8;
 const CHUNK = 64;
 const WASM_PAGE = 65536;
+const COLOURS = 4; // floats that a pixel of the image takes in the kernels, the last one unused
+const SIDE = 6; // of the squares of kernels.c
+const AREA = SIDE * SIDE;
+const CACHED = 2 ** 17; // floats of transformed squares
+const WINOGRAD = [
+  [1 / 4, 0, 0],
+  [-1 / 6, -1 / 6, -1 / 6],
+  [-1 / 6, 1 / 6, -1 / 6],
+  [1 / 24, 1 / 12, 1 / 6],
+  [1 / 24, -1 / 12, 1 / 6],
+  [0, 0, 1],
+]; // G of F(4, 3)
 
 const roundUp = (n, multiple) => Math.ceil(n / multiple) * multiple;
 
@@ -209,17 +221,29 @@ class Layers {
     return this.matrix(inputs, outputs ?? rows, (n, k) => values[(first + n) * inputs + k]);
   }
 
+  /** A 3×3 convolution, transformed as kernels.c has it: G g Gᵀ for each pair of channels. */
   convolution(name) {
-    const { shape: [channels, inputs], values } = this.weights.read(`${name}.weight`);
-    const outputs = roundUp(channels, PANEL);
-    const packed = new Float32Array(9 * inputs * outputs);
-    for (let row = 0; row < 3; row++) {
-      const at = (n, k) =>
-        values[((n * inputs + (k % inputs)) * 3 + row) * 3 + Math.floor(k / inputs)];
-      packed.set(this.panels(3 * inputs, channels, at), row * 3 * inputs * outputs);
+    const { shape: [channels, present], values } = this.weights.read(`${name}.weight`);
+    const [inputs, outputs] = [roundUp(present, 4), roundUp(channels, PANEL)];
+    const packed = new Float32Array(AREA * inputs * outputs);
+    for (let i = 0; i < AREA; i++) {
+      const [left, right] = [WINOGRAD[Math.floor(i / SIDE)], WINOGRAD[i % SIDE]];
+      const at = (n, k) => {
+        if (k >= present) return 0;
+        let sum = 0;
+        for (let j = 0; j < 9; j++) {
+          sum += left[Math.floor(j / 3)] * right[j % 3] * values[(n * present + k) * 9 + j];
+        }
+        return sum;
+      };
+      packed.set(this.panels(inputs, channels, at), i * inputs * outputs);
     }
     const w = this.heap.place(packed);
-    return { w, bias: this.optional(`${name}.bias`, outputs), inputs, outputs, channels };
+    // as many squares at once as stay in the cache, in multiples of the 4 pixels of a product
+    const fitting = Math.floor(CACHED / (AREA * (inputs + outputs)));
+    const batch = Math.min(Math.max(fitting - (fitting % 4), 8), 32);
+    this.scratch = Math.max(this.scratch, AREA * batch * (inputs + outputs));
+    return { w, bias: this.optional(`${name}.bias`, outputs), inputs, outputs, channels, batch };
   }
 
   depthwise(name, channels) {
@@ -345,7 +369,10 @@ export class Network {
       this.plan(height, width);
       this.size = `${height}×${width}`;
     }
-    this.heap.floats(this.image, image.length).set(image);
+    const colours = this.heap.floats(this.image, COLOURS * height * width);
+    for (let p = 0; p < height * width; p++) {
+      colours.set(image.subarray(3 * p, 3 * p + 3), COLOURS * p);
+    }
     const output = this.compute(height, width); // 8 floats a pixel
     const pixels = height * width * this.upscale ** 2;
     const from = this.heap.floats(output, PANEL * pixels);
@@ -367,9 +394,9 @@ export class Network {
   }
 
   convolve(layer, x, stride, y, height, width) {
-    this.kernels.with_frame(x, stride, this.frame, height, width, layer.inputs);
+    const { w, bias, inputs, outputs, batch } = layer;
     this.kernels.convolve(
-      this.frame, layer.w, layer.bias, y, height, width, layer.inputs, layer.outputs,
+      x, stride, w, bias, y, height, width, inputs, outputs, batch, this.scratch,
     );
   }
 
@@ -379,7 +406,7 @@ export class Network {
     for (const b of blocks) {
       const C = b.channels;
       k.norm_linear(x, ...b.norm1, b.into, C, first, pixels, scratch);
-      k.with_frame(first, C, frame, height, width, C);
+      k.with_frame(first, frame, height, width, C);
       k.depthwise_silu(frame, ...b.depthwise, second, height, width, C);
       const { D, states, all } = b.heads;
       all.forEach(({ w, bias, A, skip }, head) => {
@@ -421,7 +448,7 @@ class UNet extends Network {
 
   plan(height, width) {
     const { heap, settings: { dim } } = this;
-    this.image = heap.reserve(3 * height * width);
+    this.image = heap.reserve(COLOURS * height * width);
     this.reserveWork(2 * dim * height * width, 2 * dim * (height + 2) * (width + 2));
     this.levels = [0, 1, 2, 3].map((level) => {
       const [h, w, channels] = [height >> level, width >> level, dim << level];
@@ -438,7 +465,7 @@ class UNet extends Network {
 
   compute(height, width) {
     const { kernels: k, layers, levels, first } = this;
-    this.convolve(layers.embed, this.image, 3, levels[0].encoded, height, width);
+    this.convolve(layers.embed, this.image, COLOURS, levels[0].encoded, height, width);
     levels.forEach(({ h, w, order, encoded }, i) => {
       this.runBlocks(layers.encoders[i], encoded, h, w, order);
       if (i === 3) return;
@@ -450,7 +477,7 @@ class UNet extends Network {
     for (const i of [2, 1, 0]) x = this.decode(i, x);
     this.runBlocks(layers.refinement, x, height, width, levels[0].order);
     this.convolve(layers.output, x, layers.output.inputs, first, height, width);
-    k.copy(this.image, 3, this.second, PANEL, 3, height * width);
+    k.copy(this.image, COLOURS, this.second, PANEL, 3, height * width);
     k.accumulate(first, this.second, PANEL * height * width);
     return first;
   }
@@ -503,9 +530,9 @@ class SuperResolution extends Network {
   plan(height, width) {
     const { heap, upscale: s, settings: { dim } } = this;
     const floats = dim * height * width;
-    this.image = heap.reserve(3 * height * width);
+    this.image = heap.reserve(COLOURS * height * width);
     this.path = this.order(height, width);
-    this.reserveWork(floats * s ** 2, dim * (s * height + 2) * (s * width + 2));
+    this.reserveWork(floats * s ** 2, dim * (height + 2) * (width + 2));
     [this.entered, this.body, this.group] = [1, 2, 3].map(() => heap.reserve(floats));
   }
 
@@ -513,7 +540,7 @@ class SuperResolution extends Network {
     const { kernels: k, layers, first, second, entered, body, group, settings: { dim } } = this;
     const pixels = height * width;
     const size = dim * pixels;
-    this.convolve(layers.entry, this.image, 3, entered, height, width);
+    this.convolve(layers.entry, this.image, COLOURS, entered, height, width);
     k.copy(entered, dim, body, dim, dim, pixels);
     for (const { blocks, convolution } of layers.groups) {
       k.copy(body, dim, group, dim, dim, pixels);

@@ -196,28 +196,109 @@ EXPORT(mix_channels)(float *x, const float *gain, const float *shift, const floa
   }
 }
 
-// ---- Convolutions; `height` and `width` are those of the map without its frame ----
+// ---- Convolutions ----
 
-// Copy a map, of which a pixel takes `stride` floats, into one with a frame of zeros.
-EXPORT(with_frame)(const float *x, int stride, float *y, int height, int width, int channels) {
+#define TILE 4  // side of the square of outputs that one transformed square of inputs gives
+#define SIDE 6  // side of that square
+#define AREA 36 // its pixels
+
+// Bᵀ d of Winograd's F(4, 3), with the points 0, ±1, ±2 and infinity (Lavin and Gray, "Fast
+// algorithms for convolutional neural networks", CVPR 2016)
+INLINE void transform_inputs(const vec d[SIDE], vec *to, int step) {
+  const vec four = splat(4.f), five = splat(-5.f);
+  const vec a = multiply_add(splat(-4.f), d[2], d[4]), b = multiply_add(splat(-4.f), d[1], d[3]);
+  const vec c = sub(d[4], d[2]), e = sub(d[3], d[1]), twice = add(e, e);
+  to[0] = multiply_add(four, d[0], multiply_add(five, d[2], d[4]));
+  to[step] = add(a, b);
+  to[2 * step] = sub(a, b);
+  to[3 * step] = add(c, twice);
+  to[4 * step] = sub(c, twice);
+  to[5 * step] = multiply_add(four, d[1], multiply_add(five, d[3], d[5]));
+}
+
+// Aᵀ m of the same
+INLINE void transform_outputs(const vec m[SIDE], vec *to, int step) {
+  const vec s = add(m[1], m[2]), p = sub(m[1], m[2]), q = add(m[3], m[4]), r = sub(m[3], m[4]);
+  to[0] = add(m[0], add(s, q));
+  to[step] = multiply_add(splat(2.f), r, p);
+  to[2 * step] = multiply_add(splat(4.f), q, s);
+  to[3 * step] = add(multiply_add(splat(8.f), r, p), m[5]);
+}
+
+// 4 channels of the square whose outputs start at (row, column), zeros beyond the map; position
+// i of the result is at v + i * step
+INLINE void transformed_square(const int inside, const float *x, int stride, int row, int column,
+                               int height, int width, float *v, int step) {
+  vec half[AREA], line[SIDE];
+  for (int j = 0; j < SIDE; j++) {
+    UNROLL for (int i = 0; i < SIDE; i++) {
+      const int r = row + i - 1, c = column + j - 1;
+      const int there = inside || (r >= 0 && r < height && c >= 0 && c < width);
+      line[i] = there ? load(x + (r * width + c) * stride) : splat(0.f);
+    }
+    transform_inputs(line, half + j, SIDE);
+  }
+  for (int i = 0; i < SIDE; i++) {
+    transform_inputs(half + i * SIDE, line, 1);
+    UNROLL for (int j = 0; j < SIDE; j++, v += step) store(v, line[j]);
+  }
+}
+
+// 3×3 convolution, of a map of which a pixel takes `stride` floats, in squares of 4×4 outputs: the
+// inputs and outputs of `batch` squares are transformed, so that 36 products of their pixels with
+// the transformed weights, [36] panels, take the place of 144. `scratch` has room for both.
+EXPORT(convolve)(const float *x, int stride, const float *w, const float *bias, float *y,
+                 int height, int width, int inputs, int outputs, int batch, float *scratch) {
+  const int across = (width + TILE - 1) / TILE, squares = across * ((height + TILE - 1) / TILE);
+  const int in_step = batch * inputs, out_step = batch * outputs;
+  float *products = scratch + AREA * in_step;
+  for (int start = 0; start < squares; start += batch) {
+    const int n = smaller(batch, squares - start);
+    for (int t = 0; t < n; t++) {
+      const int row = (start + t) / across * TILE, column = (start + t) % across * TILE;
+      float *v = scratch + t * inputs;
+      if (row > 0 && column > 0 && row + TILE < height && column + TILE < width)
+        for (int c = 0; c < inputs; c += 4)
+          transformed_square(1, x + c, stride, row, column, height, width, v + c, in_step);
+      else
+        for (int c = 0; c < inputs; c += 4)
+          transformed_square(0, x + c, stride, row, column, height, width, v + c, in_step);
+    }
+    for (int i = 0; i < AREA; i++)
+      product(scratch + i * in_step, inputs, w + i * inputs * outputs, inputs, outputs, 0, 0,
+              products + i * out_step, outputs, n);
+    for (int t = 0; t < n; t++) {
+      const int row = (start + t) / across * TILE, column = (start + t) % across * TILE;
+      const int rows = smaller(TILE, height - row), columns = smaller(TILE, width - column);
+      for (int c = 0; c < outputs; c += 4) {
+        const float *m = products + t * outputs + c;
+        const vec shift = bias ? load(bias + c) : splat(0.f);
+        vec half[TILE * SIDE], line[SIDE];
+        for (int j = 0; j < SIDE; j++) {
+          UNROLL for (int i = 0; i < SIDE; i++) line[i] = load(m + (i * SIDE + j) * out_step);
+          transform_outputs(line, half + j, SIDE);
+        }
+        for (int i = 0; i < rows; i++) {
+          transform_outputs(half + i * SIDE, line, 1);
+          float *to = y + ((row + i) * width + column) * outputs + c;
+          for (int j = 0; j < columns; j++, to += outputs) store(to, add(line[j], shift));
+        }
+      }
+    }
+  }
+}
+
+// Copy a map into one with a frame of zeros, beside its height and width.
+EXPORT(with_frame)(const float *x, float *y, int height, int width, int channels) {
   const int row = (width + 2) * channels;
   __builtin_memset(y, 0, sizeof(float) * (height + 2) * row);
   for (int r = 0; r < height; r++)
-    for (int c = 0; c < width; c++)
-      __builtin_memcpy(y + (r + 1) * row + (c + 1) * channels, x + (r * width + c) * stride,
-                       sizeof(float) * channels);
+    __builtin_memcpy(y + (r + 1) * row + channels, x + r * width * channels,
+                     sizeof(float) * width * channels);
 }
 
-// 3×3 convolution of a framed map: three products, for which three neighbours are one long pixel
-EXPORT(convolve)(const float *x, const float *w, const float *bias, float *y, int height,
-                 int width, int inputs, int outputs) {
-  for (int r = 0; r < height; r++)
-    for (int k = 0; k < 3; k++)
-      product(x + (r + k) * (width + 2) * inputs, inputs, w + k * 3 * inputs * outputs, 3 * inputs,
-              outputs, k ? 0 : bias, k > 0, y + r * width * outputs, outputs, width);
-}
-
-// Depthwise 3×3 convolution of a framed map, w (9, channels), with bias and SiLU
+// Depthwise 3×3 convolution of a framed map, w (9, channels), with bias and SiLU; `height` and
+// `width` are those without the frame
 EXPORT(depthwise_silu)(const float *x, const float *w, const float *bias, float *y, int height,
                        int width, int channels) {
   const int row = (width + 2) * channels;

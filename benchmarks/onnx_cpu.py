@@ -57,7 +57,8 @@ def measure(name: str, sides: list[int], repeats: int) -> Iterator[dict[str, Any
         known = facts(name, model, file)
         exported = session(file)
     for side in sides:
-        image = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+        shape = (1, model.settings.inp_channels, side, side)
+        image = torch.rand(shape, generator=torch.Generator().manual_seed(0))
         array = image.numpy()
         restored = torch.from_numpy(exported.run(None, {"image": array})[0])
         with torch.inference_mode():

@@ -287,8 +287,28 @@ def test_transparency_grows_with_the_photo() -> None:
     torch.testing.assert_close(restored.alpha, torch.ones(1, 18, 14))
 
 
-def test_photo_is_no_dual_pixel_pair() -> None:
-    model = Identity()
-    model.settings = EAMambaSettings(inp_channels=6, dual_pixel_task=True)  # type: ignore[assignment]
-    with pytest.raises(RestoreError, match="takes 6 channels"):
-        restore_photo(model, Photo(photo(3, 8, 8)))
+class MeanOfViews(Identity):
+    """A network for both views of a dual-pixel sensor."""
+
+    settings = EAMambaSettings(inp_channels=6, dual_pixel_task=True)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.share = nn.Parameter(torch.tensor(0.5), requires_grad=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        left, right = image.chunk(2, -3)
+        return self.share * (left + right)
+
+
+def test_both_views_of_a_dual_pixel_sensor_give_one_photo() -> None:
+    left, right = photo(6, 40, 24).split(3)
+    restored = restore_photo(MeanOfViews(), Photo(left, exif=b"y"), right=Photo(right), tile=16)
+    torch.testing.assert_close(restored.rgb, (left + right) / 2)
+    assert restored.exif == b"y"
+    with pytest.raises(RestoreError, match=r"the left and the right view .* 1 came"):
+        restore_photo(MeanOfViews(), Photo(left))
+    with pytest.raises(RestoreError, match="one view, and 2 came"):
+        restore_photo(Identity(), Photo(left), right=Photo(right))
+    with pytest.raises(RestoreError, match="views of 24×40 and 24×39 pixels"):
+        restore_photo(MeanOfViews(), Photo(left), right=Photo(right[:, 1:]))

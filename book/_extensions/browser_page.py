@@ -38,6 +38,8 @@ def write_browser_page(root: Path, target: Path) -> None:
     """
     copy_page(root, "page", target)
     (target / "models").mkdir()
+    shipped = shipped_cards().items()
+    cards = {name: card for name, card in shipped if _settings(name)["inp_channels"] == 3}
     web = root / "web"
     runtime = {
         "network": (web / "eamamba.js").read_text(encoding="utf-8"),
@@ -46,10 +48,10 @@ def write_browser_page(root: Path, target: Path) -> None:
             "plain": as_base64((web / "kernels.wasm").read_bytes()),
             "relaxed": as_base64((web / "kernels_relaxed.wasm").read_bytes()),
         },
-        "models": [_model(card) for card in shipped_cards().values()],
+        "models": [_model(card) for card in cards.values()],
     }
     write_script(target / "runtime.js", "self.eamambaRuntime", runtime)
-    for name in shipped_cards():
+    for name in cards:
         weights = as_base64((PRETRAINED / f"{name}.safetensors").read_bytes())
         file = target / "models" / f"{name}.js"
         write_script(file, f"(self.eamambaWeights ??= {{}})[{json.dumps(name)}]", weights)
@@ -59,8 +61,6 @@ def write_browser_page(root: Path, target: Path) -> None:
 
 def _model(card: Card) -> dict[str, Any]:
     """Return the page's description of a network, and how to run it."""
-    with safe_open(str(PRETRAINED / f"{card.name}.safetensors"), "numpy") as file:
-        settings = json.loads(file.metadata()[FORMAT])["settings"]
     size = f"{card.parameters / 1e6:.1f} million parameters"
     return {
         "name": card.name,
@@ -68,9 +68,15 @@ def _model(card: Card) -> dict[str, Any]:
         "removes": card.removes,
         "limits": card.limits,
         "megabytes": f"{card.bytes / 1e6:.1f}",
-        "scale": settings.get("upscale", 1),
+        "scale": _settings(card.name).get("upscale", 1),
         "largestTile": TILES[card.architecture],
     }
+
+
+def _settings(name: str) -> dict[str, Any]:
+    with safe_open(str(PRETRAINED / f"{name}.safetensors"), "numpy") as file:
+        settings: dict[str, Any] = json.loads(file.metadata()[FORMAT])["settings"]
+    return settings
 
 
 def _noisy(photograph: Path) -> bytes:

@@ -130,12 +130,18 @@ def _restore_one(method: Method, job: Job, outcome: Outcome, progress: Progress 
 
     start, model = time.perf_counter(), method.model
     photo = read_photo(job.source)
+    right = None if job.right is None else read_photo(job.right)
     _check_replacement(job, photo)
     truth = None if job.truth is None else _read_truth(job.truth, photo, model.upscale)
     job.target.parent.mkdir(parents=True, exist_ok=True)
     check_target(job.target, photo, upscale=model.upscale)
     restored = restore_photo(
-        model, photo, self_ensemble=method.self_ensemble, tile=method.tile, progress=progress
+        model,
+        photo,
+        right=right,
+        self_ensemble=method.self_ensemble,
+        tile=method.tile,
+        progress=progress,
     )
     restored = blend(photo, restored, method.strength)
     write_photo(job.target, restored)

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from eamamba.cli.choices import CommandError
 from eamamba.config import EAMambaError
@@ -23,11 +23,12 @@ _OTHER_IMAGES = (".dng", ".exr", ".hdr", ".heic", ".heif", ".jp2", ".jxl", ".psd
 
 @dataclass(frozen=True)
 class Job:
-    """One photograph: where to read it, where to write the result, and its ground truth."""
+    """One photograph: where to read it, where to write the result, and the files beside it."""
 
     source: Path
     target: Path
     truth: Path | None = None
+    right: Path | None = None  # the other view of a dual-pixel sensor
 
 
 def plan_jobs(
@@ -163,25 +164,31 @@ def file_identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def with_truths(jobs: list[Job], truth: Path, output: Path) -> list[Job]:
-    """Return the jobs with the ground truth of each: a file for a single one, or a folder.
+def with_partners(
+    jobs: list[Job], kind: Literal["truth", "right"], partner: Path, output: Path
+) -> list[Job]:
+    """Return the jobs with another file for each: a single file, or from a folder.
 
-    In a folder, the ground truth has the name of the photograph, in the same subfolder; suffix,
-    case and leading zeros may differ.
+    In a folder, it has the name of the photograph, in the same subfolder; suffix, case and leading
+    zeros may differ.
 
     Raises
     ------
     CommandError
-        If a photograph has no ground truth.
+        If a photograph has none.
     """
-    if not truth.is_dir():
+    option = f"--{kind} {partner}"
+    if not partner.is_dir():
         if len(jobs) > 1:
-            raise CommandError(f"--truth {truth}: several photos need a folder of ground truths")
-        if not truth.exists():
-            raise CommandError(f"--truth {truth}: no such file or folder")
-        return [dataclasses.replace(job, truth=truth) for job in jobs]
+            raise CommandError(f"{option}: several photos need a folder")
+        if not partner.exists():
+            raise CommandError(f"{option}: no such file or folder")
+        return [dataclasses.replace(job, **{kind: partner}) for job in jobs]
     failures: list[EAMambaError] = []
-    images = {_key(i.relative_to(truth)): i for i in _images_in(truth, Path(os.devnull), failures)}
+    images = {
+        _key(image.relative_to(partner)): image
+        for image in _images_in(partner, Path(os.devnull), failures)
+    }
     if failures:
         raise failures[0]
     paired = []
@@ -189,8 +196,8 @@ def with_truths(jobs: list[Job], truth: Path, output: Path) -> list[Job]:
         is_below = output != job.target and output in job.target.parents
         key = _key(job.target.relative_to(output) if is_below else Path(job.source.name))
         if key not in images:
-            raise CommandError(f"{job.source}: no image of this name in --truth {truth}")
-        paired.append(dataclasses.replace(job, truth=images[key]))
+            raise CommandError(f"{job.source}: no image of this name in {option}")
+        paired.append(dataclasses.replace(job, **{kind: images[key]}))
     return paired
 
 

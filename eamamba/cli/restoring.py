@@ -19,7 +19,7 @@ from eamamba.cli.choices import (
     complete_weights,
     protocol_of,
 )
-from eamamba.cli.jobs import plan_jobs, with_truths
+from eamamba.cli.jobs import plan_jobs, with_partners
 from eamamba.cli.launched import is_main_process, own_device, process_count, process_number
 from eamamba.config import EAMambaError, ProtocolSettings, SettingsError
 
@@ -57,7 +57,12 @@ TruthOption = Annotated[
     Path | None,
     typer.Option(help="Ground truth, a file or folder, for PSNR and SSIM by the task's protocol."),
 ]
-
+RightOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Right views, a file or folder, if PHOTO is the left view of a dual-pixel sensor."
+    ),
+]
 
 PhotosArgument = Annotated[
     list[str], typer.Argument(metavar="PHOTO", help="Image files or folders of images.")
@@ -101,6 +106,7 @@ def restore(
     device: DeviceOption = "auto",
     compare: CompareOption = False,
     truth: TruthOption = None,
+    right: RightOption = None,
     recursive: RecursiveOption = False,
     skip_existing: SkipOption = False,
     overwrite: OverwriteOption = False,
@@ -117,7 +123,10 @@ def restore(
     if overwrite and skip_existing:
         raise CommandError("--overwrite and --skip-existing contradict each other; choose one")
     jobs, failures = plan_jobs(photos, output, overwrite=overwrite, recursive=recursive)
-    jobs = jobs if truth is None else with_truths(jobs, truth, Path(output))
+    if truth is not None:
+        jobs = with_partners(jobs, "truth", truth, Path(output))
+    if right is not None:
+        jobs = with_partners(jobs, "right", right, Path(output))
     _report(failures)
     if not jobs:
         raise typer.Exit(2)

@@ -163,6 +163,7 @@ def restore_photo(
     model: Restorer,
     photo: Photo,
     *,
+    right: Photo | None = None,
     self_ensemble: SelfEnsemble = False,
     tile: Tile = "auto",
     overlap: int | None = None,
@@ -172,22 +173,22 @@ def restore_photo(
 
     A grayscale photograph is restored as three equal channels, whose mean is written. A border of
     reflected pixels is added for the network and cropped again; see `with_border`. Transparency is
-    kept; super-resolution enlarges it with the bicubic kernel. The parameters are those of
+    kept; super-resolution enlarges it with the bicubic kernel. The other parameters are those of
     `restore`.
+
+    Parameters
+    ----------
+    right : Photo, optional
+        The right view of a dual-pixel sensor; `photo` is the left one.
 
     Raises
     ------
     RestoreError
-        As for `restore`, or if the network does not take three channels.
+        As for `restore`, or if the network takes another number of views, or they differ in size.
     """
-    channels = getattr(getattr(model, "settings", None), "inp_channels", 3)
-    if channels != 3:
-        raise RestoreError(
-            f"this network takes {channels} channels (two views side by side); a photograph has 3"
-        )
     rgb = restore(
         model,
-        with_border(photo.rgb, BORDER),
+        with_border(_views(model, photo, right), BORDER),
         self_ensemble=self_ensemble,
         tile=tile,
         overlap=overlap,
@@ -201,6 +202,19 @@ def restore_photo(
         alpha = F.interpolate(alpha[None], scale_factor=model.upscale, mode="bicubic")[0]
         alpha = alpha.clamp(0, 1)
     return dataclasses.replace(photo, rgb=rgb, alpha=alpha)
+
+
+def _views(model: Restorer, photo: Photo, right: Photo | None) -> Tensor:
+    """Return the channels that the network takes: those of one view, or of two."""
+    expected = getattr(getattr(model, "settings", None), "inp_channels", 3) // 3
+    views = [photo.rgb] if right is None else [photo.rgb, right.rgb]
+    if len(views) != expected:
+        takes = "one view" if expected == 1 else "the left and the right view of a photograph"
+        raise RestoreError(f"this network takes {takes}, and {len(views)} came; see --right")
+    sizes = [f"{view.shape[-1]}×{view.shape[-2]}" for view in views]
+    if len(set(sizes)) > 1:
+        raise RestoreError(f"views of {' and '.join(sizes)} pixels; expected equal sizes")
+    return torch.cat(views)
 
 
 class _CallCounter:

@@ -131,6 +131,21 @@ def test_a_terminal_shows_the_progress_of_all_photos(
     assert "left" in output + errors
 
 
+def test_views_of_a_dual_pixel_sensor(run: Run, project: Path) -> None:
+    two_views = {"inp_channels": 6, "dual_pixel_task": True}
+    settings = network(changes=True).settings.model_copy(update=two_views)
+    save_model(EAMamba(settings), project / "dual.safetensors")
+    (project / "R").mkdir()
+    for name in ("L/a.png", "L/b.png", "R/a.png"):
+        picture(project / name)
+    status, _, errors = run("restore", "L", "-w", "dual.safetensors", "--right", "R", "-o", "out")
+    assert status == 2
+    assert "b.png: no image of this name in --right R" in one_error(errors)
+    options = ("-w", "dual.safetensors", "--right", "R/a.png", "-o", "out/")
+    assert run("restore", "L/a.png", *options)[0] == 0
+    assert files(project / "out") == ["a.png"]
+
+
 def test_comparison_with_the_truth(run: Run, project: Path, changing: tuple[str, str]) -> None:
     source = picture(project / "in/a.png", 40, 60)
     (project / "truth").mkdir()

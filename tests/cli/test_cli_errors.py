@@ -145,7 +145,7 @@ def test_weights_that_cannot_be_used(run: Run, project: Path) -> None:
         ("other.pth", "holds the network 'restormer'"),
         ("text.pth", "error: text.pth: "),
         ("none.pth", "no weights file 'none.pth'"),
-        ("dual.safetensors", "takes 6 channels"),
+        ("dual.safetensors", "takes the left and the right view"),
     ]:
         status, _, errors = run("restore", "a.png", "--weights", name, "-o", "out.png")
         assert status == 2

@@ -34,7 +34,7 @@ from eamamba.evaluation.metrics import psnr
 from eamamba.files import write_atomically
 from eamamba.images import Photo, read_image
 from eamamba.network import Network
-from eamamba.restore import InBfloat16, restore, restore_photo
+from eamamba.restore import InBfloat16, restore_photo
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIFT_LIMIT_255, STRUCTURE_LIMIT_255, LOSS_LIMIT_DB = 1.0, 2.0, 0.1
@@ -96,11 +96,9 @@ def _night(photograph: Tensor) -> Tensor:
 def restored(model: Network | InBfloat16, picture: Tensor) -> tuple[Tensor, Tensor]:
     """Return a picture without and with the network applied."""
     before = without_network(picture, model.upscale)
-    if (
-        model.settings.inp_channels == 6
-    ):  # the two views of a dual-pixel sensor, which are equal in focus
-        return before, restore(model, torch.cat([picture] * 2), tile=TILE)
-    return before, restore_photo(model, Photo(picture), tile=TILE).rgb
+    photo = Photo(picture)
+    right = photo if model.settings.inp_channels == 6 else None  # views are equal in focus
+    return before, restore_photo(model, photo, right=right, tile=TILE).rgb
 
 
 def harm_to(model: Network, name: str, picture: Tensor, *, is_denoiser: bool) -> dict[str, object]:

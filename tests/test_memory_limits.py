@@ -21,7 +21,7 @@ from eamamba.images import ImageError, read_photo, reading, write_image
 from eamamba.network import EAMamba
 from eamamba.restore import RestoreError, memory, restore
 from eamamba.restore.limits import address_space, available_memory, cgroup_bytes
-from eamamba.restore.run import BORDER
+from eamamba.restore.photo import BORDER
 from eamamba.training import TrainingError, train
 
 MIB = 2**20

@@ -285,30 +285,3 @@ def test_transparency_grows_with_the_photo() -> None:
     restored = restore_photo(Identity(upscale=2), original)
     assert restored.rgb.shape == (3, 18, 14)
     torch.testing.assert_close(restored.alpha, torch.ones(1, 18, 14))
-
-
-class MeanOfViews(Identity):
-    """A network for both views of a dual-pixel sensor."""
-
-    settings = EAMambaSettings(inp_channels=6, dual_pixel_task=True)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.share = nn.Parameter(torch.tensor(0.5), requires_grad=False)
-
-    def forward(self, image: Tensor) -> Tensor:
-        left, right = image.chunk(2, -3)
-        return self.share * (left + right)
-
-
-def test_both_views_of_a_dual_pixel_sensor_give_one_photo() -> None:
-    left, right = photo(6, 40, 24).split(3)
-    restored = restore_photo(MeanOfViews(), Photo(left, exif=b"y"), right=Photo(right), tile=16)
-    torch.testing.assert_close(restored.rgb, (left + right) / 2)
-    assert restored.exif == b"y"
-    with pytest.raises(RestoreError, match=r"the left and the right view .* 1 came"):
-        restore_photo(MeanOfViews(), Photo(left))
-    with pytest.raises(RestoreError, match="one view, and 2 came"):
-        restore_photo(Identity(), Photo(left), right=Photo(right))
-    with pytest.raises(RestoreError, match="views of 24×40 and 24×39 pixels"):
-        restore_photo(MeanOfViews(), Photo(left), right=Photo(right[:, 1:]))

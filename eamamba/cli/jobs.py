@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from eamamba.cli.choices import CommandError
 from eamamba.config import EAMambaError
@@ -165,25 +165,35 @@ def file_identity(path: Path) -> tuple[int, int]:
 
 
 def with_partners(
-    jobs: list[Job], kind: Literal["truth", "right"], partner: Path, output: Path
+    jobs: list[Job], output: Path, *, truth: Path | None = None, right: Path | None = None
 ) -> list[Job]:
-    """Return the jobs with another file for each: a single file, or from a folder.
+    """Return the jobs with their ground truth and right view, each from a file or from a folder.
 
-    In a folder, it has the name of the photograph, in the same subfolder; suffix, case and leading
-    zeros may differ.
+    In a folder, they have the name of the photograph, in the same subfolder; suffix, case and
+    leading zeros may differ.
 
     Raises
     ------
     CommandError
-        If a photograph has none.
+        If a photograph lacks one.
     """
-    option = f"--{kind} {partner}"
+    for kind, partner in (("truth", truth), ("right", right)):
+        if partner is not None:
+            found = _partners(jobs, output, f"--{kind} {partner}", partner)
+            jobs = [
+                dataclasses.replace(job, **{kind: path})
+                for job, path in zip(jobs, found, strict=True)
+            ]
+    return jobs
+
+
+def _partners(jobs: list[Job], output: Path, option: str, partner: Path) -> list[Path]:
     if not partner.is_dir():
         if len(jobs) > 1:
             raise CommandError(f"{option}: several photos need a folder")
         if not partner.exists():
             raise CommandError(f"{option}: no such file or folder")
-        return [dataclasses.replace(job, **{kind: partner}) for job in jobs]
+        return [partner]
     failures: list[EAMambaError] = []
     images = {
         _key(image.relative_to(partner)): image
@@ -191,14 +201,14 @@ def with_partners(
     }
     if failures:
         raise failures[0]
-    paired = []
+    found = []
     for job in jobs:
         is_below = output != job.target and output in job.target.parents
         key = _key(job.target.relative_to(output) if is_below else Path(job.source.name))
         if key not in images:
             raise CommandError(f"{job.source}: no image of this name in {option}")
-        paired.append(dataclasses.replace(job, **{kind: images[key]}))
-    return paired
+        found.append(images[key])
+    return found
 
 
 def _key(path: Path) -> tuple[NameKey, ...]:

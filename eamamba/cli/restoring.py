@@ -123,10 +123,7 @@ def restore(
     if overwrite and skip_existing:
         raise CommandError("--overwrite and --skip-existing contradict each other; choose one")
     jobs, failures = plan_jobs(photos, output, overwrite=overwrite, recursive=recursive)
-    if truth is not None:
-        jobs = with_partners(jobs, "truth", truth, Path(output))
-    if right is not None:
-        jobs = with_partners(jobs, "right", right, Path(output))
+    jobs = with_partners(jobs, Path(output), truth=truth, right=right)
     _report(failures)
     if not jobs:
         raise typer.Exit(2)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from eamamba.restore.captured import Captured
+from eamamba.restore.photo import restore_photo
 from eamamba.restore.precision import InBfloat16, Precision, with_precision
 from eamamba.restore.run import (
     Progress,
@@ -14,7 +15,6 @@ from eamamba.restore.run import (
     SelfEnsemble,
     Tile,
     restore,
-    restore_photo,
 )
 from eamamba.restore.strength import blend
 from eamamba.restore.tiles import pad_to_multiple

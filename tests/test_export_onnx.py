@@ -115,5 +115,5 @@ def test_weights_in_the_package(name: str) -> None:
             tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
     assert not weights, "a weight is not in the graph"
     for batch, height, width in CHECKED:
-        image = torch.rand(batch, 3, height, width)
+        image = torch.rand(batch, model.settings.inp_channels, height, width)
         torch.testing.assert_close(run(proto, image), model(image), rtol=0, atol=1e-5)

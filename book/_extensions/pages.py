@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +21,7 @@ from ablations import (
 )
 from architecture import write_diagrams
 from claims_pages import write_claims
+from filter_table import write_best_filter
 from runs import write_runs
 from speed_pages import write_speed
 from task_pages import PACKAGE_PROFILE, read_metrics, write_tasks
@@ -105,7 +107,9 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     write_runs(target, settings)
     _write_glance(root, target, settings)
     _write_ablations(root, target / "ablations", settings)
-    _write_real_pairs(root, target, settings)
+    titles = {name: task.title for name, task in settings.tasks.items()}
+    _write_real_pairs(root, target, settings.profile, titles)
+    write_best_filter(root, target / "benchmarks" / "best_filter.md", titles)
     variants = _of_variants(target, settings)
     seeds = {len(runs) for sizes in variants.values() for runs in sizes.values()}
     figures["ablation_seeds"] = " to ".join(map(str, sorted(seeds)))
@@ -220,17 +224,15 @@ def _write_models(path: Path) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _write_real_pairs(root: Path, target: Path, settings: Settings) -> None:
+def _write_real_pairs(root: Path, target: Path, profile: str, titles: Mapping[str, str]) -> None:
     """Write the scores of all weights on real pairs, and name those that were not scored."""
-    titles = {name: task.title for name, task in settings.tasks.items()}
     weights = {
         PACKAGE_PROFILE: ("Weights in the package", "eamamba real-pairs"),
-        settings.profile: (f"Weights of the {settings.profile} profile", "eamamba real-pairs "
-                           f"--profile {settings.profile}"),
-    }  # fmt: skip
+        profile: (f"Weights of the {profile} profile", f"eamamba real-pairs --profile {profile}"),
+    }
     parts = []
-    for profile, (label, command) in weights.items():
-        file = root / "results" / profile / "real_pairs" / "summary.csv"
+    for owner, (label, command) in weights.items():
+        file = root / "results" / owner / "real_pairs" / "summary.csv"
         if file.is_file():
             summary = pd.read_csv(file)
             table = real_pairs_table(summary, titles)

@@ -257,6 +257,18 @@ def test_address_space_is_that_of_the_limit() -> None:
         resource.setrlimit(resource.RLIMIT_AS, usual)
 
 
+def test_what_surely_exceeds_a_limit_is_not_tried(
+    network: EAMamba, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides = exhaust(monkeypatch, 512, MemoryError())
+    monkeypatch.setattr(memory, "address_space", lambda: 192 * MIB)
+    with pytest.raises(RestoreError, match="choose smaller tiles, such as 128"):
+        restore(network, torch.rand(3, 256, 256), tile=256)
+    assert not sides
+    assert restore(network, torch.rand(3, 256, 256), tile=64).shape == (3, 256, 256)
+    assert set(sides) == {64}
+
+
 def test_a_limit_too_low_is_told_before_anything_is_computed(
     network: EAMamba, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,13 +70,31 @@ def fitting_tile(model: object, image: Tensor) -> int | None:
 
 def lacking_bytes(model: object) -> int:
     """Return how many bytes a limit on this process lacks for even the smallest tile, or 0."""
+    if (limit := _counted_and_left(model)) is None:
+        return 0
+    counted, left = limit
+    needed = SMALLEST_TILE**2 * counted * _PEAK_OVER_COUNT / _SHARE_OF_FREE_MEMORY
+    return max(math.ceil(needed) - left, 0)
+
+
+def exceeds_limit(model: object, batch: int, height: int, width: int) -> bool:
+    """Return whether an input surely needs more memory than a limit on this process leaves.
+
+    Better not to try then: where every allocation may fail, libraries and the interpreter itself
+    break in ways that no longer name the reason.
+    """
+    limit = _counted_and_left(model)
+    return limit is not None and batch * height * width * limit[0] > limit[1]
+
+
+def _counted_and_left(model: object) -> tuple[float, int] | None:
+    """Return the bytes counted for each pixel and those left by a limit on this process, if any."""
     settings = getattr(model, "settings", None)
     if not isinstance(settings, EAMambaSettings | EAMambaSRSettings):
-        return 0
+        return None
     assert isinstance(model, nn.Module)
     left = address_space() if next(model.parameters()).device.type == "cpu" else None
-    needed = SMALLEST_TILE**2 * activation_bytes(settings) / _SHARE_OF_FREE_MEMORY
-    return 0 if left is None else max(math.ceil(needed) - left, 0)
+    return None if left is None else (activation_bytes(settings) / _PEAK_OVER_COUNT, left)
 
 
 def free_memory(device: torch.device) -> int:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from eamamba.config import EAMambaError
 from eamamba.config.errors import ran_out_of_memory
 from eamamba.heap import return_free_blocks
-from eamamba.restore.memory import SMALLEST_TILE, fitting_tile, lacking_bytes
+from eamamba.restore.memory import SMALLEST_TILE, exceeds_limit, fitting_tile, lacking_bytes
 from eamamba.restore.tiles import blend_tiles, pad_to_multiple, tile_starts
 
 Progress = Callable[[int, int], None]
@@ -133,11 +133,14 @@ def _restore_tiles(
     members: int,
     progress: Progress | None,
 ) -> Tensor | None:
-    """Return the restored image, or None if memory ran out.
+    """Return the restored image, or None if memory ran out or surely would.
 
     An error's traceback would keep everything that the network computed in memory.
     """
-    starts = [tile_starts(n, side, shared, model.size_multiple) for n in padded.shape[-2:]]
+    batch, _, height, width = padded.shape
+    if exceeds_limit(model, batch, min(side, height), min(side, width)):
+        return None
+    starts = [tile_starts(n, side, shared, model.size_multiple) for n in (height, width)]
     counting_model = _CallCounter(model, len(starts[0]) * len(starts[1]) * members, progress)
     try:
         with torch.inference_mode():

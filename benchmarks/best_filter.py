@@ -48,29 +48,35 @@ def fitted(pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
     return torch.linalg.solve(products, targets)
 
 
-def measure(folder: Path, task: str) -> dict[str, object] | None:
-    """Fit and score one set; None if it is not in the folder."""
+def real_pairs(folder: Path, task: str) -> tuple[str, list[tuple[Tensor, Tensor]]]:
+    """Return the names of a task's sets in the folder, and their degraded and clean images."""
     layout, names = SETS[task]
     present = {name: str((folder / name).resolve()) for name in names if (folder / name).is_dir()}
-    if not present:
-        return None
     settings = load_settings(ROOT / "params.yaml").task(task)
     data = settings.data.model_copy(update={"layout": layout, "benchmarks": present})
-    settings = settings.model_copy(update={"data": data})
-    pairs = [
+    cases = Cases(settings.model_copy(update={"data": data})) if present else []
+    return ", ".join(present), [
         (case.degraded[:, : case.clean.shape[1], : case.clean.shape[2]], case.clean)
-        for case in Cases(settings)
+        for case in cases
     ]
+
+
+def measure(folder: Path, task: str) -> dict[str, object] | None:
+    """Fit and score one set; None if it is not in the folder."""
+    names, pairs = real_pairs(folder, task)
+    if not pairs:
+        return None
+    protocol = load_settings(ROOT / "params.yaml").task(task).evaluation.protocol
     weights = fitted(pairs)
     gains = []
     for degraded, clean in pairs:
         filtered = (neighbours(degraded) @ weights.float()).reshape(clean.shape)
-        scores = score_before_and_after(settings.evaluation.protocol, clean, degraded, filtered)
+        scores = score_before_and_after(protocol, clean, degraded, filtered)
         gains.append(scores["psnr_db"] - scores["psnr_input_db"])
     low, high = paired_interval(gains)
     return {
         "task": task,
-        "benchmark": ", ".join(present),
+        "benchmark": names,
         "images": len(gains),
         "gain_db": sum(gains) / len(gains),
         "gain_low_db": low,

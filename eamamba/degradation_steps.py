@@ -70,7 +70,7 @@ def _sensor_noise(clean: Tensor, rng: Generator) -> Pictures:
         "raw values, brightened": to_srgb(stages.raw[None] / brightest),
         "raw values with noise": to_srgb(stages.noisy_raw[None] / brightest),
         "developed": stages.developed,
-        "input: noise smoothed by the camera": stages.noisy,
+        "input: saved by the camera": stages.noisy,
     }
 
 

@@ -74,7 +74,7 @@ def test_captured_passes_stand_beside_eager_ones(tmp_path: Path) -> None:
     assert table["× faster, captured"].tolist() == ["1.81", "–"]
 
 
-ELSEWHERE = {"best_filter", "candidates", "claims_cpu", "openmp_waiting"}
+ELSEWHERE = {"best_filter", "candidates", "claims_cpu", "openmp_waiting", "simulation"}
 """Measurements that the chapter on speed does not show."""
 
 

@@ -21,7 +21,7 @@ from ablations import (
 )
 from architecture import write_diagrams
 from claims_pages import write_claims
-from filter_table import write_best_filter
+from real_pair_tables import write_best_filter, write_simulation
 from runs import write_runs
 from speed_pages import write_speed
 from task_pages import PACKAGE_PROFILE, read_metrics, write_tasks
@@ -110,6 +110,7 @@ def write_pages(root: Path, target: Path) -> dict[str, str]:
     titles = {name: task.title for name, task in settings.tasks.items()}
     _write_real_pairs(root, target, settings.profile, titles)
     write_best_filter(root, target / "benchmarks" / "best_filter.md", titles)
+    write_simulation(root, target / "benchmarks" / "simulation.md", titles)
     variants = _of_variants(target, settings)
     seeds = {len(runs) for sizes in variants.values() for runs in sizes.values()}
     figures["ablation_seeds"] = " to ".join(map(str, sorted(seeds)))

@@ -26,7 +26,7 @@ def motion_blur(
     clean: Tensor,
     rng: Generator,
     *,
-    extent_px: tuple[float, float] = (3.0, 18.0),
+    extent_px: tuple[float, float] = (2.0, 18.0),
     strength: float = 1.0,
 ) -> Tensor:
     """Average the views of a camera that shakes and turns while the shutter is open.
@@ -40,7 +40,8 @@ def motion_blur(
     clean : (3, H, W) in [0, 1]
     rng : Generator
     extent_px : (float, float)
-        Range of the largest displacement of any image corner from the middle view, in pixels.
+        Range of the largest displacement of any image corner from the middle view, in pixels;
+        drawn uniformly on a logarithmic scale.
     strength : float
         Factor of that displacement; 0 returns the image unchanged (up to float32 rounding).
 
@@ -61,13 +62,13 @@ def simulate_motion_blur(
     clean: Tensor,
     rng: Generator,
     *,
-    extent_px: tuple[float, float] = (3.0, 18.0),
+    extent_px: tuple[float, float] = (2.0, 18.0),
     strength: float = 1.0,
 ) -> MotionBlur:
     """Run `motion_blur` and also return the poses of the camera."""
     height, width = clean.shape[1:]
     path = _camera_path(rng)
-    extent = strength * uniform(rng, *extent_px)
+    extent = strength * math.exp(uniform(rng, *map(math.log, extent_px)))
     path = path * (extent / _largest_displacement(path, height, width))
     # One view per pixel of displacement avoids ghosts; an odd number puts one in the middle.
     poses = min(2 * math.ceil(extent) + 1, _MAX_POSES)

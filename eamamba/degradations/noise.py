@@ -68,9 +68,9 @@ def sensor_noise(clean: Tensor, rng: Generator, *, strength: float = 1.0) -> Ten
     The image is taken back to raw sensor values through an inverse camera pipeline with random
     exposure, white balance and colour matrix, gets photon (Poisson) and read (Gaussian) noise of a
     random level, and is developed again: white balance, bilinear demosaicing, colour matrix, gamma,
-    tone curve. Cameras then smooth the noise, in colour more than in brightness, which leaves
-    blotches many pixels wide; the amount of smoothing is random and may be zero. Only the resulting
-    noise is added to the image, so the clean image remains the target, as in smartphone data sets.
+    tone curve. Every other camera, on average, then smooths the noise, in colour more than in
+    brightness, which leaves blotches several pixels wide. Only the resulting noise is added to the
+    image, so the clean image remains the target, as in smartphone data sets.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def sensor_noise(clean: Tensor, rng: Generator, *, strength: float = 1.0) -> Ten
     References
     ----------
     Brooks, Mildenhall, Xue, Chen, Sharlet, Barron, "Unprocessing images for learned raw
-    denoising", CVPR 2019 (the ranges of gains and noise levels).
+    denoising", CVPR 2019 (the camera pipeline; the noise here reaches higher levels).
     """
     return simulate_sensor_noise(clean, rng, strength=strength).noisy
 
@@ -97,8 +97,9 @@ def simulate_sensor_noise(clean: Tensor, rng: Generator, *, strength: float = 1.
     gains = torch.tensor([uniform(rng, 1.9, 2.4), 1.0, uniform(rng, 1.5, 1.9)])[:, None, None]
     mixture = uniform(rng, 0, 1)
     matrix = mixture * _CAMERA_TO_SRGB + (1 - mixture) * torch.eye(3)
-    log_shot = uniform(rng, math.log(1e-4), math.log(0.012))
-    blotch_px = uniform(rng, 0, 1.2), uniform(rng, 0, 5)  # brightness, colour
+    log_shot = uniform(rng, math.log(4e-4), math.log(0.02))
+    smoothing = float(uniform(rng, 0, 1) < 0.5)
+    blotch_px = smoothing * uniform(rng, 0, 0.8), smoothing * uniform(rng, 0, 3)
     shot = strength * math.exp(log_shot)
     read = strength * math.exp(normal(rng, 2.18 * log_shot + 1.2, 0.26))
 

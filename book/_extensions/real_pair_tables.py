@@ -1,4 +1,4 @@
-"""The networks on real pairs beside the best fixed filter (`benchmarks/best_filter.py`)."""
+"""Tables of the experiments on real pairs: `benchmarks/best_filter.py` and `simulation.py`."""
 
 from __future__ import annotations
 
@@ -44,3 +44,35 @@ def write_best_filter(root: Path, file: Path, titles: Mapping[str, str]) -> None
         }
     )
     file.write_text(markdown(table), encoding="utf-8")
+
+
+def write_simulation(root: Path, file: Path, titles: Mapping[str, str]) -> None:
+    """Write the table of real and simulated degradations, or nothing if they were not compared.
+
+    Parameters as for `write_best_filter`.
+    """
+    measured = root / "results" / "benchmarks" / "simulation.csv"
+    if not measured.is_file():
+        return
+    rows = pd.read_csv(measured)
+    table = pd.DataFrame(
+        {
+            "Degradation": rows["task"].map(titles),
+            "Set": rows["benchmark"],
+            "Squares": rows["squares"],
+            "Quantity": rows["quantity"],
+            "Real": _median_and_range(rows, "real"),
+            "Simulated": _median_and_range(rows, "simulated"),
+        }
+    )
+    file.write_text(markdown(table), encoding="utf-8")
+
+
+def _median_and_range(rows: pd.DataFrame, kind: str) -> list[str]:
+    """Return the medians, with the 10th and 90th percentiles."""
+    columns = (rows[f"{kind}_{percent}"] for percent in (50, 10, 90))
+    digits = [1 if "dB" in quantity else 2 for quantity in rows["quantity"]]
+    return [
+        f"{median:.{places}f} ({low:.{places}f} to {high:.{places}f})"
+        for places, median, low, high in zip(digits, *columns, strict=True)
+    ]

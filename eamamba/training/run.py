@@ -13,7 +13,7 @@ from eamamba.config import EAMambaError, SettingsError, Stage, TaskSettings
 from eamamba.config.errors import ran_out_of_memory
 from eamamba.files import remove_leftovers
 from eamamba.heap import reuse_large_blocks
-from eamamba.network import build
+from eamamba.network import EAMamba, build
 from eamamba.training.board import check_installed
 from eamamba.training.errors import (
     LocalTrainingError,
@@ -30,6 +30,7 @@ from eamamba.training.record import data_hash
 from eamamba.training.signals import Signals
 from eamamba.training.states import States
 from eamamba.training.trainer import Trainer, accelerator_for
+from eamamba.training.two_views import for_two_views
 from eamamba.training.validation import check_images
 from eamamba.training.watch import CURVE_FILE, WATCHED, Watch
 
@@ -148,6 +149,9 @@ def begin(
     torch.manual_seed(settings.training.seed)
     start = settings.training.initial_weights
     model = load_model(start) if start and states is None else build(settings.model)
+    channels = model.settings.inp_channels, settings.model.inp_channels
+    if isinstance(model, EAMamba) and channels == (3, 6):
+        model = for_two_views(model)
     if model.settings != settings.model:
         raise SettingsError(f"training.initial_weights: {start} does not fit the model to train")
     trainer = Trainer(model, settings.training, accelerator)

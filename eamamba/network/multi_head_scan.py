@@ -33,7 +33,7 @@ from torch.nn import functional as F
 from eamamba.config import MambaSettings
 from eamamba.network.layers import Map, apply_in_pieces, convolve
 from eamamba.network.scan_order import scan_order
-from eamamba.selective_scan import Backend, selective_scan
+from eamamba.selective_scan import Backend, can_project, projected_scan, selective_scan
 
 
 class CausalConv1d(nn.Conv1d):
@@ -116,12 +116,12 @@ class MultiHeadScan(nn.Module):
     def forward(self, x: Map) -> Map:
         batch, height, width, _ = x.shape
         rows = self.in_proj.weight[: self.d_inner]  # the others produce the gate
-        u = F.silu(self._convolve(F.linear(x, rows)))  # (b, h, w, d_inner)
+        scanned = self._convolve(F.linear(x, rows))  # (b, h, w, d_inner)
         # (b, L, K, D), or (b, L, 1, D) when all heads share the channels
-        u = u.view(batch, height * width, -1, self.x_proj_weight.shape[-1])
+        scanned = scanned.view(batch, height * width, -1, self.x_proj_weight.shape[-1])
         settings = self.settings
         order = scan_order(settings.scan_type, settings.scan_count, height, width, x.device)
-        y = self._scan(u, order)  # (b, L, K, D)
+        y = self._scan(scanned, order)  # (b, L, K, D)
         y = y.sum(2) if self.merges_by_adding else y.flatten(2)  # (b, L, d_inner)
         return apply_in_pieces(
             self._gate_and_project, y.view(batch, height, width, self.d_inner), x
@@ -141,34 +141,48 @@ class MultiHeadScan(nn.Module):
         return convolve(self.conv, x)
 
     def _scan(
-        self, u: Float[Tensor, "b l heads d"], order: Int[Tensor, "k l"]
+        self, x: Float[Tensor, "b l heads d"], order: Int[Tensor, "k l"]
     ) -> Float[Tensor, "b l k d"]:
-        """Project every pixel to Δ, B, C and scan; ``u`` has one head if all heads share it."""
+        """Activate, project every pixel to Δ, B, C and scan.
+
+        ``x`` has one head if all heads share it.
+        """
         K, _, D = self.x_proj_weight.shape
         N = self.settings.d_state
-        u = u.expand(-1, -1, K, -1)  # a view: heads that share their channels are not copied
+        A, skip = -torch.exp(self.A_logs).view(K, D, N), self.Ds.view(K, D)
+        if self._projects_at_once and can_project(x, self.backend):
+            return projected_scan(
+                x.expand(-1, -1, K, -1), self._merged_weight(), self.dt_projs_bias, A, skip, order
+            )
+        u = F.silu(x).expand(-1, -1, K, -1)  # a view: heads that share channels copy nothing
         delta, B, C = self._project(u).split((D, N, N), -1)
-        A = -torch.exp(self.A_logs).view(K, D, N)
-        return selective_scan(u, delta, A, B, C, self.Ds.view(K, D), order, self.backend)
+        return selective_scan(u, delta, A, B, C, skip, order, self.backend)
+
+    @property
+    def _projects_at_once(self) -> bool:
+        """Whether expanding the low-rank Δ projection to a D×D one costs no more.
+
+        As in the paper's model, where D = 2R. Then a single matrix product computes Δ, B and C.
+        """
+        return self.x_proj_weight.shape[-1] <= 2 * self.dt_rank
+
+    def _merged_weight(self) -> Float[Tensor, "k p d"]:
+        """Return the weight of the product that computes Δ, B and C, (K, D + 2N, D)."""
+        # (K, R, D) for Δ and (K, 2N, D) for B and C
+        low_rank, rest = self.x_proj_weight.tensor_split((self.dt_rank,), 1)
+        return torch.cat((self.dt_projs_weight @ low_rank, rest), 1)
 
     def _project(self, u: Float[Tensor, "b l k d"]) -> Float[Tensor, "b l k p"]:
-        """Return Δ (before the softplus), B and C of every pixel and head, concatenated.
-
-        The low-rank Δ projection is expanded to a D×D one if that costs no more (D ≤ 2R, as
-            in the paper's model), so that a single matrix product computes everything.
-        """
-        batch, length, K, D = u.shape
-        R = self.dt_rank
-        # (K, R, D) for Δ and (K, 2N, D) for B and C
-        low_rank, rest = self.x_proj_weight[:, :R], self.x_proj_weight[:, R:]
+        """Return Δ (before the softplus), B and C of every pixel and head, concatenated."""
+        batch, length, K, _ = u.shape
         pixels = u.flatten(0, 1).transpose(0, 1)  # (K, batch L, D), a view
         bias = self.dt_projs_bias[:, None]  # (K, 1, D)
-        if D <= 2 * R:
-            weight = torch.cat((self.dt_projs_weight @ low_rank, rest), 1)  # (K, D + 2N, D)
-            bias = F.pad(bias, (0, rest.shape[1]))  # costs nothing as part of the product
-            projected = torch.baddbmm(bias, pixels, weight.transpose(1, 2))
+        if self._projects_at_once:
+            bias = F.pad(bias, (0, 2 * self.settings.d_state))  # costs nothing in the product
+            projected = torch.baddbmm(bias, pixels, self._merged_weight().transpose(1, 2))
         else:
-            narrow, wide = (pixels @ self.x_proj_weight.transpose(1, 2)).tensor_split((R,), -1)
+            projected = pixels @ self.x_proj_weight.transpose(1, 2)
+            narrow, wide = projected.tensor_split((self.dt_rank,), -1)
             delta = torch.baddbmm(bias, narrow, self.dt_projs_weight.transpose(1, 2))
             projected = torch.cat((delta, wide), -1)
         # (K, batch L, D + 2N) -> (batch, L, K, D + 2N), a view

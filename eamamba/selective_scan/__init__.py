@@ -13,5 +13,14 @@ from eamamba.selective_scan.operator import (
     backend_problem,
     selective_scan,
 )
+from eamamba.selective_scan.projected import can_project, projected_scan
 
-__all__ = ["BACKENDS", "Backend", "BackendError", "backend_problem", "selective_scan"]
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "BackendError",
+    "backend_problem",
+    "can_project",
+    "projected_scan",
+    "selective_scan",
+]

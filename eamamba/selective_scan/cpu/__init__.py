@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
-from eamamba.selective_scan.cpu.backend import available, backward, forward, state_size
+from eamamba.selective_scan.cpu.backend import (
+    available,
+    backward,
+    forward,
+    forward_projected,
+    state_size,
+)
 
-__all__ = ["available", "backward", "forward", "state_size"]
+__all__ = ["available", "backward", "forward", "forward_projected", "state_size"]

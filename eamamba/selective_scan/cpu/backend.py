@@ -58,6 +58,25 @@ def forward(
     return y, states
 
 
+def forward_projected(
+    x: Tensor, weight: Tensor, bias: Tensor, A: Tensor, D: Tensor, order: Tensor
+) -> Tensor:
+    """Return ``y`` of the scan that starts from ``x`` (`eamamba.selective_scan.projected_scan`)."""
+    from eamamba.selective_scan.cpu import projecting  # imports Numba, as does `_kernels`
+
+    batch, _, heads, channels = x.shape
+    c, J, _ = _kernels().layout(channels, A.shape[-1])
+    kernel = projecting.projecting_kernel(c, J, x.dtype == torch.float64)
+    # No group adds to another's results, but each projects to B and C: as few as keep threads busy.
+    scans, blocks = batch * heads, -(-channels // c)
+    groups = min(blocks, -(-torch.get_num_threads() // max(scans, 1)))
+    y = x.new_empty(x.shape)
+    weights = projecting.packed(weight, bias, A.shape[-1])
+    arrays = map(_array, (x, weights, A, D, order.contiguous(), y))
+    _run(kernel, scans * groups, groups, *arrays)
+    return y
+
+
 def backward(
     grad_y: Tensor,
     u: Tensor,

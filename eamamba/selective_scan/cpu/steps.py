@@ -84,10 +84,10 @@ class Upcoming(NamedTuple):
 
 
 @emitted
-def copy(target: Memory, to: Value, source: Memory, start: Value, vectors: Value) -> None:
+def copy(target: Memory, to: Value | int, source: Memory, start: Value, vectors: Value) -> None:
     """Copy ``vectors * LANES`` numbers."""
     with loop(vectors) as i:
-        target.store(to + i * LANES, source.load(start + i * LANES))
+        target.store(i * LANES + to, source.load(i * LANES + start))
 
 
 @emitted

@@ -130,21 +130,23 @@ def test_pieces_have_a_limited_size_and_cover_the_map(monkeypatch: pytest.Monkey
     monkeypatch.setattr(layers, "PIECE", 60)
     seen: list[tuple[int, ...]] = []
 
-    def widen(x: Tensor, y: Tensor) -> Tensor:
+    def first_four(x: Tensor, y: Tensor) -> Tensor:
         seen.append(tuple(x.shape))
-        return torch.cat([x, y.double()], -1)
+        return x[..., :4] * y
 
     x, y = picture(2, 5, 7, 6), picture(2, 5, 7, 4)
     with torch.no_grad():
-        result = layers.apply_in_pieces(widen, x, y)
-    assert seen == [(10, 6)] * 7
-    torch.testing.assert_close(result, torch.cat([x, y.double()], -1), rtol=0, atol=0)
+        result = layers.add_in_pieces(y, first_four, x, y)
+    assert seen == [(15, 6)] * 4 + [(10, 6)]  # the last piece is shorter
+    assert torch.equal(result, y + x[..., :4] * y)
     seen.clear()
     with torch.no_grad():
-        layers.apply_in_pieces(widen, x[:, :, :, :3], y)  # the last piece is shorter
-    assert seen == [(20, 3)] * 3 + [(10, 3)]
+        strided = layers.add_in_pieces(
+            y.transpose(0, 2), first_four, *(z.transpose(0, 2) for z in (x, y))
+        )
+    assert torch.equal(strided.transpose(0, 2), result)
     seen.clear()
-    layers.apply_in_pieces(widen, x, y)
+    layers.add_in_pieces(y, first_four, x, y)
     assert seen == [(2, 5, 7, 6)], "the backward pass needs the whole map's intermediates anyway"
 
 

@@ -17,30 +17,27 @@ from torch.nn import functional as F
 Map = Float[Tensor, "b h w c"]
 
 PIECE = 2**18
-"""Elements of the first map that `apply_in_pieces` processes at a time: few enough to fit into
+"""Elements of the result that `add_in_pieces` computes at a time: few enough to fit into
 the caches, and enough that launching the operators costs little."""
 
 
-def apply_in_pieces(function: Callable[..., Map], *maps: Map) -> Map:
-    """Apply a function that acts on every pixel independently.
+def add_in_pieces(x: Map, function: Callable[..., Map], *maps: Map) -> Map:
+    """Return ``x + function(*maps)``, for a function that acts on every pixel independently.
 
     On a CPU and without gradients, large maps are passed to it in pieces of shape (pixels,
     channels), so that its intermediate results stay in the cache.
     """
-    first = maps[0]
     # checked first, so that a graph for images of any size depends on no size
     if torch.compiler.is_compiling() or torch.is_grad_enabled():
-        return function(*maps)
-    if first.numel() <= PIECE or first.device.type != "cpu":
-        return function(*maps)
-    pixels, piece_pixels = first.shape[:-1].numel(), max(PIECE // first.shape[-1], 1)
-    pieces = zip(*(x.flatten(0, -2).split(piece_pixels) for x in maps), strict=True)
-    y = function(*next(pieces))
-    result = y.new_empty(pixels, y.shape[-1])
-    result[:piece_pixels] = y
-    for start, piece in zip(range(piece_pixels, pixels, piece_pixels), pieces, strict=True):
-        result[start : start + piece_pixels] = function(*piece)
-    return result.view(*first.shape[:-1], -1)
+        return x + function(*maps)
+    if x.numel() <= PIECE or x.device.type != "cpu":
+        return x + function(*maps)
+    result = torch.empty_like(x, memory_format=torch.contiguous_format)
+    pixels = max(PIECE // x.shape[-1], 1)
+    pieces = (one.flatten(0, -2).split(pixels) for one in (result, x, *maps))
+    for target, old, *others in zip(*pieces, strict=True):
+        torch.add(old, function(*others), out=target)
+    return result
 
 
 def convolve(conv: nn.Conv2d, x: Map) -> Map:

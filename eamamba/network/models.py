@@ -13,7 +13,7 @@ from eamamba.network.layers import (
     LayerNorm,
     Map,
     PatchEmbed,
-    apply_in_pieces,
+    add_in_pieces,
     convolve,
     downsample,
     upsample,
@@ -36,13 +36,15 @@ class MambaFormerBlock(nn.Module):
         self.ffn = mixer(channels, settings.ffn_expansion_factor, settings.bias)
 
     def forward(self, x: Map) -> Map:
-        x = x + self.mamba(self.norm1(x))
+        x = self.mamba(self.norm1(x), x)
         return (
-            apply_in_pieces(self._mix_channels, x) if self.ffn.pointwise else self._mix_channels(x)
+            add_in_pieces(x, self._mix_channels, x)
+            if self.ffn.pointwise
+            else x + self._mix_channels(x)
         )
 
     def _mix_channels(self, x: Map) -> Map:
-        return x + self.ffn(self.norm2(x))
+        return self.ffn(self.norm2(x))
 
 
 class Blocks(nn.Sequential):

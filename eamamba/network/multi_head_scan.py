@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eamamba.config import MambaSettings
-from eamamba.network.layers import Map, apply_in_pieces, convolve
+from eamamba.network.layers import Map, add_in_pieces, convolve
 from eamamba.network.scan_order import scan_order
 from eamamba.selective_scan import Backend, can_project, projected_scan, selective_scan
 
@@ -113,7 +113,8 @@ class MultiHeadScan(nn.Module):
             self.A_logs.copy_(torch.arange(1, self.settings.d_state + 1).log())
             self.dt_projs_bias.copy_(step + torch.log(-torch.expm1(-step)))
 
-    def forward(self, x: Map) -> Map:
+    def forward(self, x: Map, added_to: Map) -> Map:
+        """Scan ``x`` and add the result to another map."""
         batch, height, width, _ = x.shape
         rows = self.in_proj.weight[: self.d_inner]  # the others produce the gate
         scanned = self._convolve(F.linear(x, rows))  # (b, h, w, d_inner)
@@ -123,9 +124,8 @@ class MultiHeadScan(nn.Module):
         order = scan_order(settings.scan_type, settings.scan_count, height, width, x.device)
         y = self._scan(scanned, order)  # (b, L, K, D)
         y = y.sum(2) if self.merges_by_adding else y.flatten(2)  # (b, L, d_inner)
-        return apply_in_pieces(
-            self._gate_and_project, y.view(batch, height, width, self.d_inner), x
-        )
+        y = y.view(batch, height, width, self.d_inner)
+        return add_in_pieces(added_to, self._gate_and_project, y, x)
 
     def _gate_and_project(self, y: Map, x: Map) -> Map:
         """Normalise the scan's output, multiply it by the gate and project it back."""

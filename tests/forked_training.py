@@ -43,7 +43,7 @@ class Training:
         folder.parent.mkdir(exist_ok=True)
         self.settings = folder.with_suffix(".yaml")
         self.settings.write_text(_settings(recipe))
-        port = str(_free_port())
+        port = str(free_port())
         self.children = [self._fork(rank, port, disturb) for rank in range(count)]
 
     def _fork(self, rank: int, port: str, disturb: Disturb | None) -> int:
@@ -52,7 +52,7 @@ class Training:
             return child
         try:
             if self.count > 1:
-                os.environ |= _launched(rank, self.count, port)
+                os.environ |= launched(rank, self.count, port)
             for state in (AcceleratorState, GradientState, PartialState):
                 state._shared_state.clear()
             log = os.open(self._log(rank), os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
@@ -95,14 +95,14 @@ def _settings(recipe: dict[str, Any]) -> str:
     return yaml.safe_dump(tree, sort_keys=False)
 
 
-def _launched(rank: int, count: int, port: str) -> dict[str, str]:
+def launched(rank: int, count: int, port: str) -> dict[str, str]:
     """Return the variables that torchrun sets."""
     numbers = {"RANK": str(rank), "WORLD_SIZE": str(count)}
     local = {f"LOCAL_{name}": number for name, number in numbers.items()}
     return numbers | local | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

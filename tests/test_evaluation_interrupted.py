@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import scipy.io
+import torch
+from forked_training import free_port, launched
 from torch import Tensor, nn
 
+from eamamba.checkpoint import save_model
 from eamamba.config import TaskSettings, load_settings
 from eamamba.datasets import bundled_photographs
 from eamamba.evaluation import Cases, evaluate, score_share
 from eamamba.evaluation.unfinished import FILE
 from eamamba.images import write_image
+from eamamba.network import build
 
 ROOT = Path(__file__).parents[1]
 
@@ -137,3 +145,81 @@ def test_the_share_of_a_lost_process_is_made_up_for(settings: TaskSettings, tmp_
     evaluate(model, settings, tmp_path / "parts", resume=True, progress=False)
     assert model.calls == 2
     assert results(tmp_path / "parts") == results(tmp_path / "whole")
+
+
+def exported(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def blocks(tmp_path: Path, settings: TaskSettings) -> TaskSettings:
+    """A test on the blocks of two scenes."""
+    image = bundled_photographs("held_out")["coffee"].mul(255).byte().numpy()
+    scenes = image[:, :48, :64].reshape(3, 2, 24, 2, 32).transpose(1, 3, 2, 4, 0)
+    (tmp_path / "scenes").mkdir()
+    for name in ("Noisy", "Gt"):
+        variable = f"Validation{name}BlocksSrgb"
+        scipy.io.savemat(tmp_path / f"scenes/{variable}.mat", {variable: scenes})
+    changes = {"layout": "sidd", "benchmarks": {"SIDD": str(tmp_path / "scenes")}}
+    changes |= {"degradation": "sensor_noise"}
+    return settings.model_copy(update={"data": settings.data.model_copy(update=changes)})
+
+
+@pytest.mark.parametrize(("layout", "count"), [("settings", 6), ("blocks", 4)])
+def test_exported_images_are_shared_among_processes_too(
+    layout: str, count: int, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    tested: TaskSettings = request.getfixturevalue(layout)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    evaluate(Fading(), tested, whole, export=whole / "export", progress=False)
+    with pytest.raises(KeyboardInterrupt):
+        score_share(Fading(interrupted_at=2), tested, parts, 1, 2, export=parts / "export")
+    shares = [Fading() for _ in range(2)]
+    for number, model in enumerate(shares):
+        score_share(model, tested, parts, number, 2, export=parts / "export")
+    assert [model.calls for model in shares] == [count // 2, count // 2 - 1]
+    model = Fading()
+    evaluate(model, tested, parts, export=parts / "export", resume=True, progress=False)
+    assert model.calls == 0
+    assert len(exported(parts)) == 2 + (1 if layout == "blocks" else count)
+    assert exported(parts) == exported(whole)
+
+
+def test_an_image_that_was_not_exported_is_restored_again(
+    settings: TaskSettings, tmp_path: Path
+) -> None:
+    interrupt(settings, tmp_path / "parts")
+    for folder, calls in (("a", 6), ("b", 6)):  # scored, but not exported, or elsewhere
+        model = Fading(interrupted_at=7)
+        score_share(model, settings, tmp_path / "parts", 0, 1, export=tmp_path / folder)
+        assert model.calls == calls
+    (tmp_path / "b/mine/sigma25/0.png").unlink()
+    model = Fading()
+    evaluate(
+        model, settings, tmp_path / "parts", export=tmp_path / "b", resume=True, progress=False
+    )
+    assert model.calls == 1
+    assert exported(tmp_path / "a") == exported(tmp_path / "b")
+
+
+@pytest.mark.slow
+def test_two_processes_of_the_command_export_what_one_does(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    task = load_settings(ROOT / "params.yaml", "smoke").task("denoise_gaussian")
+    weights = tmp_path / "weights.safetensors"
+    save_model(build(task.model), weights, task=task.task)
+    command = [sys.executable, "-m", "eamamba", "evaluate", "denoise_gaussian", "--device", "cpu"]
+    command += ["--profile", "smoke", "--weights", str(weights)]
+    for count in (1, 2):
+        folder, port = tmp_path / str(count), str(free_port())
+        places = ["--output", str(folder), "--export", str(folder / "export")]
+        together = [
+            subprocess.Popen(
+                [*command, *places], cwd=ROOT, env=os.environ | launched(number, count, port)
+            )
+            for number in range(count)
+        ]
+        assert [process.wait(300) for process in together] == [0] * count
+    assert len(exported(tmp_path / "1/export")) == 9
+    assert exported(tmp_path / "1") == exported(tmp_path / "2")

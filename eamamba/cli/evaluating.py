@@ -66,7 +66,7 @@ def evaluate(
 ) -> None:
     """Score one task on its benchmarks; writes per_image.csv and metrics.json.
 
-    After an interruption, run it again to resume (not with --export).
+    After an interruption, run it again to resume.
 
     Example: `eamamba evaluate derain --images my_pairs/ --output scores/`
     """
@@ -82,9 +82,8 @@ def evaluate(
     file = _weights(task, weights, profile, images, chosen)
     model = Captured(_load_on_device(file, device, task))
     if process_count() > 1:
-        if export is not None:
-            raise CommandError("--export: not with several processes; start a single one")
-        evaluation.score_share(model, chosen, folder, process_number(), process_count())
+        number, count = process_number(), process_count()
+        evaluation.score_share(model, chosen, folder, number, count, export=export)
         wait_for_all(choose_device(device))
         if not is_main_process():
             return

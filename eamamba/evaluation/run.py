@@ -71,7 +71,7 @@ def evaluate(
         Folder for the restored images, in the format of `Export`.
     resume : bool
         Save each score in the output folder at once, with `Unfinished`, and skip images that an
-        interrupted run has scored. Not with `export`, which needs all images.
+        interrupted run has scored, and exported to the same folder.
     progress : bool
         Show a progress bar with the time left on standard error, and report failures as they occur.
 
@@ -101,25 +101,18 @@ def evaluate(
     """
     reuse_large_blocks()
     _check_fit(model, settings)
-    written = None if export is None else Export(export, settings.data.layout)
-    kept = Unfinished(output, model, settings) if resume and export is None else None
+    written = _export(settings, output, export)
+    kept = Unfinished(output, model, settings, export=export) if resume else None
     table = ScoreTable(settings, progress)
     found = Cases(settings, table.fail)
     for case in tqdm(found, f"{settings.task}: images", disable=not progress, **bar_options()):
-        scores = kept.find(case) if kept else None
-        if scores is None:
-            try:
-                example = _restore_and_score(model, settings, case)
-            except Exception as error:
-                if not (isinstance(error, EAMambaError) or ran_out_of_memory(error)):
-                    raise
-                table.fail(case.benchmark, case.image, error, case.condition)
-                continue
-            scores = example.scores
-            if kept:
-                kept.add(case, scores)
-            if written:
-                written.add(case, example.restored)
+        try:
+            scores = _scores_of(case, model, settings, kept, written)
+        except Exception as error:
+            if not (isinstance(error, EAMambaError) or ran_out_of_memory(error)):
+                raise
+            table.fail(case.benchmark, case.image, error, case.condition)
+            continue
         table.add(case, scores)
     metrics = table.write(output)
     if written:
@@ -132,7 +125,13 @@ def evaluate(
 
 
 def score_share(
-    model: Restorer, settings: TaskSettings, output: Path, process: int, processes: int
+    model: Restorer,
+    settings: TaskSettings,
+    output: Path,
+    process: int,
+    processes: int,
+    *,
+    export: Path | None = None,
 ) -> None:
     """Score every so-manieth image, for `evaluate` with ``resume`` to find in ``output``.
 
@@ -142,20 +141,46 @@ def score_share(
 
     Parameters
     ----------
-    model, settings, output : as for `evaluate`
+    model, settings, output, export : as for `evaluate`
     process, processes : int
         Number of this process, from 0, and how many there are.
     """
     _check_fit(model, settings)
-    kept = Unfinished(output, model, settings, process)
+    written = _export(settings, output, export)
+    kept = Unfinished(output, model, settings, process, export)
     for number, case in enumerate(Cases(settings, lambda *_: None)):
-        if number % processes != process or kept.find(case) is not None:
+        if number % processes != process:
             continue
         try:
-            kept.add(case, _restore_and_score(model, settings, case).scores)
+            _scores_of(case, model, settings, kept, written)
         except (EAMambaError, MemoryError, RuntimeError) as error:
             if not (isinstance(error, EAMambaError) or ran_out_of_memory(error)):
                 raise
+
+
+def _export(settings: TaskSettings, output: Path, folder: Path | None) -> Export | None:
+    if folder is None:
+        return None
+    return Export(folder, settings.data.layout, output / "blocks.unfinished")
+
+
+def _scores_of(
+    case: Case,
+    model: Restorer,
+    settings: TaskSettings,
+    kept: Unfinished | None,
+    written: Export | None,
+) -> Scores:
+    """Return the scores of a case: kept ones, or new ones, which are kept after the image is."""
+    scores = kept.find(case) if kept else None
+    if scores is not None and (written is None or written.file(case).is_file()):
+        return scores
+    example = _restore_and_score(model, settings, case)
+    if written:
+        written.add(case, example.restored)
+    if kept:
+        kept.add(case, example.scores)
+    return example.scores
 
 
 def _check_fit(model: Restorer, settings: TaskSettings) -> None:

@@ -36,14 +36,21 @@ class Unfinished:
     settings : TaskSettings
     process : int
         Number of this process, where several score together: each writes a file of its own.
+    export : Path, optional
+        Folder that the restored images go to. Scores of images that went elsewhere do not count.
     """
 
     def __init__(
-        self, folder: Path, model: Restorer, settings: TaskSettings, process: int = 0
+        self,
+        folder: Path,
+        model: Restorer,
+        settings: TaskSettings,
+        process: int = 0,
+        export: Path | None = None,
     ) -> None:
         self._first = folder / FILE
         self.path = self._first.with_suffix(f".{process}.csv") if process else self._first
-        self._of_run = _hash_of(model, settings) if isinstance(model, nn.Module) else None
+        self._of_run = _hash_of(model, settings, export) if isinstance(model, nn.Module) else None
         self._known = self._read() if self._of_run else {}
 
     def find(self, case: Case) -> Scores | None:
@@ -107,8 +114,8 @@ def _scores_in(content: bytes) -> dict[str, Scores]:
     return known
 
 
-def _hash_of(model: nn.Module, settings: TaskSettings) -> str:
-    """Return a hash of everything except the images that affects scores."""
+def _hash_of(model: nn.Module, settings: TaskSettings, export: Path | None) -> str:
+    """Return a hash of everything except the images that affects scores and exported files."""
     state = model.state_dict()
     device = next((tensor.device.type for tensor in state.values()), "cpu")
     facts = (
@@ -118,6 +125,7 @@ def _hash_of(model: nn.Module, settings: TaskSettings) -> str:
         repr(model),
         settings.evaluation,
         settings.scale,
+        str(export and export.absolute()),
     )
     digest = hashlib.sha256(repr(facts).encode())
     for name, tensor in state.items():

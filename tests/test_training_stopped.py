@@ -11,16 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from tiny_training import (
-    CURVE,
-    FINISHED,
-    PARAMS,
-    WEIGHTS,
-    at_iteration,
-    contents,
-    names,
-    tiny,
-)
+from tiny_training import CURVE, FINISHED, PARAMS, WEIGHTS, at_iteration, contents, names, tiny
 from torch import Tensor
 
 from eamamba.datasets.errors import DatasetError

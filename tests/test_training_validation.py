@@ -7,17 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from tiny_training import (
-    CURVE,
-    FINISHED,
-    LOG,
-    PARAMS,
-    WEIGHTS,
-    at_iteration,
-    contents,
-    names,
-    tiny,
-)
+from tiny_training import CURVE, FINISHED, LOG, PARAMS, WEIGHTS, at_iteration, contents, names, tiny
 
 from eamamba.checkpoint import load_model, read_header
 from eamamba.config import load_settings

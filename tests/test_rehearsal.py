@@ -9,6 +9,7 @@ import pytest
 from published_tasks import paper
 from published_trees import TREES, pixels, write, write_folders
 
+from eamamba.cli.rehearsing import show_rehearsal
 from eamamba.config import EAMambaSettings, TaskSettings
 from eamamba.datasets import DatasetError
 from eamamba.datasets.made_up import made_up_training_set
@@ -16,6 +17,8 @@ from eamamba.datasets.training import training_patches
 from eamamba.training import TrainingError, rehearsal
 from eamamba.training.memory import needed_bytes
 from eamamba.training.processes import Processes
+
+MADE_UP = {"pairs": (("input/{n:04}.png", "target/{n:04}.png"), (48, 48))}
 
 
 @pytest.fixture
@@ -45,11 +48,12 @@ def test_every_task_is_rehearsed_on_its_published_sets(name: str, data: Path) ->
     settings = small(name)
     TREES[name](data)
     before = {path for path in data.rglob("*") if path.is_file()}
-    tried = rehearsal.rehearse(settings, steps=2, progress=False)
+    tried = rehearsal.rehearse(settings, progress=False)
     assert not tried.made_up
     stages = tried.stages
     assert stages["micro_batch"].tolist() == [2, 2]
     assert stages["recomputed"].tolist() == [0, 0]
+    assert stages["timed"].tolist() == [2, 2]
     assert (stages[["peak_gib", "step_s", "loading_s"]] > 0).all(axis=None)
     seconds = stages["step_s"] + stages["loading_s"]
     assert stages["days"].tolist() == pytest.approx((seconds * 1000 / 86400).tolist())
@@ -78,6 +82,21 @@ def test_pictures_are_made_up_only_where_there_is_no_set(data: Path) -> None:
         rehearsal.rehearse(settings, steps=2, progress=False)
 
 
+@pytest.mark.parametrize(("images", "said"), [(2.5, False), (1.5, True)])
+@pytest.mark.usefixtures("data")
+def test_what_was_not_run_is_said(
+    images: float, said: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = small("derain", (24,))
+    fixed, each = needed_bytes(settings, 24, 1, 0)
+    monkeypatch.setattr(Processes, "free_bytes", lambda _: int(fixed + images * each))
+    monkeypatch.setattr("eamamba.datasets.made_up._LAYOUTS", MADE_UP)
+    show_rehearsal(settings, "cpu")
+    output = capsys.readouterr().out
+    assert ("extrapolated from the steps run" in output) == said
+    assert ("1 of 2 images at a time, to fit memory" in output) == said
+
+
 @pytest.mark.usefixtures("data")
 def test_memory_decides_how_much_is_computed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = small("derain", (24, 48))
@@ -92,11 +111,12 @@ def test_memory_decides_how_much_is_computed_at_a_time(monkeypatch: pytest.Monke
     stages = rehearse(1.5 * kept).stages
     assert stages["micro_batch"].tolist() == [2, 1]
     assert stages["recomputed"].tolist() == [0, 0]
+    assert stages["timed"].tolist() == [2, 1], "one pass on a CPU; the other takes as long"
     stages = rehearse(1.01 * less).stages
     assert stages["micro_batch"].tolist() == [1, 1]
     assert stages["recomputed"].tolist()[1] > 0.5
     tried = rehearse(0.7 * less)
-    assert tried.stages["micro_batch"].tolist()[1] == 0
+    assert tried.stages["micro_batch"].tolist()[1] == tried.stages["timed"].tolist()[1] == 0
     assert math.isnan(tried.days)
     with pytest.raises(TrainingError, match="not enough memory for a single patch"):
         rehearse(0)

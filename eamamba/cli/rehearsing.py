@@ -25,6 +25,8 @@ def show_rehearsal(settings: TaskSettings, device: str) -> None:
             typer.echo(
                 f"stage {stage}: {passes}{share if row['recomputed'] else ''}, to fit memory"
             )
+    if (tried.stages["timed"] < tried.stages["batch"]).any():
+        typer.echo("seconds and days are extrapolated from the steps run: of the images in 'timed'")
     typer.echo(f"a saved state takes {tried.state_mib:,.0f} MiB on disk")
     days, iterations = tried.days, settings.training.iterations
     shown = f"{days:,.3g} days" if days >= 1 else f"{24 * days:.2g} hours"

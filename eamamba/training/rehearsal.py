@@ -32,8 +32,13 @@ from eamamba.training.trainer import Trainer, accelerator_for
 
 _DAY_S = 24 * 3600
 _GIB = 2**30
-# Passes of one step: as many as it takes to add up their gradients.
-_PASSES = 2
+# Passes of one step: on a GPU, as many as it takes to add up gradients; on a CPU, where a pass of
+# the paper's network takes half a minute, only one: the others take as long.
+_PASSES = {"cuda": 2, "cpu": 1}
+# Steps per stage. On a GPU each stage begins with one that compiles and does not count.
+_STEPS = {"cuda": 3, "cpu": 1}
+# Side of the patch of a first step that compiles the kernels of a CPU, over the scale.
+_FIRST_PATCH = 16
 # Number of patches to time reading.
 _TIMED_PATCHES = 4
 
@@ -49,9 +54,10 @@ class Rehearsal:
         in one pass (fewer than the batch if memory is short; 0: not even one fits, and the rest is
         NaN); recomputed, the share of the blocks whose activations are recomputed for lack of
         memory; peak_gib, the largest memory of the training process or, on a GPU, of the device,
-        in 2^30 bytes; step_s and loading_s, the seconds for computing and reading a whole batch,
-        the latter with all ``data.workers``; total days. Of a batch in more than two passes, two
-        are measured.
+        in 2^30 bytes; timed, the images of the step that was timed, in one pass on a CPU and at
+        most two on a GPU; step_s and loading_s, the seconds for computing and reading a whole
+        batch, extrapolated from fewer images and, for the latter, to all ``data.workers``; total
+        days.
     made_up : bool
         Whether the training set was missing and replaced by synthetic pictures in its layout.
     state_mib : float
@@ -72,7 +78,7 @@ def rehearse(
     settings: TaskSettings,
     device: str = "cpu",
     *,
-    steps: int = 3,
+    steps: int | None = None,
     made_up_size: Size | None = None,
     progress: bool = True,
 ) -> Rehearsal:
@@ -83,8 +89,9 @@ def rehearse(
     settings : TaskSettings
     device : str
         ``cpu`` or a CUDA device.
-    steps : int
-        Steps per stage, at least 2: the first compiles, and the fastest of the others counts.
+    steps : int, optional
+        Steps per stage, by default 1 on a CPU and 3 on a GPU. Of several the first does not count,
+        and of the others the fastest does.
     made_up_size : (int, int), optional
         Width and height in pixels of the synthetic pictures if the training set is missing; by
         default about those of the published ones.
@@ -102,22 +109,30 @@ def rehearse(
     settings = settings.model_copy(update={"training": recipe})
     accelerator = accelerator_for(recipe, device)
     cuts = _cuts(settings, Processes(accelerator).free_bytes())
-    stages = tuple(
+    kind = accelerator.device.type
+    stages = [
         stage.model_copy(
-            update={"batch": min(stage.batch, _PASSES * cut.micro_batch), "iterations": steps}
+            update={
+                "batch": min(stage.batch, _PASSES[kind] * cut.micro_batch),
+                "iterations": steps or _STEPS[kind],
+            }
         )
         for stage, cut in zip(recipe.stages, cuts, strict=True)
         if cut
-    )
+    ]
     if not stages:
         raise TrainingError(f"{settings.task}: not enough memory for a single patch")
+    first = Stage(patch=_FIRST_PATCH * settings.scale, batch=1, iterations=1)
     with tempfile.TemporaryDirectory(prefix="eamamba-") as name:
         folder = Path(name)
         data, made_up = _training_set(settings.data, folder / "data", made_up_size)
         short = settings.model_copy(
-            update={"data": data, "training": recipe.model_copy(update={"stages": stages})}
+            update={
+                "data": data,
+                "training": recipe.model_copy(update={"stages": (first, *stages)}),
+            }
         )
-        measured, state_mib = _train(short, accelerator, folder, progress)
+        (_, *measured), state_mib = _train(short, accelerator, folder, progress)
     costs = iter(measured)
     rows = [
         _row(stage, cut, next(costs) if cut else None, data.workers)
@@ -149,6 +164,7 @@ def _training_set(data: DataSettings, folder: Path, size: Size | None) -> tuple[
 class _Cost:
     """Cost of a few steps of one stage: see `Rehearsal`; seconds are for one image."""
 
+    timed: float
     peak_gib: float
     step_s: float
     loading_s: float
@@ -198,11 +214,11 @@ def _play(trainer: Trainer, stage: Stage, loader: DataLoader, bar: tqdm) -> _Cos
     for number in range(_TIMED_PATCHES):
         loader.dataset[number % (stage.batch * stage.iterations)]
     loading_s = (time.perf_counter() - started) / _TIMED_PATCHES
-    return _Cost(peak_gib, min(seconds[1:]) / stage.batch, loading_s)
+    return _Cost(stage.batch, peak_gib, min(seconds[1:] or seconds) / stage.batch, loading_s)
 
 
 def _row(stage: Stage, cut: Cut | None, cost: _Cost | None, workers: int) -> dict[str, float]:
-    peak_gib, step_s, loading_s = astuple(cost) if cost else (math.nan,) * 3
+    timed, peak_gib, step_s, loading_s = astuple(cost) if cost else (0, *(math.nan,) * 3)
     step_s, loading_s = stage.batch * step_s, stage.batch * loading_s / max(workers, 1)
     iteration_s = max(step_s, loading_s) if workers else step_s + loading_s
     return {
@@ -211,6 +227,7 @@ def _row(stage: Stage, cut: Cut | None, cost: _Cost | None, workers: int) -> dic
         "micro_batch": cut.micro_batch if cut else 0,
         "recomputed": cut.recomputed if cut else 1.0,
         "peak_gib": peak_gib,
+        "timed": timed,
         "step_s": step_s,
         "loading_s": loading_s,
         "iterations": stage.iterations,

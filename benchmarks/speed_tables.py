@@ -40,6 +40,7 @@ def speed_tables(folder: Path) -> dict[str, pd.DataFrame]:
         "large_image_cpu": ("large_image_cpu", _large_image),
         "onnx_files": ("onnx_cpu", _onnx_files),
         "onnx_cpu": ("onnx_cpu", _onnx),
+        "loading_cpu": ("loading_cpu", _loading),
         "scan_gpu": ("scan_gpu", _scan_gpu),
         "network_gpu": ("network_gpu", _network_gpu),
     }
@@ -176,6 +177,23 @@ def _onnx(table: pd.DataFrame) -> pd.DataFrame:
         "onnx_s": ("onnxruntime, s", ".3f"),
         "onnx_over_ours": ("onnxruntime / ours", ".1f"),
     }
+    return format_columns(kept, columns)
+
+
+def _loading(table: pd.DataFrame) -> pd.DataFrame:
+    """Compare reading a batch with computing it."""
+    kept = table.assign(milliseconds=1e3 * table["patch_s"])
+    columns = {
+        "patches": ("patches", ""),
+        "workers": ("loader processes", ".0f"),
+        "milliseconds": ("a patch, ms", ".1f"),
+        "batch_s": (f"a batch of {table['batch'].iloc[0]}, s", ".2f"),
+        "share": ("of a step on the CPU, %", ".2f"),
+    }
+    kept["share"] = 100 * kept["batch_s"] / kept["step_s"]
+    if "device" in kept:
+        columns["gpu_share"] = (f"of a step on one {kept['device'].iloc[0]}, %", ".0f")
+        kept["gpu_share"] = 100 * kept["batch_s"] / kept["device_step_s"]
     return format_columns(kept, columns)
 
 

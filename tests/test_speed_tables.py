@@ -132,6 +132,23 @@ def test_growth_is_told_by_exponents_and_ratios(tmp_path: Path) -> None:
     assert ratios.loc["4", "/ first case"] == "0.50", "per image"
 
 
+def test_reading_is_compared_with_computing(tmp_path: Path) -> None:
+    rows = [
+        {"patches": "decoded", "workers": 0, "patch_s": 0.5, "batch_s": 32.0},
+        {"patches": "from tiles", "workers": 2, "patch_s": 0.002, "batch_s": 0.064},
+    ]
+    table = pd.DataFrame(rows).assign(batch=64, step_s=128.0)
+    table.to_csv(tmp_path / "loading_cpu.csv", index=False)
+    shown = speed_tables(tmp_path)["loading_cpu"]
+    assert shown["a patch, ms"].tolist() == ["500.0", "2.0"]
+    assert shown["of a step on the CPU, %"].tolist() == ["25.00", "0.05"]
+    assert not [name for name in shown if "one" in name]
+    with_gpu = table.assign(device="GPU X", device_step_s=0.8)
+    with_gpu.to_csv(tmp_path / "loading_cpu.csv", index=False)
+    shown = speed_tables(tmp_path)["loading_cpu"]
+    assert shown["of a step on one GPU X, %"].tolist() == ["4000", "8"]
+
+
 def test_tiles_are_compared_with_the_whole(tmp_path: Path) -> None:
     rows = [
         {"study": "large photo", "what": "4000×3000", "seconds": 90, "peak_memory_mib": 2000},

@@ -28,7 +28,7 @@ FEATURES = {
 }
 """File -> the WebAssembly features that it needs."""
 OPTIONS = (
-    "-target wasm32-freestanding -O3 -ffast-math -nostdlib -fno-sanitize=all -Wall -Wextra -Werror "
+    "-target wasm32-freestanding -O3 -nostdlib -fno-sanitize=all -Wall -Wextra -Werror "
     "-Wl,--no-entry -Wl,--strip-all -Wl,--export=__heap_base"
 )
 

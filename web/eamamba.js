@@ -2,8 +2,10 @@
 // One module without dependencies, for pages, workers and Node.
 
 const FORMAT = 'eamamba-1'; // as eamamba/checkpoint/weights.py writes it
+const VECTOR = 4;
 const PANEL = 8;
 const CHUNK = 64;
+const BAND = 1024; // pixels that pass through the second half of a block together
 const WASM_PAGE = 65536;
 const COLOURS = 4; // floats that a pixel of the image takes in the kernels, the last one unused
 const SIDE = 6; // of the squares of kernels.c
@@ -283,37 +285,43 @@ class Layers {
     const states = roundUp(N, 4);
     const make = (head) => {
       const row = (r, d) => project.values[(head * rows + r) * D + d];
-      const at = (n, d) => {
-        if (n >= D) {
-          const state = (n - D) % states;
-          return state < N ? row(rank + (n - D < states ? 0 : N) + state, d) : 0;
-        }
-        let sum = 0;
-        for (let r = 0; r < rank; r++) sum += expand.values[(head * D + n) * rank + r] * row(r, d);
-        return sum;
+      const states_ = (n, d) => {
+        const state = n % states;
+        return state < N ? row(rank + (n < states ? 0 : N) + state, d) : 0;
       };
+      const steps = new Float32Array(D * D);
+      for (let i = 0; i < D * D; i++) {
+        for (let r = 0; r < rank; r++) {
+          steps[i] += expand.values[(head * D + Math.floor(i / D)) * rank + r] * row(r, i % D);
+        }
+      }
       const decay = new Float32Array(D * states);
       for (let i = 0; i < D * N; i++) {
         decay[Math.floor(i / N) * states + (i % N)] = -Math.exp(A[head * D * N + i]) * Math.LOG2E;
       }
-      const part = (values) => values.subarray(head * D, (head + 1) * D);
-      return {
-        w: this.matrix(D, D + 2 * states, at),
-        bias: this.heap.place(part(bias), roundUp(D + 2 * states, PANEL)),
-        A: this.heap.place(decay),
-        skip: this.heap.place(part(skip)),
-      };
+      // the largest Δ for which no 2^(Δ A) leaves the normal numbers
+      const largest = Float32Array.from({ length: D }, (_, d) =>
+        -126 / Math.min(...decay.subarray(d * states, (d + 1) * states)),
+      );
+      const part = (values) => this.heap.place(values.subarray(head * D, (head + 1) * D));
+      return [
+        this.heap.place(steps),
+        part(bias),
+        this.matrix(D, 2 * states, states_),
+        this.heap.place(decay),
+        this.heap.place(largest),
+        part(skip),
+      ];
     };
-    const width = roundUp(D + 2 * states, PANEL);
-    this.scratch = Math.max(this.scratch, D * states + CHUNK * (2 * D + width + 6));
-    return { D, states, all: Array.from({ length: count }, (_, head) => make(head)) };
+    this.scratch = Math.max(this.scratch, D * states + CHUNK * (3 * roundUp(D, VECTOR) + 2 * states));
+    return { D, stride: roundUp(D, VECTOR), states, all: Array.from({ length: count }, (_, head) => make(head)) };
   }
 
   block(name) {
     const channels = this.weights.read(`${name}.norm1.body.weight`).values.length;
     const mixer = this.mixer(`${name}.ffn`);
     const beside = Math.max(channels, 2 * mixer.hidden);
-    this.scratch = Math.max(this.scratch, CHUNK * (channels + beside));
+    this.scratch = Math.max(this.scratch, CHUNK * (channels + beside) + VECTOR);
     return {
       channels,
       mixer,
@@ -354,7 +362,7 @@ export class Network {
     this.settings = weights.settings;
     const layers = new Layers(this.heap, weights);
     this.layers = this.load(layers);
-    this.scratch = this.heap.reserve(layers.scratch);
+    this.scratchFloats = layers.scratch;
     this.loaded = this.heap.top;
   }
 
@@ -383,14 +391,22 @@ export class Network {
 
   order(height, width) {
     const { scan_type: pattern, scan_count: heads } = this.settings.mamba_cfg;
-    return this.heap.place(scanOrder(pattern, heads, height, width));
+    const order = scanOrder(pattern, heads, height, width);
+    const length = height * width;
+    const steps = roundUp(length, VECTOR);
+    const padded = new Int32Array(heads * steps).fill(length);
+    for (let head = 0; head < heads; head++) {
+      padded.set(order.subarray(head * length, (head + 1) * length), head * steps);
+    }
+    return this.heap.place(padded);
   }
 
-  /** Three maps that every layer uses while it computes. */
-  reserveWork(floats, frame) {
-    this.frame = this.heap.reserve(frame);
-    this.first = this.heap.reserve(floats);
-    this.second = this.heap.reserve(floats);
+  /** What every layer uses while it computes: a map, or the planes of its heads, and scratch. */
+  reserveWork(floats, widestRow, channels, pixels) {
+    const heads = this.settings.mamba_cfg.scan_count;
+    const planes = heads * roundUp(channels / heads, VECTOR) * (pixels + 1);
+    this.work = this.heap.reserve(Math.max(floats, planes));
+    this.scratch = this.heap.reserve(this.scratchFloats + 4 * widestRow);
   }
 
   convolve(layer, x, stride, y, height, width) {
@@ -401,21 +417,29 @@ export class Network {
   }
 
   runBlocks(blocks, x, height, width, order) {
-    const { kernels: k, first, second, frame, scratch } = this;
+    const { kernels: k, work, scratch } = this;
     const pixels = height * width;
+    const steps = roundUp(pixels, VECTOR);
     for (const b of blocks) {
       const C = b.channels;
-      k.norm_linear(x, ...b.norm1, b.into, C, first, pixels, scratch);
-      k.with_frame(first, frame, height, width, C);
-      k.depthwise_silu(frame, ...b.depthwise, second, height, width, C);
-      const { D, states, all } = b.heads;
-      all.forEach(({ w, bias, A, skip }, head) => {
-        const path = order + 4 * head * pixels;
-        k.scan(second, first, path, pixels, C, head, D, states, w, bias, A, skip, scratch);
+      const { D, stride, states, all } = b.heads;
+      const plane = stride * (pixels + 1);
+      k.project_inputs(
+        x, ...b.norm1, b.into, ...b.depthwise, work, plane, stride, height, width, C, D, scratch,
+      );
+      all.forEach((weights, head) => {
+        const path = order + 4 * head * steps;
+        k.scan(work + 4 * head * plane, stride, path, steps, D, states, ...weights, scratch);
       });
-      k.gate_and_project(x, first, ...b.norm1, ...b.outNorm, b.gate, b.out, C, pixels, scratch);
       const { w1, b1, w2, b2, hidden } = b.mixer;
-      k.mix_channels(x, ...b.norm2, w1, b1, w2, b2, C, hidden, pixels, scratch);
+      for (let start = 0; start < pixels; start += BAND) {
+        const count = Math.min(BAND, pixels - start);
+        const [here, scanned] = [x + 4 * C * start, work + 4 * stride * start];
+        k.gate_and_project(
+          here, scanned, plane, stride, D, ...b.norm1, ...b.outNorm, b.gate, b.out, C, count, scratch,
+        );
+        k.mix_channels(here, ...b.norm2, w1, b1, w2, b2, C, hidden, count, scratch);
+      }
     }
   }
 }
@@ -449,7 +473,6 @@ class UNet extends Network {
   plan(height, width) {
     const { heap, settings: { dim } } = this;
     this.image = heap.reserve(COLOURS * height * width);
-    this.reserveWork(2 * dim * height * width, 2 * dim * (height + 2) * (width + 2));
     this.levels = [0, 1, 2, 3].map((level) => {
       const [h, w, channels] = [height >> level, width >> level, dim << level];
       return {
@@ -461,34 +484,36 @@ class UNet extends Network {
         decoded: level % 3 ? heap.reserve(channels * h * w) : 0,
       };
     });
+    const rows = this.levels.map(({ w, channels }) => channels * (w + 2));
+    this.reserveWork(2 * dim * height * width, Math.max(2 * rows[0], ...rows), 2 * dim, height * width);
   }
 
   compute(height, width) {
-    const { kernels: k, layers, levels, first } = this;
+    const { kernels: k, layers, levels, work } = this;
     this.convolve(layers.embed, this.image, COLOURS, levels[0].encoded, height, width);
     levels.forEach(({ h, w, order, encoded }, i) => {
       this.runBlocks(layers.encoders[i], encoded, h, w, order);
       if (i === 3) return;
       const down = layers.down[i];
-      this.convolve(down, encoded, down.inputs, first, h, w);
-      k.unshuffle(first, down.outputs, levels[i + 1].encoded, h, w, down.channels);
+      this.convolve(down, encoded, down.inputs, work, h, w);
+      k.unshuffle(work, down.outputs, levels[i + 1].encoded, h, w, down.channels);
     });
     let x = levels[3].encoded;
     for (const i of [2, 1, 0]) x = this.decode(i, x);
     this.runBlocks(layers.refinement, x, height, width, levels[0].order);
-    this.convolve(layers.output, x, layers.output.inputs, first, height, width);
-    k.copy(this.image, COLOURS, this.second, PANEL, 3, height * width);
-    k.accumulate(first, this.second, PANEL * height * width);
-    return first;
+    this.convolve(layers.output, x, layers.output.inputs, work, height, width);
+    k.copy(this.image, COLOURS, x, PANEL, 3, height * width);
+    k.accumulate(work, x, PANEL * height * width);
+    return work;
   }
 
   /** Enlarge the map of the level below, join what the encoder had here, and run the decoder. */
   decode(i, below) {
-    const { kernels: k, layers, levels, first } = this;
+    const { kernels: k, layers, levels, work } = this;
     const { h, w, channels, pixels, order, encoded, joined, decoded } = levels[i];
     const up = layers.up[i];
-    this.convolve(up, below, up.inputs, first, h / 2, w / 2);
-    k.shuffle(first, joined, 2 * channels, h / 2, w / 2, channels, 2);
+    this.convolve(up, below, up.inputs, work, h / 2, w / 2);
+    k.shuffle(work, joined, 2 * channels, h / 2, w / 2, channels, 2);
     k.copy(encoded, channels, joined + 4 * channels, 2 * channels, channels, pixels);
     if (i) {
       const { w: weights, bias } = layers.reduce[i];
@@ -532,12 +557,13 @@ class SuperResolution extends Network {
     const floats = dim * height * width;
     this.image = heap.reserve(COLOURS * height * width);
     this.path = this.order(height, width);
-    this.reserveWork(floats * s ** 2, dim * (height + 2) * (width + 2));
+    this.reserveWork(floats * s ** 2, dim * (width + 2), dim, height * width);
+    this.enlarged = heap.reserve(floats * s ** 2);
     [this.entered, this.body, this.group] = [1, 2, 3].map(() => heap.reserve(floats));
   }
 
   compute(height, width) {
-    const { kernels: k, layers, first, second, entered, body, group, settings: { dim } } = this;
+    const { kernels: k, layers, work, enlarged, entered, body, group, settings: { dim } } = this;
     const pixels = height * width;
     const size = dim * pixels;
     this.convolve(layers.entry, this.image, COLOURS, entered, height, width);
@@ -545,22 +571,22 @@ class SuperResolution extends Network {
     for (const { blocks, convolution } of layers.groups) {
       k.copy(body, dim, group, dim, dim, pixels);
       this.runBlocks(blocks, group, height, width, this.path);
-      this.convolve(convolution, group, dim, first, height, width);
-      k.accumulate(body, first, size);
+      this.convolve(convolution, group, dim, work, height, width);
+      k.accumulate(body, work, size);
     }
     k.normalise(body, ...layers.norm, dim, group, pixels);
-    this.convolve(layers.afterBody, group, dim, first, height, width);
-    k.accumulate(first, entered, size);
-    this.convolve(layers.beforeUpsample, first, dim, second, height, width);
-    k.leaky_relu(second, 0.01, size);
+    this.convolve(layers.afterBody, group, dim, work, height, width);
+    k.accumulate(work, entered, size);
+    this.convolve(layers.beforeUpsample, work, dim, enlarged, height, width);
+    k.leaky_relu(enlarged, 0.01, size);
     let s = 1;
     for (const { step, convolution } of layers.upsample) {
-      this.convolve(convolution, second, dim, first, s * height, s * width);
-      k.shuffle(first, second, dim, s * height, s * width, dim, step);
+      this.convolve(convolution, enlarged, dim, work, s * height, s * width);
+      k.shuffle(work, enlarged, dim, s * height, s * width, dim, step);
       s *= step;
     }
-    this.convolve(layers.output, second, dim, first, s * height, s * width);
-    return first;
+    this.convolve(layers.output, enlarged, dim, work, s * height, s * width);
+    return work;
   }
 }
 

@@ -32,23 +32,37 @@ INLINE vec multiply_add(vec a, vec b, vec c) {
 // ---- Functions of one vector; the polynomials are minimax fits with errors near 1e-7 ----
 
 #define LOG2_E 1.44269504089f
+#define LARGE 12582912.f // 1.5 2^23: a sum with it is rounded to a whole number
+
+// A constant to be kept in a register; the compiler would write it anew in every turn of a loop.
+INLINE vec constant(float x) {
+  vec value = splat(x);
+  __asm__("" : "+r"(value));
+  return value;
+}
+
+// 2^(whole + rest), rest in [-1/2, 1/2], with whole + LARGE given
+INLINE vec power(vec shifted, vec rest) {
+  vec y = constant(1.327646679e-03f);
+  y = multiply_add(y, rest, constant(9.675541293e-03f));
+  y = multiply_add(y, rest, constant(5.550713290e-02f));
+  y = multiply_add(y, rest, constant(2.402211972e-01f));
+  y = multiply_add(y, rest, constant(6.931469671e-01f));
+  y = multiply_add(y, rest, constant(1.000000072e+00f));
+  return wasm_i32x4_add(y, wasm_i32x4_shl(shifted, 23)); // into the exponent bits of y
+}
+
+// 2^(a b), for products in [-126, 126]
+INLINE vec power_of_product(vec a, vec b) {
+  const vec shifted = multiply_add(a, b, constant(LARGE));
+  return power(shifted, multiply_add(a, b, sub(constant(LARGE), shifted)));
+}
 
 // 2^x for x <= 126; smaller than 2^-126 counts as that
 INLINE vec power_of_two(vec x) {
   x = wasm_f32x4_pmax(splat(-126.f), x);
-  const vec whole = wasm_f32x4_nearest(x), rest = sub(x, whole);
-  vec y = splat(1.327646679e-03f);
-  y = multiply_add(y, rest, splat(9.675541293e-03f));
-  y = multiply_add(y, rest, splat(5.550713290e-02f));
-  y = multiply_add(y, rest, splat(2.402211972e-01f));
-  y = multiply_add(y, rest, splat(6.931469671e-01f));
-  y = multiply_add(y, rest, splat(1.000000072e+00f));
-#ifdef __wasm_relaxed_simd__
-  const vec exponent = wasm_i32x4_relaxed_trunc_f32x4(whole);
-#else
-  const vec exponent = wasm_i32x4_trunc_sat_f32x4(whole);
-#endif
-  return wasm_i32x4_add(y, wasm_i32x4_shl(exponent, 23)); // into the exponent bits of y
+  const vec shifted = add(x, constant(LARGE));
+  return power(shifted, sub(x, sub(shifted, constant(LARGE))));
 }
 
 // log(1 + e^x) = max(x, 0) + log(1 + z) with z = e^-|x| in [0, 1]
@@ -71,27 +85,35 @@ INLINE vec silu(vec x) {
   return wasm_f32x4_div(x, add(splat(1.f), inverse));
 }
 
-INLINE float sum_of(vec x) {
-  x = add(x, wasm_i32x4_shuffle(x, x, 2, 3, 0, 1));
-  x = add(x, wasm_i32x4_shuffle(x, x, 1, 0, 3, 2));
-  return wasm_f32x4_extract_lane(x, 0);
+// The sum of each vector
+INLINE vec sums_of(const vec x[4]) {
+  const vec ab = add(wasm_i32x4_shuffle(x[0], x[1], 0, 4, 1, 5),
+                     wasm_i32x4_shuffle(x[0], x[1], 2, 6, 3, 7));
+  const vec cd = add(wasm_i32x4_shuffle(x[2], x[3], 0, 4, 1, 5),
+                     wasm_i32x4_shuffle(x[2], x[3], 2, 6, 3, 7));
+  return add(wasm_i64x2_shuffle(ab, cd, 0, 2), wasm_i64x2_shuffle(ab, cd, 1, 3));
 }
 
-// (sum of a, sum of b, sum of c, sum of d)
-INLINE vec sums_of(vec a, vec b, vec c, vec d) {
-  const vec ab = add(wasm_i32x4_shuffle(a, b, 0, 4, 1, 5), wasm_i32x4_shuffle(a, b, 2, 6, 3, 7));
-  const vec cd = add(wasm_i32x4_shuffle(c, d, 0, 4, 1, 5), wasm_i32x4_shuffle(c, d, 2, 6, 3, 7));
-  return add(wasm_i32x4_shuffle(ab, cd, 0, 1, 4, 5), wasm_i32x4_shuffle(ab, cd, 2, 3, 6, 7));
+// Each number of x as a vector
+INLINE void splats_of(vec x, vec to[4]) {
+  to[0] = wasm_i32x4_shuffle(x, x, 0, 0, 0, 0);
+  to[1] = wasm_i32x4_shuffle(x, x, 1, 1, 1, 1);
+  to[2] = wasm_i32x4_shuffle(x, x, 2, 2, 2, 2);
+  to[3] = wasm_i32x4_shuffle(x, x, 3, 3, 3, 3);
+}
+
+// Copy `count` floats, and up to 3 that follow, which are to be overwritten.
+INLINE void move(const float *from, float *to, int count) {
+  for (int i = 0; i < count; i += 4) store(to + i, load(from + i));
 }
 
 // ---- Products and norms of pixels ----
 
 static int smaller(int a, int b) { return a < b ? a : b; }
-static int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 // One panel of outputs of 4 pixels, or of 1: few enough sums to stay in registers.
-INLINE void panel_of(const int pixels, const float *x, int x_stride, const float *w, int inputs,
-                     const float *bias, int accumulate, float *y, int y_stride) {
+INLINE void panel_of(const int pixels, const float *x, int x_stride, int x_step, const float *w,
+                     int inputs, const float *bias, int accumulate, float *y, int y_stride) {
   vec sums[4][2];
   UNROLL for (int p = 0; p < pixels; p++) {
     sums[p][0] = bias ? load(bias) : splat(0.f);
@@ -100,7 +122,7 @@ INLINE void panel_of(const int pixels, const float *x, int x_stride, const float
   for (int k = 0; k < inputs; k++, w += PANEL) {
     const vec first = load(w), second = load(w + 4);
     UNROLL for (int p = 0; p < pixels; p++) {
-      const vec value = wasm_v128_load32_splat(x + p * x_stride + k);
+      const vec value = wasm_v128_load32_splat(x + p * x_stride + k * x_step);
       sums[p][0] = multiply_add(value, first, sums[p][0]);
       sums[p][1] = multiply_add(value, second, sums[p][1]);
     }
@@ -118,31 +140,46 @@ static void product(const float *x, int x_stride, const float *w, int inputs, in
     const float *b = bias ? bias + n : 0;
     int p = 0;
     for (; p + 4 <= pixels; p += 4)
-      panel_of(4, x + p * x_stride, x_stride, w, inputs, b, accumulate, y + p * y_stride + n,
+      panel_of(4, x + p * x_stride, x_stride, 1, w, inputs, b, accumulate, y + p * y_stride + n,
                y_stride);
     for (; p < pixels; p++)
-      panel_of(1, x + p * x_stride, x_stride, w, inputs, b, accumulate, y + p * y_stride + n,
+      panel_of(1, x + p * x_stride, x_stride, 1, w, inputs, b, accumulate, y + p * y_stride + n,
                y_stride);
   }
 }
 
-// LayerNorm over the channels
-EXPORT(normalise)(const float *x, const float *gain, const float *shift, int channels, float *y,
-                  int pixels) {
-  for (int p = 0; p < pixels; p++, x += channels, y += channels) {
-    vec total = splat(0.f), squares = splat(0.f);
-    for (int c = 0; c < channels; c += 4) total = add(total, load(x + c));
-    const vec mean = splat(sum_of(total) / channels);
-    for (int c = 0; c < channels; c += 4) {
-      const vec centred = sub(load(x + c), mean);
-      squares = multiply_add(centred, centred, squares);
+// LayerNorm over the channels of 4 pixels, or of 1
+INLINE void norm_of(const int pixels, const float *x, const float *gain, const float *shift,
+                    int channels, float *y) {
+  vec total[4], squares[4], mean[4], scale[4];
+  UNROLL for (int p = 0; p < 4; p++) total[p] = squares[p] = splat(0.f);
+  for (int c = 0; c < channels; c += 4)
+    UNROLL for (int p = 0; p < pixels; p++) total[p] = add(total[p], load(x + p * channels + c));
+  const vec size = splat(channels), means = wasm_f32x4_div(sums_of(total), size);
+  splats_of(means, mean);
+  for (int c = 0; c < channels; c += 4)
+    UNROLL for (int p = 0; p < pixels; p++) {
+      const vec centred = sub(load(x + p * channels + c), mean[p]);
+      squares[p] = multiply_add(centred, centred, squares[p]);
     }
-    const vec scale = splat(1.f / __builtin_sqrtf(sum_of(squares) / channels + 1e-5f));
-    for (int c = 0; c < channels; c += 4) {
-      const vec centred = mul(sub(load(x + c), mean), scale);
-      store(y + c, multiply_add(centred, load(gain + c), load(shift + c)));
+  const vec variances = wasm_f32x4_div(sums_of(squares), size);
+  splats_of(wasm_f32x4_div(splat(1.f), wasm_f32x4_sqrt(add(variances, splat(1e-5f)))), scale);
+  for (int c = 0; c < channels; c += 4) {
+    const vec slope = load(gain + c), offset = load(shift + c);
+    UNROLL for (int p = 0; p < pixels; p++) {
+      const vec centred = mul(sub(load(x + p * channels + c), mean[p]), scale[p]);
+      store(y + p * channels + c, multiply_add(centred, slope, offset));
     }
   }
+}
+
+EXPORT(normalise)(const float *x, const float *gain, const float *shift, int channels, float *y,
+                  int pixels) {
+  int p = 0;
+  for (; p + 4 <= pixels; p += 4)
+    norm_of(4, x + p * channels, gain, shift, channels, y + p * channels);
+  for (; p < pixels; p++)
+    norm_of(1, x + p * channels, gain, shift, channels, y + p * channels);
 }
 
 EXPORT(linear)(const float *x, const float *w, const float *bias, int inputs, int outputs,
@@ -152,27 +189,21 @@ EXPORT(linear)(const float *x, const float *w, const float *bias, int inputs, in
             smaller(CHUNK, pixels - start));
 }
 
-// y = norm(x) W
-EXPORT(norm_linear)(const float *x, const float *gain, const float *shift, const float *w,
-                    int channels, float *y, int pixels, float *scratch) {
-  for (int start = 0; start < pixels; start += CHUNK) {
-    const int n = smaller(CHUNK, pixels - start);
-    normalise(x + start * channels, gain, shift, channels, scratch, n);
-    product(scratch, channels, w, channels, channels, 0, 0, y + start * channels, channels, n);
-  }
-}
-
 // x += (out_norm(y) silu(norm1(x) Wz)) Wo: the gate and the end of the scan module
-EXPORT(gate_and_project)(float *x, const float *y, const float *gain, const float *shift,
-                         const float *out_gain, const float *out_shift, const float *gate,
-                         const float *out, int channels, int pixels, float *scratch) {
-  float *z = scratch + CHUNK * channels;
+EXPORT(gate_and_project)(float *x, const float *y, int plane, int stride, int D,
+                         const float *gain, const float *shift, const float *out_gain, const float *out_shift,
+                         const float *gate, const float *out, int channels, int pixels,
+                         float *scratch) {
+  float *z = scratch + CHUNK * channels + 4; // after what `move` may overwrite
   for (int start = 0; start < pixels; start += CHUNK) {
     const int n = smaller(CHUNK, pixels - start);
     float *here = x + start * channels;
     normalise(here, gain, shift, channels, scratch, n);
     product(scratch, channels, gate, channels, channels, 0, 0, z, channels, n);
-    normalise(y + start * channels, out_gain, out_shift, channels, scratch, n);
+    for (int p = 0; p < n; p++)
+      for (int head = 0; head * D < channels; head++)
+        move(y + head * plane + (start + p) * stride, scratch + p * channels + head * D, D);
+    normalise(scratch, out_gain, out_shift, channels, scratch, n);
     for (int i = 0; i < n * channels; i += 4)
       store(scratch + i, mul(load(scratch + i), silu(load(z + i))));
     product(scratch, channels, out, channels, channels, 0, 1, here, channels, n);
@@ -288,45 +319,62 @@ EXPORT(convolve)(const float *x, int stride, const float *w, const float *bias, 
   }
 }
 
-// Copy a map into one with a frame of zeros, beside its height and width.
-EXPORT(with_frame)(const float *x, float *y, int height, int width, int channels) {
-  const int row = (width + 2) * channels;
-  __builtin_memset(y, 0, sizeof(float) * (height + 2) * row);
-  for (int r = 0; r < height; r++)
-    __builtin_memcpy(y + (r + 1) * row + channels, x + r * width * channels,
-                     sizeof(float) * width * channels);
+// Depthwise 3×3 convolution, w (9, channels), of `pixels` neighbours in a row, with bias and SiLU;
+// x has the pixel left of the first one in each of the three rows
+INLINE void depthwise_silu(const float *const x[3], const float *w, const float *bias, float *y,
+                           int pixels, int channels) {
+  for (int c = 0; c < channels; c += 4) {
+    vec kernel[9], window[9]; // window: columns left, here and right of the pixel
+    UNROLL for (int i = 0; i < 9; i++) kernel[i] = load(w + i * channels + c);
+    UNROLL for (int i = 0; i < 3; i++) {
+      window[3 * i + 1] = load(x[i] + c);
+      window[3 * i + 2] = load(x[i] + channels + c);
+    }
+    for (int t = 0; t < pixels; t++) {
+      vec part[3];
+      UNROLL for (int i = 0; i < 3; i++) {
+        window[3 * i] = window[3 * i + 1];
+        window[3 * i + 1] = window[3 * i + 2];
+        window[3 * i + 2] = load(x[i] + (t + 2) * channels + c);
+        part[i] = i ? mul(window[3 * i], kernel[3 * i])
+                    : multiply_add(window[0], kernel[0], load(bias + c));
+        part[i] = multiply_add(window[3 * i + 1], kernel[3 * i + 1], part[i]);
+        part[i] = multiply_add(window[3 * i + 2], kernel[3 * i + 2], part[i]);
+      }
+      store(y + t * channels + c, silu(add(part[0], add(part[1], part[2]))));
+    }
+  }
 }
 
-// Depthwise 3×3 convolution of a framed map, w (9, channels), with bias and SiLU; `height` and
-// `width` are those without the frame
-EXPORT(depthwise_silu)(const float *x, const float *w, const float *bias, float *y, int height,
-                       int width, int channels) {
-  const int row = (width + 2) * channels;
-  for (int r = 0; r < height; r++)
-    for (int c = 0; c < channels; c += 4) {
-      const float *column = x + r * row + c;
-      float *result = y + r * width * channels + c;
-      vec kernel[9], window[9]; // window: columns left, here and right of the pixel
-      UNROLL for (int i = 0; i < 9; i++) kernel[i] = load(w + i * channels + c);
-      UNROLL for (int i = 0; i < 3; i++) {
-        window[3 * i + 1] = load(column + i * row);
-        window[3 * i + 2] = load(column + channels + i * row);
-      }
-      column += 2 * channels;
-      for (int t = 0; t < width; t++, column += channels, result += channels) {
-        vec part[3];
-        UNROLL for (int i = 0; i < 3; i++) {
-          window[3 * i] = window[3 * i + 1];
-          window[3 * i + 1] = window[3 * i + 2];
-          window[3 * i + 2] = load(column + i * row);
-          part[i] = i ? mul(window[3 * i], kernel[3 * i])
-                      : multiply_add(window[0], kernel[0], load(bias + c));
-          part[i] = multiply_add(window[3 * i + 1], kernel[3 * i + 1], part[i]);
-          part[i] = multiply_add(window[3 * i + 2], kernel[3 * i + 2], part[i]);
-        }
-        store(result, silu(add(part[0], add(part[1], part[2]))));
-      }
+// The inputs of the scan, silu(depthwise(norm(x) W)), in a plane of `plane` floats for each
+// head, where a pixel takes `stride` floats, D filled up to a multiple of 4. Three projected rows are kept at once.
+EXPORT(project_inputs)(const float *x, const float *gain, const float *shift, const float *w,
+                       const float *kernel, const float *bias, float *y, int plane, int stride,
+                       int height, int width, int channels, int D, float *scratch) {
+  const int row = (width + 2) * channels; // with a pixel of zeros at each end
+  float *rows = scratch + CHUNK * channels;
+  __builtin_memset(rows, 0, sizeof(float) * 4 * row); // the last one stays zero
+  for (int r = 0; r <= height; r++) {
+    for (int start = 0; start < width && r < height; start += CHUNK) {
+      const int n = smaller(CHUNK, width - start);
+      normalise(x + (r * width + start) * channels, gain, shift, channels, scratch, n);
+      product(scratch, channels, w, channels, channels, 0, 0,
+              rows + r % 3 * row + (start + 1) * channels, channels, n);
     }
+    for (int start = 0; start < width && r > 0; start += CHUNK) {
+      const int n = smaller(CHUNK, width - start);
+      const float *around[3];
+      UNROLL for (int i = 0; i < 3; i++) {
+        const int from = r - 2 + i;
+        around[i] = rows + (from < 0 || from == height ? 3 : from % 3) * row + start * channels;
+      }
+      depthwise_silu(around, kernel, bias, scratch, n, channels);
+      for (int p = 0; p < n; p++)
+        for (int head = 0; head * D < channels; head++)
+          move(scratch + p * channels + head * D,
+               y + head * plane + ((r - 1) * width + start + p) * stride, D);
+    }
+  }
 }
 
 // ---- Resampling and sums of maps ----
@@ -365,76 +413,113 @@ EXPORT(leaky_relu)(float *x, float slope, int n) {
 
 // ---- The selective scan ----
 
-// h = 2^(Δ A) h + Δ u B, sum = C·h for one channel and 4 `vectors` states; A in units of log 2
-INLINE void recur(const int vectors, int steps, const float *delta, const float *drive,
-                  const float *B, const float *C, int stride, const float *A, float *h,
-                  float *sums, int accumulate) {
-  vec decay[4], state[4];
+// Rows of a 4×4 matrix become its columns.
+INLINE void transpose(vec rows[4]) {
+  const vec ab = wasm_i32x4_shuffle(rows[0], rows[1], 0, 4, 1, 5);
+  const vec cd = wasm_i32x4_shuffle(rows[2], rows[3], 0, 4, 1, 5);
+  const vec AB = wasm_i32x4_shuffle(rows[0], rows[1], 2, 6, 3, 7);
+  const vec CD = wasm_i32x4_shuffle(rows[2], rows[3], 2, 6, 3, 7);
+  rows[0] = wasm_i64x2_shuffle(ab, cd, 0, 2);
+  rows[1] = wasm_i64x2_shuffle(ab, cd, 1, 3);
+  rows[2] = wasm_i64x2_shuffle(AB, CD, 0, 2);
+  rows[3] = wasm_i64x2_shuffle(AB, CD, 1, 3);
+}
+
+// h = 2^(Δ A) h + Δ u B, y += C·h for one channel and 4 `vectors` states; A in units of log 2, and
+// `bounded` if no product with it is below -126. B and C of a step lie one after the other, `states`
+// floats each.
+INLINE void recur(const int vectors, const int bounded, int steps, const float *delta, const float *drive,
+                  const float *B, int states, const float *A, float *h, float *y) {
+  vec decay[2], state[2];
   UNROLL for (int i = 0; i < vectors; i++) {
     decay[i] = load(A + 4 * i);
     state[i] = load(h + 4 * i);
   }
-  for (int t = 0; t < steps; t++, B += stride, C += stride, sums += 4) {
-    const vec step = splat(delta[t]), input = splat(drive[t]);
-    vec sum = accumulate ? load(sums) : splat(0.f);
-    UNROLL for (int i = 0; i < vectors; i++) {
-      const vec kept = power_of_two(mul(step, decay[i]));
-      state[i] = multiply_add(kept, state[i], mul(input, load(B + 4 * i)));
-      sum = multiply_add(state[i], load(C + 4 * i), sum);
+  for (int t = 0; t < steps; t += 4) {
+    vec sums[4];
+    UNROLL for (int j = 0; j < 4; j++, B += 2 * states) {
+      const vec step = wasm_v128_load32_splat(delta + t + j);
+      const vec input = wasm_v128_load32_splat(drive + t + j);
+      UNROLL for (int i = 0; i < vectors; i++) {
+        const vec kept = bounded ? power_of_product(step, decay[i])
+                                 : power_of_two(mul(step, decay[i]));
+        state[i] = multiply_add(kept, state[i], mul(input, load(B + 4 * i)));
+        const vec C = load(B + states + 4 * i);
+        sums[j] = i ? multiply_add(state[i], C, sums[j]) : mul(state[i], C);
+      }
     }
-    store(sums, sum);
+    store(y + t, add(load(y + t), sums_of(sums)));
   }
   UNROLL for (int i = 0; i < vectors; i++) store(h + 4 * i, state[i]);
 }
 
-// One head of the scan, in the order of its path, projections to Δ, B and C included.
-// u and y (length, channels), of which the head has D; w projects D to (D, states, states);
-// A (D, states), states a multiple of 4.
-EXPORT(scan)(const float *u, float *y, const int *order, int length, int channels, int head, int D,
-             int states, const float *w, const float *bias, const float *A, const float *skip,
-             float *scratch) {
-  const int width = round_up(D + 2 * states, PANEL);
-  float *h = scratch, *input = h + D * states, *output = input + CHUNK * D;
-  float *projected = output + CHUNK * D, *sums = projected + CHUNK * width;
-  float *delta = sums + CHUNK * 4, *drive = delta + CHUNK;
-  const float *B = projected + D, *C = B + states;
+// Δ = softplus(x W + bias) of 4 `vectors` steps and one channel; x (D, CHUNK)
+INLINE void step_sizes(const int vectors, const float *x, const float *w, float bias, int D,
+                       float *delta) {
+  vec sums[4];
+  UNROLL for (int i = 0; i < vectors; i++) sums[i] = splat(bias);
+  for (int k = 0; k < D; k++) {
+    const vec weight = wasm_v128_load32_splat(w + k);
+    UNROLL for (int i = 0; i < vectors; i++)
+      sums[i] = multiply_add(load(x + k * CHUNK + 4 * i), weight, sums[i]);
+  }
+  UNROLL for (int i = 0; i < vectors; i++) store(delta + 4 * i, softplus(sums[i]));
+}
+
+// One head of the scan, in the order of its path, projections to Δ, B and C included. u, D of
+// `stride` floats a pixel, is overwritten with the result. w_delta (D, D); w projects D to (states,
+// states); A (D, states), states a multiple of 4, as is the length. A piece of the path is
+// transposed, (D, CHUNK).
+EXPORT(scan)(float *u, int stride, const int *order, int length, int D, int states,
+             const float *w_delta, const float *bias, const float *w, const float *A,
+             const float *largest, const float *skip, float *scratch) {
+  float *h = scratch, *x = h + D * states, *delta = x + CHUNK * stride, *drive = delta + CHUNK * D;
+  float *B = drive + CHUNK * D;
   __builtin_memset(h, 0, sizeof(float) * D * states);
-  u += head * D;
-  y += head * D;
-  for (int start = 0; start < length; start += CHUNK) {
+  for (int start = 0; start < length; start += CHUNK, order += CHUNK) {
     const int n = smaller(CHUNK, length - start);
-    for (int t = 0; t < n; t++)
-      for (int d = 0; d < D; d++) input[t * D + d] = u[order[start + t] * channels + d];
-    product(input, D, w, D, width, bias, 0, projected, width, n);
-    for (int d = 0; d < D; d++) {
-      for (int t = 0; t < n; t += 4) { // past the end it computes with old values, never used
-        const float *p = projected + t * width + d, *x = input + t * D + d;
-        const vec step = softplus(wasm_f32x4_make(p[0], p[width], p[2 * width], p[3 * width]));
-        store(delta + t, step);
-        store(drive + t, mul(step, wasm_f32x4_make(x[0], x[D], x[2 * D], x[3 * D])));
+    for (int t = 0; t < n; t += 4)
+      for (int d = 0; d < D; d += 4) {
+        vec rows[4];
+        UNROLL for (int i = 0; i < 4; i++) rows[i] = load(u + order[t + i] * stride + d);
+        transpose(rows);
+        UNROLL for (int i = 0; i < 4; i++) store(x + (d + i) * CHUNK + t, rows[i]);
       }
-      for (int j = 0; j < states; j += 16) {
+    for (int panel = 0; panel < 2 * states; panel += PANEL)
+      for (int t = 0; t < n; t += 4)
+        panel_of(4, x + t, 1, CHUNK, w + panel * D, D, 0, 0, B + t * 2 * states + panel,
+                 2 * states);
+    for (int d = 0; d < D; d++) {
+      float *to = delta + d * CHUNK;
+      int t = 0;
+      for (; t + 16 <= n; t += 16) step_sizes(4, x + t, w_delta + d * D, bias[d], D, to + t);
+      for (; t < n; t += 4) step_sizes(1, x + t, w_delta + d * D, bias[d], D, to + t);
+    }
+    for (int d = 0; d < D; d++) {
+      float *y = x + d * CHUNK;
+      const float *steps = delta + d * CHUNK;
+      vec over = splat(0.f);
+      for (int t = 0; t < n; t += 4) {
+        over = wasm_v128_or(over, wasm_f32x4_gt(load(steps + t), splat(largest[d])));
+        store(drive + t, mul(load(y + t), load(steps + t)));
+        store(y + t, mul(load(y + t), splat(skip[d])));
+      }
+      for (int j = 0; j < states; j += 8) {
         const float *a = A + d * states + j;
         float *state = h + d * states + j;
-        switch (states - j) {
-        case 4: recur(1, n, delta, drive, B + j, C + j, width, a, state, sums, j > 0); break;
-        case 8: recur(2, n, delta, drive, B + j, C + j, width, a, state, sums, j > 0); break;
-        case 12: recur(3, n, delta, drive, B + j, C + j, width, a, state, sums, j > 0); break;
-        default: recur(4, n, delta, drive, B + j, C + j, width, a, state, sums, j > 0);
-        }
-      }
-      for (int t = 0; t < n; t += 4) {
-        const float *s = sums + 4 * t, *x = input + t * D + d;
-        float *to = output + t * D + d;
-        vec sum = sums_of(load(s), load(s + 4), load(s + 8), load(s + 12));
-        sum = multiply_add(wasm_f32x4_make(x[0], x[D], x[2 * D], x[3 * D]), splat(skip[d]), sum);
-        to[0] = wasm_f32x4_extract_lane(sum, 0);
-        to[D] = wasm_f32x4_extract_lane(sum, 1);
-        to[2 * D] = wasm_f32x4_extract_lane(sum, 2);
-        to[3 * D] = wasm_f32x4_extract_lane(sum, 3);
+        if (wasm_v128_any_true(over))
+          for (int i = j; i < smaller(states, j + 8); i += 4)
+            recur(1, 0, n, steps, drive, B + i, states, a + i - j, state + i - j, y);
+        else if (states - j == 4) recur(1, 1, n, steps, drive, B + j, states, a, state, y);
+        else recur(2, 1, n, steps, drive, B + j, states, a, state, y);
       }
     }
-    for (int t = 0; t < n; t++)
-      for (int d = 0; d < D; d++) y[order[start + t] * channels + d] = output[t * D + d];
+    for (int t = 0; t < n; t += 4)
+      for (int d = 0; d < D; d += 4) {
+        vec rows[4];
+        UNROLL for (int i = 0; i < 4; i++) rows[i] = load(x + (d + i) * CHUNK + t);
+        transpose(rows);
+        UNROLL for (int i = 0; i < 4; i++) store(u + order[t + i] * stride + d, rows[i]);
+      }
   }
 }

@@ -73,7 +73,11 @@ def serve(folder: Path) -> Iterator[str]:
 
 
 def visit(
-    program: str, address: str, *words: object, browser: str | None = BROWSER
+    program: str,
+    address: str,
+    *words: object,
+    browser: str | None = BROWSER,
+    timeout_s: int = 240,
 ) -> dict[str, Any]:
     """Return what a program of tests/web found on a page, which must not throw.
 
@@ -81,7 +85,7 @@ def visit(
     """
     command = [NODE, ROOT / "tests" / "web" / program, PLAYWRIGHT, browser, address, *words]
     ended = subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, check=False, timeout=240
+        [str(word) for word in command], capture_output=True, text=True, check=False, timeout=timeout_s
     )
     assert ended.returncode == 0, ended.stderr
     result: dict[str, Any] = json.loads(ended.stdout)

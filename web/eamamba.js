@@ -241,9 +241,9 @@ class Layers {
       packed.set(this.panels(inputs, channels, at), i * inputs * outputs);
     }
     const w = this.heap.place(packed);
-    // as many squares at once as stay in the cache, in multiples of the 4 pixels of a product
+    // as many squares at once as stay in the cache, in multiples of the 6 pixels of a product
     const fitting = Math.floor(CACHED / (AREA * (inputs + outputs)));
-    const batch = Math.min(Math.max(fitting - (fitting % 4), 8), 32);
+    const batch = Math.min(Math.max(fitting - (fitting % 6), 6), 30);
     this.scratch = Math.max(this.scratch, AREA * batch * (inputs + outputs));
     return { w, bias: this.optional(`${name}.bias`, outputs), inputs, outputs, channels, batch };
   }
@@ -379,13 +379,15 @@ export class Network {
     }
     const colours = this.heap.floats(this.image, COLOURS * height * width);
     for (let p = 0; p < height * width; p++) {
-      colours.set(image.subarray(3 * p, 3 * p + 3), COLOURS * p);
+      for (let i = 0; i < 3; i++) colours[COLOURS * p + i] = image[3 * p + i];
     }
     const output = this.compute(height, width); // 8 floats a pixel
     const pixels = height * width * this.upscale ** 2;
     const from = this.heap.floats(output, PANEL * pixels);
     const to = new Float32Array(3 * pixels);
-    for (let p = 0; p < pixels; p++) to.set(from.subarray(PANEL * p, PANEL * p + 3), 3 * p);
+    for (let p = 0; p < pixels; p++) {
+      for (let i = 0; i < 3; i++) to[3 * p + i] = from[PANEL * p + i];
+    }
     return to;
   }
 

@@ -368,9 +368,10 @@ export class Network {
 
   /**
    * @param {Float32Array} image - (height, width, 3) in [0, 1]; sides multiples of `sizeMultiple`
+   * @param {Float32Array} to - for the result, may be `image` where `upscale` is 1
    * @returns {Float32Array} (height * upscale, width * upscale, 3), not clipped
    */
-  run(image, height, width) {
+  run(image, height, width, to = new Float32Array(3 * height * width * this.upscale ** 2)) {
     if (`${height}×${width}` !== this.size) {
       this.size = undefined; // while memory may run out
       this.heap.top = this.loaded;
@@ -384,7 +385,6 @@ export class Network {
     const output = this.compute(height, width); // 8 floats a pixel
     const pixels = height * width * this.upscale ** 2;
     const from = this.heap.floats(output, PANEL * pixels);
-    const to = new Float32Array(3 * pixels);
     for (let p = 0; p < pixels; p++) {
       for (let i = 0; i < 3; i++) to[3 * p + i] = from[PANEL * p + i];
     }
@@ -475,17 +475,21 @@ class UNet extends Network {
   plan(height, width) {
     const { heap, settings: { dim } } = this;
     this.image = heap.reserve(COLOURS * height * width);
-    this.levels = [0, 1, 2, 3].map((level) => {
-      const [h, w, channels] = [height >> level, width >> level, dim << level];
-      return {
-        h, w, channels,
-        pixels: h * w,
-        order: this.order(h, w),
-        encoded: heap.reserve(channels * h * w),
-        joined: level < 3 ? heap.reserve(2 * channels * h * w) : 0,
-        decoded: level % 3 ? heap.reserve(channels * h * w) : 0,
-      };
+    const sizes = [0, 1, 2, 3].map((level) => [height >> level, width >> level]);
+    const orders = sizes.map(([h, w]) => this.order(h, w));
+    let end = 0;
+    this.levels = sizes.map(([h, w], level) => {
+      const channels = dim << level;
+      const encoded = heap.reserve(channels * h * w);
+      const decoded = level % 3 ? heap.reserve(channels * h * w) : 0;
+      // where maps of a level are joined, those of the levels below have served
+      const joined = heap.top;
+      if (level < 3) heap.reserve(2 * channels * h * w);
+      end = Math.max(end, heap.top);
+      heap.top = joined;
+      return { h, w, channels, pixels: h * w, order: orders[level], encoded, joined, decoded };
     });
+    heap.top = end;
     const rows = this.levels.map(({ w, channels }) => channels * (w + 2));
     this.reserveWork(2 * dim * height * width, Math.max(2 * rows[0], ...rows), 2 * dim, height * width);
   }
@@ -616,7 +620,9 @@ export function serve(scope) {
         const { settings, sizeMultiple, upscale } = network;
         scope.postMessage({ settings, sizeMultiple, upscale });
       } else {
-        const restored = network.run(image, height, width);
+        // reuses memory where it can: a worker collects its garbage late
+        const to = network.upscale === 1 ? image : undefined;
+        const restored = network.run(image, height, width, to);
         scope.postMessage({ restored }, [restored.buffer]);
       }
     } catch (error) {

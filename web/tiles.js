@@ -31,18 +31,20 @@ export function tileStarts(length, tile, overlap, multiple) {
 }
 
 /**
- * The side of square tiles with which the fewest pixels are computed, overlaps counted as often as
- * they are: at most `largest`, at least half of it, a multiple of 8 like `largest`.
+ * The side of square tiles with which some workers are done first: with the fewest pixels, overlaps
+ * counted as often as they are computed, for the one that computes the most tiles. At least half of
+ * `largest`, which leaves a worker of several its share of the memory; a multiple of 8.
  */
-export function bestTile({ height, width }, largest) {
+export function bestTile({ height, width }, largest, workers) {
   const lengths = [height, width].map((size) => paddedPositions(size, TILE_STEP).length);
+  const most = Math.floor(largest / Math.sqrt(workers) / TILE_STEP) * TILE_STEP;
   let best = { pixels: Infinity };
-  for (let side = largest; side >= largest / 2; side -= TILE_STEP) {
-    const [rows, columns] = lengths.map((length) => {
-      const { length: count } = tileStarts(length, side, overlapOf(side), TILE_STEP);
-      return count * Math.min(side, length);
-    });
-    const pixels = rows * columns;
+  for (let side = most; side >= most / 2; side -= TILE_STEP) {
+    const [rows, columns] = lengths.map(
+      (length) => tileStarts(length, side, overlapOf(side), TILE_STEP).length,
+    );
+    const [tall, wide] = lengths.map((length) => Math.min(side, length));
+    const pixels = Math.ceil((rows * columns) / workers) * tall * wide;
     if (pixels < best.pixels) best = { pixels, side };
   }
   return best.side;
@@ -67,19 +69,18 @@ function fadeInColumns(canvas, canvasColumns, part, rows, columns, start, done) 
   }
 }
 
-const newStrip = (height, width) => ({ width, values: new Float32Array(3 * height * width) });
-
 const rise = (position, length) => Math.sin((((position + 0.5) / length) * Math.PI) / 2) ** 2;
 
-/** Blend the first `shared` rows of a strip with the last of the one before; return the strip. */
-function fadeInRows(band, strip, shared) {
-  const row = 3 * strip.width;
-  const before = band ? band.values.subarray(band.values.length - shared * row) : [];
-  for (let i = 0; i < before.length; i++) {
-    const weight = rise(Math.floor(i / row), shared);
-    strip.values[i] = before[i] + weight * (strip.values[i] - before[i]);
+/** Blend the first `shared` rows of a strip with the last of the one before. */
+function fadeInRows(before, strip, width, shared) {
+  const row = 3 * width;
+  const last = before.subarray(before.length - shared * row);
+  for (let r = 0; r < shared; r++) {
+    const weight = rise(r, shared);
+    for (let i = r * row; i < (r + 1) * row; i++) {
+      strip[i] = last[i] + weight * (strip[i] - last[i]);
+    }
   }
-  return strip;
 }
 
 /**
@@ -111,26 +112,29 @@ export async function restorePhoto(photo, network, write, { tile, progress = () 
       width,
     ),
   );
-  const finish = (band, top, end) => {
+  const stripWidth = columns.length * s;
+  const finish = (strip, top, end) => {
     for (let y = Math.max(top, BORDER * s); y < Math.min(end, (BORDER + photo.height) * s); y++) {
-      const start = 3 * ((y - top) * band.width + BORDER * s);
-      write(y - BORDER * s, band.values.subarray(start, start + 3 * photo.width * s));
+      const start = 3 * ((y - top) * stripWidth + BORDER * s);
+      write(y - BORDER * s, strip.subarray(start, start + 3 * photo.width * s));
     }
   };
-  let band;
+  const strips = [0, 1].map(() => new Float32Array(3 * height * s * stripWidth));
   let finished = 0;
   for (const [row, top] of tops.entries()) {
-    const strip = newStrip(height * s, columns.length * s);
+    const [strip, before] = row % 2 ? strips.toReversed() : strips;
     for (const [column, left] of lefts.entries()) {
       const { value: part } = await tiles.next();
       const done = column ? lefts[column - 1] + width : 0;
-      fadeInColumns(strip.values, strip.width, part, height * s, width * s, left * s, done * s);
+      fadeInColumns(strip, stripWidth, part, height * s, width * s, left * s, done * s);
       progress(++finished, places.length);
     }
-    if (row) finish(band, tops[row - 1] * s, top * s);
-    band = fadeInRows(band, strip, row ? (tops[row - 1] + height - top) * s : 0);
+    if (row) {
+      finish(before, tops[row - 1] * s, top * s);
+      fadeInRows(before, strip, stripWidth, (tops[row - 1] + height - top) * s);
+    }
+    if (row === tops.length - 1) finish(strip, top * s, rows.length * s);
   }
-  finish(band, tops.at(-1) * s, rows.length * s);
 }
 
 /** Results in order, of a few calls that run at once. */

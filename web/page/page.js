@@ -103,13 +103,12 @@
     return { height: canvas.height, width: canvas.width, read };
   }
 
-  /** A function that writes a restored row into a picture; transparency comes from another one. */
-  function rowWriter(to, transparency) {
-    const { width } = to.canvas;
-    const alpha = transparency.getContext('2d');
+  /** A function that writes a restored row into a picture. */
+  function rowWriter(to) {
+    const pixels = to.createImageData(to.canvas.width, 1);
+    pixels.data.fill(255);
     return (y, row) => {
-      const pixels = alpha.getImageData(0, y, width, 1);
-      for (let x = 0; x < width; x++) {
+      for (let x = 0; x < pixels.width; x++) {
         // assigning rounds and clips
         for (let i = 0; i < 3; i++) pixels.data[4 * x + i] = 255 * row[3 * x + i];
       }
@@ -124,14 +123,13 @@
     return weights;
   }
 
-  /** Start as many workers as are useful; the job holds them, so that they can be stopped. */
-  async function startWorkers({ Workers }, relaxed, model, most) {
+  /** Start workers; the job holds them, so that they can be stopped. */
+  async function startWorkers({ Workers }, relaxed, model, count) {
     const kernel = bytesOf(relaxed ? kernels.relaxed : kernels.plain);
     if (!WebAssembly.validate(kernel)) {
       throw new Error('this browser lacks vector instructions (WebAssembly SIMD); use a newer one');
     }
     const weights = await loadWeights(model);
-    const count = Math.min(navigator.hardwareConcurrency ?? 1, MAX_WORKERS, most);
     job.workers = await Workers.start(networkSource, kernel, weights, count);
     if (job.cancelled) throw new DOMException('cancelled', 'AbortError');
   }
@@ -157,17 +155,20 @@
         [networkSource, tilesSource].map(importText),
       );
       const relaxed = hasRelaxedSimd();
-      const tile = tiling.bestTile(input, model.largestTile);
+      const workers = Math.min(navigator.hardwareConcurrency ?? 1, MAX_WORKERS);
+      const tile = tiling.bestTile(input, model.largestTile, workers);
       const tiles = Math.ceil(input.width / tile) * Math.ceil(input.height / tile);
-      await startWorkers(tiling, relaxed, model, tiles);
+      await startWorkers(tiling, relaxed, model, Math.min(workers, tiles));
       const unchanged = model.scale === 1 ? input : enlarged(input, size);
       const { canvas: restored, context } = canvasOf(...size);
       const start = performance.now();
       say('restoring …');
-      await tiling.restorePhoto(source(photo), job.workers, rowWriter(context, unchanged), {
+      await tiling.restorePhoto(source(photo), job.workers, rowWriter(context), {
         tile,
         progress: (done, total) => showProgress(done, total, performance.now() - start),
       });
+      context.globalCompositeOperation = 'destination-in'; // keep what was transparent
+      context.drawImage(unchanged, 0, 0);
       show(unchanged, restored);
       say(summary(model, input, tile, (performance.now() - start) / 1000, relaxed));
     } catch (error) {

@@ -121,6 +121,7 @@ INLINE void panel_of(const int pixels, const float *x, int x_stride, int x_step,
     sums[p][0] = bias ? load(bias) : splat(0.f);
     sums[p][1] = bias ? load(bias + 4) : splat(0.f);
   }
+#pragma clang loop unroll_count(4)
   for (int k = 0; k < inputs; k++, w += PANEL) {
     const vec first = load(w), second = load(w + 4);
     UNROLL for (int p = 0; p < pixels; p++) {

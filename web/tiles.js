@@ -32,12 +32,12 @@ export function tileStarts(length, tile, overlap, multiple) {
 
 /**
  * The side of square tiles with which some workers are done first: with the fewest pixels, overlaps
- * counted as often as they are computed, for the one that computes the most tiles. At least half of
- * `largest`, which leaves a worker of several its share of the memory; a multiple of 8.
+ * counted as often as they are computed, for the one that computes the most tiles. A multiple of 8,
+ * at most `largest`, or less where more than two workers share the memory; at least half of that.
  */
 export function bestTile({ height, width }, largest, workers) {
   const lengths = [height, width].map((size) => paddedPositions(size, TILE_STEP).length);
-  const most = Math.floor(largest / Math.sqrt(workers) / TILE_STEP) * TILE_STEP;
+  const most = Math.floor(largest / Math.sqrt(Math.max(workers / 2, 1)) / TILE_STEP) * TILE_STEP;
   let best = { pixels: Infinity };
   for (let side = most; side >= most / 2; side -= TILE_STEP) {
     const [rows, columns] = lengths.map(

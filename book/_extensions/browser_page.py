@@ -22,9 +22,8 @@ from eamamba.paths import PRETRAINED
 
 EXAMPLE = Path("data") / "photographs" / "held_out" / "cid22_1147124.webp"
 EXAMPLE_SIGMA_255 = 25
-# Largest sides of tiles, in pixels of the input, of a single worker, which then needs up to 300 MB.
-# Several share this memory.
-TILES = {"eamamba": 512, "eamambasr": 208}
+# Largest sides of tiles, in pixels of the input, so that a worker, or one of two, needs up to 160 MB.
+TILES = {"eamamba": 424, "eamambasr": 152}
 
 
 def write_browser_page(root: Path, target: Path) -> None:

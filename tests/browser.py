@@ -85,7 +85,11 @@ def visit(
     """
     command = [NODE, ROOT / "tests" / "web" / program, PLAYWRIGHT, browser, address, *words]
     ended = subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, check=False, timeout=timeout_s
+        [str(word) for word in command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout_s,
     )
     assert ended.returncode == 0, ended.stderr
     result: dict[str, Any] = json.loads(ended.stdout)

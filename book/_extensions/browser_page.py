@@ -22,7 +22,7 @@ from eamamba.paths import PRETRAINED
 
 EXAMPLE = Path("data") / "photographs" / "held_out" / "cid22_1147124.webp"
 EXAMPLE_SIGMA_255 = 25
-# Largest sides of tiles, in pixels of the input, so that a worker, or one of two, needs up to 160 MB.
+# Largest sides of tiles, in pixels of the input: a worker, or one of two, needs up to 160 MB.
 TILES = {"eamamba": 424, "eamambasr": 152}
 
 

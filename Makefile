@@ -49,7 +49,7 @@ check: setup ## check linting, formatting and types
 	mypy
 
 BENCHMARKS := scan_cpu network_cpu growth_cpu operators_cpu large_image_cpu onnx_cpu claims_cpu \
-  openmp_waiting scan_gpu network_gpu loading_cpu
+  openmp_waiting loading_cpu network_browser scan_gpu network_gpu
 benchmark: setup ## measure this machine and its GPU; writes to results/benchmarks/
 	@for name in $(BENCHMARKS); do echo "$$name"; \
 	  $(BIN)/python benchmarks/$$name.py --csv results/benchmarks/$$name.csv || exit 1; done

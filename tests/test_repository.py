@@ -20,6 +20,7 @@ CELL_LINES = 10
 # Kernels are long rather than cut into pieces that hand each other dozens of values.
 KERNELS = {
     "eamamba/selective_scan/cpu/kernels.py",
+    "eamamba/selective_scan/cpu/projecting.py",
     "eamamba/selective_scan/cpu/simd.py",
     "eamamba/selective_scan/cpu/steps.py",
     "eamamba/selective_scan/triton/kernels.py",

@@ -12,6 +12,7 @@ from eamamba.network.models import (
     MambaFormerBlock,
     Network,
     build,
+    load_kernels,
     set_backend,
     set_recomputed,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "MultiHeadScan",
     "Network",
     "build",
+    "load_kernels",
     "set_backend",
     "set_recomputed",
 ]

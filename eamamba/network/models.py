@@ -199,6 +199,14 @@ def set_backend(model: nn.Module, backend: Backend) -> None:
             module.backend = backend
 
 
+def load_kernels(model: nn.Module) -> None:
+    """Load the scan's kernels for inference on the CPU: without memory that fails in odd ways."""
+    with torch.inference_mode():
+        for module in model.modules():
+            if isinstance(module, MultiHeadScan):
+                module.load_kernel()
+
+
 def set_recomputed(model: nn.Module, share: float) -> None:
     """Choose the share of all blocks whose activations are recomputed in the backward pass."""
     for module in model.modules():

@@ -33,7 +33,7 @@ from torch.nn import functional as F
 from eamamba.config import MambaSettings
 from eamamba.network.layers import Map, add_in_pieces, convolve
 from eamamba.network.scan_order import scan_order
-from eamamba.selective_scan import Backend, can_project, projected_scan, selective_scan
+from eamamba.selective_scan import Backend, can_project, cpu, projected_scan, selective_scan
 
 
 class CausalConv1d(nn.Conv1d):
@@ -126,6 +126,12 @@ class MultiHeadScan(nn.Module):
         y = y.sum(2) if self.merges_by_adding else y.flatten(2)  # (b, L, d_inner)
         y = y.view(batch, height, width, self.d_inner)
         return add_in_pieces(added_to, self._gate_and_project, y, x)
+
+    def load_kernel(self) -> None:
+        """Load the kernel for inference on the CPU now, not when memory may have run short."""
+        if self._projects_at_once and can_project(self.A_logs, self.backend):
+            channels = self.x_proj_weight.shape[-1]
+            cpu.load_projected(channels, self.settings.d_state, self.A_logs.dtype)
 
     def _gate_and_project(self, y: Map, x: Map) -> Map:
         """Normalise the scan's output, multiply it by the gate and project it back."""

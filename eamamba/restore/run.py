@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from eamamba.config import EAMambaError
 from eamamba.config.errors import ran_out_of_memory
 from eamamba.heap import return_free_blocks
+from eamamba.network import load_kernels
 from eamamba.restore.memory import SMALLEST_TILE, exceeds_limit, fitting_tile, lacking_bytes
 from eamamba.restore.tiles import blend_tiles, pad_to_multiple, tile_starts
 
@@ -96,6 +97,8 @@ def restore(
         [0, 1], the tile or self-ensemble option is invalid, or there is not enough memory.
     """
     _check(model, image)
+    if isinstance(model, nn.Module):
+        load_kernels(model)
     members = _ensemble_size(self_ensemble)
     batch = image if image.dim() == 4 else image[None]
     height, width = batch.shape[-2:]

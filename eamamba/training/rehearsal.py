@@ -109,27 +109,14 @@ def rehearse(
     settings = settings.model_copy(update={"training": recipe})
     accelerator = accelerator_for(recipe, device)
     cuts = _cuts(settings, Processes(accelerator).free_bytes())
-    kind = accelerator.device.type
-    stages = [
-        stage.model_copy(
-            update={
-                "batch": min(stage.batch, _PASSES[kind] * cut.micro_batch),
-                "iterations": steps or _STEPS[kind],
-            }
-        )
-        for stage, cut in zip(recipe.stages, cuts, strict=True)
-        if cut
-    ]
-    if not stages:
-        raise TrainingError(f"{settings.task}: not enough memory for a single patch")
-    first = Stage(patch=_FIRST_PATCH * settings.scale, batch=1, iterations=1)
+    stages = _shortened(settings, cuts, accelerator.device.type, steps)
     with tempfile.TemporaryDirectory(prefix="eamamba-") as name:
         folder = Path(name)
         data, made_up = _training_set(settings.data, folder / "data", made_up_size)
         short = settings.model_copy(
             update={
                 "data": data,
-                "training": recipe.model_copy(update={"stages": (first, *stages)}),
+                "training": recipe.model_copy(update={"stages": stages}),
             }
         )
         (_, *measured), state_mib = _train(short, accelerator, folder, progress)
@@ -150,6 +137,25 @@ def _cuts(settings: TaskSettings, free_bytes: int) -> list[Cut | None]:
         fixed, each = needed_bytes(settings, stage.patch, 1, cut.recomputed)
         cuts.append(cut if fixed + each * cut.micro_batch <= free_bytes else None)
     return cuts
+
+
+def _shortened(
+    settings: TaskSettings, cuts: list[Cut | None], kind: str, steps: int | None
+) -> tuple[Stage, ...]:
+    """Return what is run of the stages that fit, after a small one that compiles the kernels."""
+    stages = [
+        stage.model_copy(
+            update={
+                "batch": min(stage.batch, _PASSES[kind] * cut.micro_batch),
+                "iterations": steps or _STEPS[kind],
+            }
+        )
+        for stage, cut in zip(settings.training.stages, cuts, strict=True)
+        if cut
+    ]
+    if not stages:
+        raise TrainingError(f"{settings.task}: not enough memory for a single patch")
+    return Stage(patch=_FIRST_PATCH * settings.scale, batch=1, iterations=1), *stages
 
 
 def _training_set(data: DataSettings, folder: Path, size: Size | None) -> tuple[DataSettings, bool]:

@@ -7,7 +7,8 @@ from eamamba.selective_scan.cpu.backend import (
     backward,
     forward,
     forward_projected,
+    load_projected,
     state_size,
 )
 
-__all__ = ["available", "backward", "forward", "forward_projected", "state_size"]
+__all__ = ["available", "backward", "forward", "forward_projected", "load_projected", "state_size"]

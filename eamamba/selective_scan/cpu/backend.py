@@ -58,21 +58,28 @@ def forward(
     return y, states
 
 
+def load_projected(channels: int, states: int, dtype: torch.dtype) -> Callable[..., None]:
+    """Return the kernel of `forward_projected`, which is compiled or read from a file once."""
+    from eamamba.selective_scan.cpu import projecting  # imports Numba, as does `_kernels`
+
+    c, J, _ = _kernels().layout(channels, states)
+    return projecting.projecting_kernel(c, J, dtype == torch.float64)
+
+
 def forward_projected(
     x: Tensor, weight: Tensor, bias: Tensor, A: Tensor, D: Tensor, order: Tensor
 ) -> Tensor:
     """Return ``y`` of the scan that starts from ``x`` (`eamamba.selective_scan.projected_scan`)."""
-    from eamamba.selective_scan.cpu import projecting  # imports Numba, as does `_kernels`
+    from eamamba.selective_scan.cpu.projecting import packed
 
-    batch, _, heads, channels = x.shape
-    c, J, _ = _kernels().layout(channels, A.shape[-1])
-    kernel = projecting.projecting_kernel(c, J, x.dtype == torch.float64)
-    # No group adds to another's results, but each projects to B and C: as few as keep threads busy.
-    scans, blocks = batch * heads, -(-channels // c)
-    groups = min(blocks, -(-torch.get_num_threads() // max(scans, 1)))
     y = x.new_empty(x.shape)
-    weights = projecting.packed(weight, bias, A.shape[-1])
-    arrays = map(_array, (x, weights, A, D, order.contiguous(), y))
+    batch, _, heads, channels = x.shape
+    states = A.shape[-1]
+    kernel = load_projected(channels, states, x.dtype)
+    # No group adds to another's results, but each projects to B and C: as few as keep threads busy.
+    scans, blocks = batch * heads, -(-channels // _kernels().layout(channels, states).c)
+    groups = min(blocks, -(-torch.get_num_threads() // max(scans, 1)))
+    arrays = map(_array, (x, packed(weight, bias, states), A, D, order.contiguous(), y))
     _run(kernel, scans * groups, groups, *arrays)
     return y
 

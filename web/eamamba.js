@@ -285,7 +285,7 @@ class Layers {
     const states = roundUp(N, 4);
     const make = (head) => {
       const row = (r, d) => project.values[(head * rows + r) * D + d];
-      const states_ = (n, d) => {
+      const projection = (n, d) => {
         const state = n % states;
         return state < N ? row(rank + (n < states ? 0 : N) + state, d) : 0;
       };
@@ -307,7 +307,7 @@ class Layers {
       return [
         this.heap.place(steps),
         part(bias),
-        this.matrix(D, 2 * states, states_),
+        this.matrix(D, 2 * states, projection),
         this.heap.place(decay),
         this.heap.place(largest),
         part(skip),

@@ -57,11 +57,11 @@ def memory(network: Network, picture: np.ndarray) -> tuple[np.ndarray, np.ndarra
         The rates of decay, negative: a step with Δ leaves exp(Δ A) of a state.
     """
     image = torch.from_numpy(picture).float().permute(2, 0, 1)[None]
-    with torch.inference_mode(), _FirstScan() as first:
+    with torch.enable_grad(), _FirstScan() as first:  # for inference, a shortcut computes no Δ
         network(image)
     if first.arguments is None:
         raise ValueError(f"{type(network).__name__} ran no selective scan")
-    _, delta, A, *_ = first.arguments
+    _, delta, A = (argument.detach() for argument in first.arguments[:3])
     return softplus(delta)[0].transpose(0, 1).numpy(), A.numpy()
 
 

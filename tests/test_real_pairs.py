@@ -108,5 +108,22 @@ def test_the_summary_counts_what_got_worse(tmp_path: Path) -> None:
     assert pd.read_csv(tmp_path / "per_image.csv")["psnr_db"].tolist() == [22, 19, 23.5, 30]
 
 
+def test_scoring_one_task_keeps_the_rows_of_the_others(tmp_path: Path) -> None:
+    def scored(task: str, psnr_db: float) -> pd.DataFrame:
+        row = {"weights_md5": "0", "benchmark": "a", "image": "1", "condition": "all"}
+        scores = {"psnr_input_db": 20.125, "psnr_db": psnr_db}
+        return pd.DataFrame([{"task": task} | row | scores, {"task": task} | row | scores])
+
+    write(scored("derain", 22.123456), tmp_path)
+    alone = (tmp_path / "summary.csv").read_text().splitlines()[1]
+    write(scored("denoise_real", 25), tmp_path)
+    assert write(scored("denoise_real", 26), tmp_path)["task"].tolist() == ["denoise_real"]
+    summary = pd.read_csv(tmp_path / "summary.csv")
+    assert summary["task"].tolist() == ["denoise_real", "derain"]
+    assert summary["psnr_db"].tolist() == [26, pytest.approx(22.1235)]
+    assert (tmp_path / "summary.csv").read_text().splitlines()[2] == alone
+    assert len(pd.read_csv(tmp_path / "per_image.csv")) == 4
+
+
 def test_every_task_of_the_sets_exists(settings: Settings) -> None:
     assert set(SETS) <= set(settings.tasks)

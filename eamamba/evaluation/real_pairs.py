@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Collection
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
@@ -149,10 +150,29 @@ def summarise(per_image: pd.DataFrame) -> pd.DataFrame:
 
 
 def write(per_image: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """Write ``per_image.csv`` and ``summary.csv``, and return the latter."""
+    """Write ``per_image.csv`` and ``summary.csv``, and return the latter for the images given.
+
+    Rows of other tasks that the files already have are kept.
+    """
     summary = summarise(per_image)
     for name, table in ((PER_IMAGE, per_image), (SUMMARY, summary)):
         text = table.to_csv(index=False, lineterminator="\n", float_format=_NUMBER_FORMAT)
+        text = _with_other_tasks(text, folder / name)
         # file names may not be valid text
         write_atomically(folder / name, text.encode(errors="backslashreplace"))
     return summary
+
+
+def _with_other_tasks(text: str, file: Path) -> str:
+    """Add the rows of a file on tasks that the table in ``text`` lacks, in the order of `SETS`."""
+    if not file.is_file():
+        return text
+    new, old = (
+        pd.read_csv(source, dtype=str, keep_default_na=False) for source in (StringIO(text), file)
+    )
+    if list(old) != list(new):
+        return text  # of another version
+    table = pd.concat([new, old[~old["task"].isin(new["task"])]])
+    place = {task: number for number, task in enumerate(SETS)}
+    table = table.sort_values("task", key=lambda tasks: tasks.map(place), kind="stable")
+    return table.to_csv(index=False, lineterminator="\n")

@@ -74,7 +74,14 @@ def test_captured_passes_stand_beside_eager_ones(tmp_path: Path) -> None:
     assert table["× faster, captured"].tolist() == ["1.81", "–"]
 
 
-ELSEWHERE = {"best_filter", "candidates", "claims_cpu", "openmp_waiting", "simulation"}
+ELSEWHERE = {
+    "best_filter",
+    "candidates",
+    "claims_cpu",
+    "network_browser",
+    "openmp_waiting",
+    "simulation",
+}
 """Measurements that the chapter on speed does not show."""
 
 

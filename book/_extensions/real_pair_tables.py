@@ -73,6 +73,6 @@ def _median_and_range(rows: pd.DataFrame, kind: str) -> list[str]:
     columns = (rows[f"{kind}_{percent}"] for percent in (50, 10, 90))
     digits = [1 if "dB" in quantity else 2 for quantity in rows["quantity"]]
     return [
-        f"{median:.{places}f} ({low:.{places}f} to {high:.{places}f})"
+        f"{median:z.{places}f} ({low:z.{places}f} to {high:z.{places}f})"
         for places, median, low, high in zip(digits, *columns, strict=True)
     ]

@@ -14,6 +14,7 @@ from eamamba.files import write_atomically
 from eamamba.images import write_image
 
 SIDD_VARIABLE = "Idenoised"
+_HEADER_BYTES = 116  # of text, at the start of a MATLAB 5.0 file
 
 
 class Export:
@@ -72,4 +73,6 @@ def _write_matlab(folder: Path, target: Path) -> None:
     array = together.reshape(scenes, numbers, *together.shape[1:])
     buffer = io.BytesIO()
     scipy.io.savemat(buffer, {SIDD_VARIABLE: array}, do_compression=True)
-    write_atomically(target, buffer.getvalue())
+    # The header's free text holds the time; equal images should give equal files.
+    header = b"MATLAB 5.0 MAT-file".ljust(_HEADER_BYTES)
+    write_atomically(target, header + buffer.getvalue()[_HEADER_BYTES:])

@@ -9,6 +9,7 @@ and degraded by the simulation with a seed of its own.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ import pandas as pd
 import torch
 from best_filter import REAL, ROOT, real_pairs
 from cpu_timing import write
+from skimage.registration import phase_cross_correlation
 from torch import Generator, Tensor
 
 from eamamba.config import load_settings
@@ -63,13 +65,23 @@ def detail(low: float, high: float, degraded: Tensor, clean: Tensor) -> float:
     return float(amplitudes[0] / amplitudes[1])
 
 
+def displacement(degraded: Tensor, clean: Tensor) -> float:
+    """Return how far a picture is displaced where it correlates best with the sharp one, in px."""
+    both = (brightness(image).numpy() for image in (clean, degraded))
+    shift, _, _ = phase_cross_correlation(*both, upsample_factor=20, normalization=None)
+    return math.hypot(*shift)
+
+
 QUANTITIES: dict[str, dict[str, Callable[[Tensor, Tensor], float]]] = {
     "denoise_real": {
         "PSNR of the input in dB": psnr,
         "correlation of the noise of neighbours": partial(correlation, brightness, 1),
         "correlation of coloured noise 4 pixels apart": partial(correlation, redness, 4),
     },
-    "deblur_motion": {"PSNR of the input in dB": psnr},
+    "deblur_motion": {
+        "PSNR of the input in dB": psnr,
+        "displacement against the sharp image in pixels": displacement,
+    },
     "sr_real_x3": {
         "PSNR of the input in dB": psnr,
         "amplitude at 0.05 to 0.1 cycles per pixel": partial(detail, 0.05, 0.1),

@@ -33,14 +33,15 @@ def motion_blur(
 
     The camera follows a smooth random path of six degrees of freedom in front of a scene of
     constant depth, so each instant sees the image through a homography. The average is taken in
-    linear light. The image itself is the view in the middle of the exposure.
+    linear light. The image itself is the view from the mean pose: the blur displaces nothing on
+    average, as in data sets that align their pairs.
 
     Parameters
     ----------
     clean : (3, H, W) in [0, 1]
     rng : Generator
     extent_px : (float, float)
-        Range of the largest displacement of any image corner from the middle view, in pixels;
+        Range of the largest displacement of any image corner from the mean pose, in pixels;
         drawn uniformly on a logarithmic scale.
     strength : float
         Factor of that displacement; 0 returns the image unchanged (up to float32 rounding).
@@ -53,7 +54,9 @@ def motion_blur(
     ----------
     Tai, Tan, Brown, "Richardson-Lucy deblurring for scenes under a projective motion path",
     PAMI 2011 (the sum of homographies); Boracchi, Foi, "Modeling the performance of image
-    restoration from motion blur", TIP 2012 (random paths with inertia).
+    restoration from motion blur", TIP 2012 (random paths with inertia); Rim, Lee, Won, Cho,
+    "Real-world blur dataset for learning and benchmarking deblurring algorithms", ECCV 2020
+    (aligned pairs).
     """
     return simulate_motion_blur(clean, rng, extent_px=extent_px, strength=strength).blurred
 
@@ -70,7 +73,7 @@ def simulate_motion_blur(
     path = _camera_path(rng)
     extent = strength * math.exp(uniform(rng, *map(math.log, extent_px)))
     path = path * (extent / _largest_displacement(path, height, width))
-    # One view per pixel of displacement avoids ghosts; an odd number puts one in the middle.
+    # About one view per pixel of displacement avoids ghosts.
     poses = min(2 * math.ceil(extent) + 1, _MAX_POSES)
     chosen = path[torch.linspace(0, _INSTANTS, poses).round().long()] if poses > 1 else path[:1] * 0
     homographies = _homographies(chosen, height, width)
@@ -87,7 +90,7 @@ def mean_view(clean: Tensor, homographies: Tensor) -> Tensor:
 
 
 def _camera_path(rng: Generator) -> Tensor:
-    """Return (_INSTANTS + 1, 6) rotations and translations along x, y, z; 0 in the middle."""
+    """Return (_INSTANTS + 1, 6) rotations and translations along x, y, z, of mean 0."""
     drift = torch.randn(6, generator=rng)
     jerks = torch.randn(_INSTANTS, 6, generator=rng)
     inertia = uniform(rng, 0.7, 0.97)
@@ -100,7 +103,7 @@ def _camera_path(rng: Generator) -> Tensor:
         position = position + speed * share
         positions.append(position)
     path = torch.stack(positions)
-    return path - path[_INSTANTS // 2]
+    return path - path.mean(0)
 
 
 def _homographies(path: Tensor, height: int, width: int) -> Tensor:

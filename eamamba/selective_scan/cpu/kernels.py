@@ -157,6 +157,18 @@ def _aligned(count: int, like: Array) -> Array:
 
 
 @njit
+def _forward_rows(c: int, width: int, like: Array) -> ForwardRows:
+    """Return the rows of one chunk."""
+    return ForwardRows(
+        Δ=_aligned(CHUNK * c, like),
+        Δu=_aligned(CHUNK * c, like),
+        B=_aligned(CHUNK * width, like),
+        C=_aligned(CHUNK * width, like),
+        y=_aligned(CHUNK * c, like),
+    )
+
+
+@njit
 def _channel_and_state(i: int, block_size: int, begin: int, c: int, J: int) -> tuple[int, int]:
     """Return the channel and the state of number i of an array like ``h``."""
     block, tile = i // block_size, i % block_size // (J * LANES)
@@ -234,13 +246,7 @@ def forward_kernel(c: int, J: int, double: bool) -> Any:
         width, tile_size, block_size = tiles * LANES, J * LANES, tiles * J * LANES
         A_log2 = _scaled_rates(A, share, c, J)
         h = _aligned(A_log2.size, u)
-        chunk_rows = ForwardRows(
-            Δ=_aligned(CHUNK * c, u),
-            Δu=_aligned(CHUNK * c, u),
-            B=_aligned(CHUNK * width, u),
-            C=_aligned(CHUNK * width, u),
-            y=_aligned(CHUNK * c, u),
-        )
+        chunk_rows = _forward_rows(c, width, u)
         for chunk in range(share.chunks):
             visits, next_visits = _visits(order, chunk, 1)
             _gather_states((chunk_rows.B, chunk_rows.C), (B, C), b, k, visits, tiles)

@@ -30,6 +30,7 @@ from eamamba.selective_scan.cpu.kernels import (
     _aligned,
     _compiled,
     _emitted_version,
+    _forward_rows,
     _scaled_rates,
     _share,
     _visits,
@@ -44,7 +45,7 @@ from eamamba.selective_scan.cpu.simd import (
     loop,
     softplus_and_sigmoid,
 )
-from eamamba.selective_scan.cpu.steps import ForwardRows, Position, Tile, Upcoming
+from eamamba.selective_scan.cpu.steps import Position, Tile, Upcoming
 
 STEPS = 8  # whose products are summed at once, so that additions do not wait for each other
 
@@ -117,13 +118,7 @@ def projecting_kernel(c: int, J: int, double: bool) -> Any:
         A_log2 = _scaled_rates(A, share, c, J)
         h = _aligned(A_log2.size, x)
         u = _aligned(blocks * CHUNK * c, x)
-        chunk_rows = ForwardRows(
-            Δ=_aligned(CHUNK * c, x),
-            Δu=_aligned(CHUNK * c, x),
-            B=_aligned(CHUNK * width, x),
-            C=_aligned(CHUNK * width, x),
-            y=_aligned(CHUNK * c, x),
-        )
+        chunk_rows = _forward_rows(c, width, x)
         for chunk in range(share.chunks):
             visits, next_visits = _visits(order, chunk, 1)
             sums = -(-visits.steps // STEPS)

@@ -257,8 +257,7 @@ class Layers {
   mixer(name) {
     const { shape: [expanded, inputs], values } = this.weights.read(`${name}.project_in.weight`);
     const half = expanded / 2;
-    const hidden = roundUp(half, PANEL);
-    // each half starts with a panel of its own, filled up with zeros
+    const hidden = roundUp(half, VECTOR); // both halves are filled up with zeros
     const spread = (at) => (n, k) =>
       n % hidden < half ? at(Math.floor(n / hidden) * half + (n % hidden), k) : 0;
     const w1 = this.matrix(inputs, 2 * hidden, spread((n, k) => values[n * inputs + k]));
@@ -321,7 +320,7 @@ class Layers {
     const channels = this.weights.read(`${name}.norm1.body.weight`).values.length;
     const mixer = this.mixer(`${name}.ffn`);
     const beside = Math.max(channels, 2 * mixer.hidden);
-    this.scratch = Math.max(this.scratch, CHUNK * (channels + beside) + VECTOR);
+    this.scratch = Math.max(this.scratch, CHUNK * (channels + beside));
     return {
       channels,
       mixer,

@@ -68,16 +68,16 @@ INLINE vec power_of_two(vec x) {
 
 // log(1 + e^x) = max(x, 0) + log(1 + z) with z = e^-|x| in [0, 1]
 INLINE vec softplus(vec x) {
-  const vec z = power_of_two(mul(wasm_f32x4_abs(x), splat(-LOG2_E)));
-  vec y = splat(5.232623963e-03f);
-  y = multiply_add(y, z, splat(-2.950495705e-02f));
-  y = multiply_add(y, z, splat(7.822549309e-02f));
-  y = multiply_add(y, z, splat(-1.366320688e-01f));
-  y = multiply_add(y, z, splat(1.910598846e-01f));
-  y = multiply_add(y, z, splat(-2.484297754e-01f));
-  y = multiply_add(y, z, splat(3.331909622e-01f));
-  y = multiply_add(y, z, splat(-4.999949311e-01f));
-  y = multiply_add(y, z, splat(9.999999699e-01f));
+  const vec z = power_of_two(mul(wasm_f32x4_abs(x), constant(-LOG2_E)));
+  vec y = constant(5.232623963e-03f);
+  y = multiply_add(y, z, constant(-2.950495705e-02f));
+  y = multiply_add(y, z, constant(7.822549309e-02f));
+  y = multiply_add(y, z, constant(-1.366320688e-01f));
+  y = multiply_add(y, z, constant(1.910598846e-01f));
+  y = multiply_add(y, z, constant(-2.484297754e-01f));
+  y = multiply_add(y, z, constant(3.331909622e-01f));
+  y = multiply_add(y, z, constant(-4.999949311e-01f));
+  y = multiply_add(y, z, constant(9.999999699e-01f));
   return multiply_add(y, z, wasm_f32x4_pmax(splat(0.f), x));
 }
 
@@ -103,14 +103,24 @@ INLINE void splats_of(vec x, vec to[4]) {
   to[3] = wasm_i32x4_shuffle(x, x, 3, 3, 3, 3);
 }
 
-// Copy `count` floats, and up to 3 that follow, which are to be overwritten.
-INLINE void move(const float *from, float *to, int count) {
-  for (int i = 0; i < count; i += 4) store(to + i, load(from + i));
+static int smaller(int a, int b) { return a < b ? a : b; }
+
+// The first channels of each pixel; the same ones of many pixels, one after the other, are faster
+// than all of a pixel.
+EXPORT(copy)(const float *x, int x_stride, float *y, int y_stride, int channels, int pixels) {
+  for (int left = pixels; left > 0; left -= CHUNK, x += CHUNK * x_stride, y += CHUNK * y_stride) {
+    const int n = smaller(CHUNK, left);
+    int c = 0;
+    for (; c + 4 <= channels; c += 4)
+      for (int p = 0; p < n; p++) store(y + p * y_stride + c, load(x + p * x_stride + c));
+    for (; c + 2 <= channels; c += 2)
+      for (int p = 0; p < n; p++)
+        wasm_v128_store64_lane(y + p * y_stride + c, wasm_v128_load64_zero(x + p * x_stride + c), 0);
+    for (int p = 0; p < n && c < channels; p++) y[p * y_stride + c] = x[p * x_stride + c];
+  }
 }
 
 // ---- Products and norms of pixels ----
-
-static int smaller(int a, int b) { return a < b ? a : b; }
 
 // One panel of outputs of up to 6 pixels, as many as keep all sums in registers. The sums pass
 // through empty instructions, or the compiler would postpone half of them and run out of registers.
@@ -199,15 +209,14 @@ EXPORT(gate_and_project)(float *x, const float *y, int plane, int stride, int D,
                          const float *gain, const float *shift, const float *out_gain, const float *out_shift,
                          const float *gate, const float *out, int channels, int pixels,
                          float *scratch) {
-  float *z = scratch + CHUNK * channels + 4; // after what `move` may overwrite
+  float *z = scratch + CHUNK * channels;
   for (int start = 0; start < pixels; start += CHUNK) {
     const int n = smaller(CHUNK, pixels - start);
     float *here = x + start * channels;
     normalise(here, gain, shift, channels, scratch, n);
     product(scratch, channels, gate, channels, channels, 0, 0, z, channels, n);
-    for (int p = 0; p < n; p++)
-      for (int head = 0; head * D < channels; head++)
-        move(y + head * plane + (start + p) * stride, scratch + p * channels + head * D, D);
+    for (int head = 0; head * D < channels; head++)
+      copy(y + head * plane + start * stride, stride, scratch + head * D, channels, D, n);
     normalise(scratch, out_gain, out_shift, channels, scratch, n);
     for (int i = 0; i < n * channels; i += 4)
       store(scratch + i, mul(load(scratch + i), silu(load(z + i))));
@@ -215,7 +224,7 @@ EXPORT(gate_and_project)(float *x, const float *y, int plane, int stride, int D,
   }
 }
 
-// x += (a b) W2 + b2 with [a b] = norm(x) W1 + b1, both `hidden` wide, a multiple of 8
+// x += (a b) W2 + b2 with [a b] = norm(x) W1 + b1, both `hidden` wide, a multiple of 4
 EXPORT(mix_channels)(float *x, const float *gain, const float *shift, const float *w1,
                      const float *b1, const float *w2, const float *b2, int channels, int hidden,
                      int pixels, float *scratch) {
@@ -351,8 +360,9 @@ INLINE void depthwise_silu(const float *const x[3], const float *w, const float 
   }
 }
 
-// The inputs of the scan, silu(depthwise(norm(x) W)), in a plane of `plane` floats for each
-// head, where a pixel takes `stride` floats, D filled up to a multiple of 4. Three projected rows are kept at once.
+// The inputs of the scan, silu(depthwise(norm(x) W)), in a plane of `plane` floats for each head,
+// where a pixel takes `stride` floats, D rounded up to a multiple of 4. Three projected rows are
+// kept at once.
 EXPORT(project_inputs)(const float *x, const float *gain, const float *shift, const float *w,
                        const float *kernel, const float *bias, float *y, int plane, int stride,
                        int height, int width, int channels, int D, float *scratch) {
@@ -374,10 +384,9 @@ EXPORT(project_inputs)(const float *x, const float *gain, const float *shift, co
         around[i] = rows + (from < 0 || from == height ? 3 : from % 3) * row + start * channels;
       }
       depthwise_silu(around, kernel, bias, scratch, n, channels);
-      for (int p = 0; p < n; p++)
-        for (int head = 0; head * D < channels; head++)
-          move(scratch + p * channels + head * D,
-               y + head * plane + ((r - 1) * width + start + p) * stride, D);
+      for (int head = 0; head * D < channels; head++)
+        copy(scratch + head * D, channels,
+             y + head * plane + ((r - 1) * width + start) * stride, stride, D, n);
     }
   }
 }
@@ -400,11 +409,6 @@ EXPORT(shuffle)(const float *x, float *y, int stride, int height, int width, int
       const float *from = x + ((r / s) * width + t / s) * s * s * channels + r % s * s + t % s;
       for (int c = 0; c < channels; c++) y[c] = from[s * s * c];
     }
-}
-
-EXPORT(copy)(const float *x, int x_stride, float *y, int y_stride, int channels, int pixels) {
-  for (int p = 0; p < pixels; p++)
-    __builtin_memcpy(y + p * y_stride, x + p * x_stride, sizeof(float) * channels);
 }
 
 EXPORT(accumulate)(float *x, const float *y, int n) {
@@ -490,10 +494,15 @@ EXPORT(scan)(float *u, int stride, const int *order, int length, int D, int stat
         transpose(rows);
         UNROLL for (int i = 0; i < 4; i++) store(x + (d + i) * CHUNK + t, rows[i]);
       }
-    for (int panel = 0; panel < 2 * states; panel += PANEL)
-      for (int t = 0; t < n; t += 4)
-        panel_of(4, x + t, 1, CHUNK, w + panel * D, D, 0, 0, B + t * 2 * states + panel,
-                 2 * states);
+    for (int panel = 0; panel < 2 * states; panel += PANEL) {
+      const float *columns = w + panel * D;
+      float *to = B + panel;
+      int t = 0;
+      for (; t + 6 <= n; t += 6, to += 6 * 2 * states)
+        panel_of(6, x + t, 1, CHUNK, columns, D, 0, 0, to, 2 * states);
+      for (; t < n; t += 2, to += 2 * 2 * states)
+        panel_of(2, x + t, 1, CHUNK, columns, D, 0, 0, to, 2 * states);
+    }
     for (int d = 0; d < D; d++) {
       float *to = delta + d * CHUNK;
       int t = 0;

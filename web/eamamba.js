@@ -131,7 +131,7 @@ export const PATTERNS = ['raster', ...Object.keys(KEYS)];
  */
 export function scanOrder(pattern, heads, height, width) {
   const length = height * width;
-  const fill = (position) => Int32Array.from({ length }, (_, t) => position(t));
+  const fill = (position) => new Int32Array(length).map((_, t) => position(t));
   const mirror = (order) => order.map((p) => p + width - 1 - 2 * (p % width));
   const turn = (order) => order.map((p) => length - 1 - p);
   const rows = fill((t) => t);
@@ -139,7 +139,7 @@ export function scanOrder(pattern, heads, height, width) {
   const raster = [rows, rows.toReversed(), columns, columns.toReversed()];
   let orders = [...raster, ...raster.map(mirror)];
   if (pattern !== 'raster') {
-    const key = Float64Array.from(rows, (p) =>
+    const key = new Float64Array(length).map((_, p) =>
       KEYS[pattern](Math.floor(p / width), p % width, height, width),
     );
     const base = rows.toSorted((p, q) => key[p] - key[q]);

@@ -68,16 +68,16 @@ INLINE vec power_of_two(vec x) {
 
 // log(1 + e^x) = max(x, 0) + log(1 + z) with z = e^-|x| in [0, 1]
 INLINE vec softplus(vec x) {
-  const vec z = power_of_two(mul(wasm_f32x4_abs(x), constant(-LOG2_E)));
-  vec y = constant(5.232623963e-03f);
-  y = multiply_add(y, z, constant(-2.950495705e-02f));
-  y = multiply_add(y, z, constant(7.822549309e-02f));
-  y = multiply_add(y, z, constant(-1.366320688e-01f));
-  y = multiply_add(y, z, constant(1.910598846e-01f));
-  y = multiply_add(y, z, constant(-2.484297754e-01f));
-  y = multiply_add(y, z, constant(3.331909622e-01f));
-  y = multiply_add(y, z, constant(-4.999949311e-01f));
-  y = multiply_add(y, z, constant(9.999999699e-01f));
+  const vec z = power_of_two(mul(wasm_f32x4_abs(x), splat(-LOG2_E)));
+  vec y = splat(5.232623963e-03f);
+  y = multiply_add(y, z, splat(-2.950495705e-02f));
+  y = multiply_add(y, z, splat(7.822549309e-02f));
+  y = multiply_add(y, z, splat(-1.366320688e-01f));
+  y = multiply_add(y, z, splat(1.910598846e-01f));
+  y = multiply_add(y, z, splat(-2.484297754e-01f));
+  y = multiply_add(y, z, splat(3.331909622e-01f));
+  y = multiply_add(y, z, splat(-4.999949311e-01f));
+  y = multiply_add(y, z, splat(9.999999699e-01f));
   return multiply_add(y, z, wasm_f32x4_pmax(splat(0.f), x));
 }
 
@@ -163,27 +163,30 @@ static void product(const float *x, int x_stride, const float *w, int inputs, in
   }
 }
 
-// LayerNorm over the channels of 4 pixels, or of 1
+// LayerNorm over the channels of 4 pixels, or of 1. Sums and squares are of differences from the
+// first channel, which is never much further from the mean than the others are, so that their
+// variance loses no precision.
 INLINE void norm_of(const int pixels, const float *x, const float *gain, const float *shift,
                     int channels, float *y) {
-  vec total[4], squares[4], mean[4], scale[4];
-  UNROLL for (int p = 0; p < 4; p++) total[p] = squares[p] = splat(0.f);
-  for (int c = 0; c < channels; c += 4)
-    UNROLL for (int p = 0; p < pixels; p++) total[p] = add(total[p], load(x + p * channels + c));
-  const vec size = splat(channels), means = wasm_f32x4_div(sums_of(total), size);
-  splats_of(means, mean);
+  vec first[4], total[4], squares[4], scale[4], centre[4];
+  UNROLL for (int p = 0; p < 4; p++) first[p] = total[p] = squares[p] = splat(0.f);
+  UNROLL for (int p = 0; p < pixels; p++) first[p] = wasm_v128_load32_splat(x + p * channels);
   for (int c = 0; c < channels; c += 4)
     UNROLL for (int p = 0; p < pixels; p++) {
-      const vec centred = sub(load(x + p * channels + c), mean[p]);
-      squares[p] = multiply_add(centred, centred, squares[p]);
+      const vec difference = sub(load(x + p * channels + c), first[p]);
+      total[p] = add(total[p], difference);
+      squares[p] = multiply_add(difference, difference, squares[p]);
     }
-  const vec variances = wasm_f32x4_div(sums_of(squares), size);
+  const vec size = splat(channels), means = wasm_f32x4_div(sums_of(total), size);
+  const vec variances = sub(wasm_f32x4_div(sums_of(squares), size), mul(means, means));
   splats_of(wasm_f32x4_div(splat(1.f), wasm_f32x4_sqrt(add(variances, splat(1e-5f)))), scale);
+  splats_of(means, centre);
+  UNROLL for (int p = 0; p < pixels; p++) centre[p] = mul(add(first[p], centre[p]), scale[p]);
   for (int c = 0; c < channels; c += 4) {
     const vec slope = load(gain + c), offset = load(shift + c);
     UNROLL for (int p = 0; p < pixels; p++) {
-      const vec centred = mul(sub(load(x + p * channels + c), mean[p]), scale[p]);
-      store(y + p * channels + c, multiply_add(centred, slope, offset));
+      const vec normal = sub(mul(load(x + p * channels + c), scale[p]), centre[p]);
+      store(y + p * channels + c, multiply_add(normal, slope, offset));
     }
   }
 }
@@ -494,15 +497,10 @@ EXPORT(scan)(float *u, int stride, const int *order, int length, int D, int stat
         transpose(rows);
         UNROLL for (int i = 0; i < 4; i++) store(x + (d + i) * CHUNK + t, rows[i]);
       }
-    for (int panel = 0; panel < 2 * states; panel += PANEL) {
-      const float *columns = w + panel * D;
-      float *to = B + panel;
-      int t = 0;
-      for (; t + 6 <= n; t += 6, to += 6 * 2 * states)
-        panel_of(6, x + t, 1, CHUNK, columns, D, 0, 0, to, 2 * states);
-      for (; t < n; t += 2, to += 2 * 2 * states)
-        panel_of(2, x + t, 1, CHUNK, columns, D, 0, 0, to, 2 * states);
-    }
+    for (int panel = 0; panel < 2 * states; panel += PANEL)
+      for (int t = 0; t < n; t += 4)
+        panel_of(4, x + t, 1, CHUNK, w + panel * D, D, 0, 0, B + t * 2 * states + panel,
+                 2 * states);
     for (int d = 0; d < D; d++) {
       float *to = delta + d * CHUNK;
       int t = 0;

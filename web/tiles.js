@@ -3,8 +3,8 @@
 const OVERLAP = 32;
 const BORDER = 8;
 const TILE_STEP = 8; // largest multiple that a network requires of the sides of its input
-const MEMORY = 440e6; // bytes for the pixels of the result and of all tiles that are computed at once
-const PIXEL_BYTES = 9; // that a pixel of the result takes: on the page, and while tiles are joined
+const MEMORY = 440e6; // bytes for the result and for all tiles that are computed at once
+const PIXEL_BYTES = 9; // that a pixel of the result takes, on the page and while tiles are joined
 
 /** Term `position` of ... 0 ... size-1 ... 0 ..., 0 being the first pixel. */
 function reflected(position, size) {

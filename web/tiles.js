@@ -136,11 +136,8 @@ export async function restorePhoto(photo, network, write, { tile, progress = () 
       fadeInColumns(strip, stripWidth, part, height * s, width * s, left * s, done * s);
       progress(++finished, places.length);
     }
-    if (row) {
-      finish(before, tops[row - 1] * s, top * s);
-      fadeInRows(before, strip, stripWidth, (tops[row - 1] + height - top) * s);
-    }
-    if (row === tops.length - 1) finish(strip, top * s, rows.length * s);
+    if (row) fadeInRows(before, strip, stripWidth, (tops[row - 1] + height - top) * s);
+    finish(strip, top * s, (tops[row + 1] ?? rows.length) * s);
   }
 }
 

@@ -114,8 +114,10 @@ EXPORT(copy)(const float *x, int x_stride, float *y, int y_stride, int channels,
     for (; c + 4 <= channels; c += 4)
       for (int p = 0; p < n; p++) store(y + p * y_stride + c, load(x + p * x_stride + c));
     for (; c + 2 <= channels; c += 2)
-      for (int p = 0; p < n; p++)
-        wasm_v128_store64_lane(y + p * y_stride + c, wasm_v128_load64_zero(x + p * x_stride + c), 0);
+      for (int p = 0; p < n; p++) {
+        const vec pair = wasm_v128_load64_zero(x + p * x_stride + c);
+        wasm_v128_store64_lane(y + p * y_stride + c, pair, 0);
+      }
     for (int p = 0; p < n && c < channels; p++) y[p * y_stride + c] = x[p * x_stride + c];
   }
 }

@@ -41,6 +41,7 @@ def speed_tables(folder: Path) -> dict[str, pd.DataFrame]:
         "onnx_files": ("onnx_cpu", _onnx_files),
         "onnx_cpu": ("onnx_cpu", _onnx),
         "loading_cpu": ("loading_cpu", _loading),
+        "network_browser": ("network_browser", _network_browser),
         "scan_gpu": ("scan_gpu", _scan_gpu),
         "network_gpu": ("network_gpu", _network_gpu),
     }
@@ -52,11 +53,14 @@ def speed_tables(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def processor(folder: Path) -> dict[str, str]:
-    """Return name and threads of the measured CPU, and the names of the GPUs, for the text."""
+    """Return name and threads of the measured CPU, and the other hardware's names, for the text."""
     names = {}
     if (folder / "network_cpu.csv").is_file():
         measured = pd.read_csv(folder / "network_cpu.csv").iloc[-1]
         names = {"cpu": measured["processor"], "cpu_threads": f"{measured['threads']:.0f}"}
+    if (folder / "network_browser.csv").is_file():
+        measured = pd.read_csv(folder / "network_browser.csv").iloc[-1]
+        names["network_browser_cpu"] = measured["processor"]
     for benchmark in ("scan_gpu", "network_gpu"):
         if (folder / f"{benchmark}.csv").is_file():
             devices = pd.read_csv(folder / f"{benchmark}.csv")["device"].unique()
@@ -195,6 +199,21 @@ def _loading(table: pd.DataFrame) -> pd.DataFrame:
         columns["gpu_share"] = (f"of a step on one {kept['device'].iloc[0]}, %", ".0f")
         kept["gpu_share"] = 100 * kept["batch_s"] / kept["device_step_s"]
     return format_columns(kept, columns)
+
+
+def _network_browser(table: pd.DataFrame) -> pd.DataFrame:
+    columns = {
+        "photo": ("photograph", ""),
+        "weights": ("weights", ""),
+        "workers": ("workers", ".0f"),
+        "tile": ("tile side", ".0f"),
+        "seconds": ("s", ".1f"),
+        "seconds_per_megapixel": ("s per megapixel", ".1f"),
+        "over_one_worker": ("× faster than one worker", ".2f"),
+        "longest_block_ms": ("longest pause of the page, ms", ".0f"),
+        "peak_mb": ("peak memory, MB", ".0f"),
+    }
+    return format_columns(table, columns)
 
 
 def _per_backend(table: pd.DataFrame, index: list[str], value: str) -> pd.DataFrame:

@@ -78,7 +78,6 @@ ELSEWHERE = {
     "best_filter",
     "candidates",
     "claims_cpu",
-    "network_browser",
     "openmp_waiting",
     "simulation",
 }
@@ -154,6 +153,20 @@ def test_reading_is_compared_with_computing(tmp_path: Path) -> None:
     with_gpu.to_csv(tmp_path / "loading_cpu.csv", index=False)
     shown = speed_tables(tmp_path)["loading_cpu"]
     assert shown["of a step on one GPU X, %"].tolist() == ["4000", "8"]
+
+
+def test_two_workers_are_compared_with_one(tmp_path: Path) -> None:
+    row = {"photo": "2048×1024", "weights": "compact_denoiser", "tile": 376, "processor": "CPU X"}
+    row |= {"longest_block_ms": 75.4, "peak_mb": 386.1}
+    rows = [
+        row | {"workers": 1, "seconds": 11.0, "seconds_per_megapixel": 5.5},
+        row | {"workers": 2, "seconds": 5.5, "seconds_per_megapixel": 2.75, "over_one_worker": 2.0},
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "network_browser.csv", index=False)
+    shown = speed_tables(tmp_path)["network_browser"]
+    assert shown["s per megapixel"].tolist() == ["5.5", "2.8"]
+    assert shown["× faster than one worker"].tolist() == ["–", "2.00"]
+    assert processor(tmp_path) == {"network_browser_cpu": "CPU X"}
 
 
 def test_tiles_are_compared_with_the_whole(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ export const PATTERNS = ['raster', ...Object.keys(KEYS)];
  */
 export function scanOrder(pattern, heads, height, width) {
   const length = height * width;
-  const fill = (position) => Int32Array.from({ length }, (_, t) => position(t));
+  const fill = (position) => new Int32Array(length).map((_, t) => position(t));
   const mirror = (order) => order.map((p) => p + width - 1 - 2 * (p % width));
   const turn = (order) => order.map((p) => length - 1 - p);
   const rows = fill((t) => t);
@@ -139,7 +139,7 @@ export function scanOrder(pattern, heads, height, width) {
   const raster = [rows, rows.toReversed(), columns, columns.toReversed()];
   let orders = [...raster, ...raster.map(mirror)];
   if (pattern !== 'raster') {
-    const key = Float64Array.from(rows, (p) =>
+    const key = new Float64Array(length).map((_, p) =>
       KEYS[pattern](Math.floor(p / width), p % width, height, width),
     );
     const base = rows.toSorted((p, q) => key[p] - key[q]);
@@ -203,18 +203,18 @@ class Layers {
     return [this.vector(`${name}.weight`), this.vector(`${name}.bias`)];
   }
 
-  /** Panels of `at(output, input)`. */
-  panels(inputs, outputs, at) {
-    const packed = new Float32Array(inputs * roundUp(outputs, PANEL));
-    for (let n = 0; n < outputs; n++) {
-      const start = (n - (n % PANEL)) * inputs + (n % PANEL);
-      for (let k = 0; k < inputs; k++) packed[start + k * PANEL] = at(n, k);
+  /** `count` matrices, the i-th with `at(output, input, i)`, in panels. */
+  matrix(inputs, outputs, at, count = 1) {
+    const size = inputs * roundUp(outputs, PANEL);
+    const start = this.heap.reserve(count * size);
+    for (let i = 0; i < count; i++) {
+      const panels = this.heap.floats(start + 4 * i * size, size).fill(0);
+      for (let n = 0; n < outputs; n++) {
+        const first = (n - (n % PANEL)) * inputs + (n % PANEL);
+        for (let k = 0; k < inputs; k++) panels[first + k * PANEL] = at(n, k, i);
+      }
     }
-    return packed;
-  }
-
-  matrix(inputs, outputs, at) {
-    return this.heap.place(this.panels(inputs, outputs, at));
+    return start;
   }
 
   /** Rows `first` to `first + outputs` of a matrix or 1×1 convolution. */
@@ -227,20 +227,16 @@ class Layers {
   convolution(name) {
     const { shape: [channels, present], values } = this.weights.read(`${name}.weight`);
     const [inputs, outputs] = [roundUp(present, 4), roundUp(channels, PANEL)];
-    const packed = new Float32Array(AREA * inputs * outputs);
-    for (let i = 0; i < AREA; i++) {
+    const at = (n, k, i) => {
+      if (k >= present) return 0;
       const [left, right] = [WINOGRAD[Math.floor(i / SIDE)], WINOGRAD[i % SIDE]];
-      const at = (n, k) => {
-        if (k >= present) return 0;
-        let sum = 0;
-        for (let j = 0; j < 9; j++) {
-          sum += left[Math.floor(j / 3)] * right[j % 3] * values[(n * present + k) * 9 + j];
-        }
-        return sum;
-      };
-      packed.set(this.panels(inputs, channels, at), i * inputs * outputs);
-    }
-    const w = this.heap.place(packed);
+      let sum = 0;
+      for (let j = 0; j < 9; j++) {
+        sum += left[Math.floor(j / 3)] * right[j % 3] * values[(n * present + k) * 9 + j];
+      }
+      return sum;
+    };
+    const w = this.matrix(inputs, channels, at, AREA);
     // as many squares at once as stay in the cache, in multiples of the 6 pixels of a product
     const fitting = Math.floor(CACHED / (AREA * (inputs + outputs)));
     const batch = Math.min(Math.max(fitting - (fitting % 6), 6), 30);
@@ -257,8 +253,7 @@ class Layers {
   mixer(name) {
     const { shape: [expanded, inputs], values } = this.weights.read(`${name}.project_in.weight`);
     const half = expanded / 2;
-    const hidden = roundUp(half, PANEL);
-    // each half starts with a panel of its own, filled up with zeros
+    const hidden = roundUp(half, VECTOR); // both halves are filled up with zeros
     const spread = (at) => (n, k) =>
       n % hidden < half ? at(Math.floor(n / hidden) * half + (n % hidden), k) : 0;
     const w1 = this.matrix(inputs, 2 * hidden, spread((n, k) => values[n * inputs + k]));
@@ -321,7 +316,7 @@ class Layers {
     const channels = this.weights.read(`${name}.norm1.body.weight`).values.length;
     const mixer = this.mixer(`${name}.ffn`);
     const beside = Math.max(channels, 2 * mixer.hidden);
-    this.scratch = Math.max(this.scratch, CHUNK * (channels + beside) + VECTOR);
+    this.scratch = Math.max(this.scratch, CHUNK * (channels + beside));
     return {
       channels,
       mixer,

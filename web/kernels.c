@@ -103,14 +103,26 @@ INLINE void splats_of(vec x, vec to[4]) {
   to[3] = wasm_i32x4_shuffle(x, x, 3, 3, 3, 3);
 }
 
-// Copy `count` floats, and up to 3 that follow, which are to be overwritten.
-INLINE void move(const float *from, float *to, int count) {
-  for (int i = 0; i < count; i += 4) store(to + i, load(from + i));
+static int smaller(int a, int b) { return a < b ? a : b; }
+
+// The first channels of each pixel; the same ones of many pixels, one after the other, are faster
+// than all of a pixel.
+EXPORT(copy)(const float *x, int x_stride, float *y, int y_stride, int channels, int pixels) {
+  for (int left = pixels; left > 0; left -= CHUNK, x += CHUNK * x_stride, y += CHUNK * y_stride) {
+    const int n = smaller(CHUNK, left);
+    int c = 0;
+    for (; c + 4 <= channels; c += 4)
+      for (int p = 0; p < n; p++) store(y + p * y_stride + c, load(x + p * x_stride + c));
+    for (; c + 2 <= channels; c += 2)
+      for (int p = 0; p < n; p++) {
+        const vec pair = wasm_v128_load64_zero(x + p * x_stride + c);
+        wasm_v128_store64_lane(y + p * y_stride + c, pair, 0);
+      }
+    for (int p = 0; p < n && c < channels; p++) y[p * y_stride + c] = x[p * x_stride + c];
+  }
 }
 
 // ---- Products and norms of pixels ----
-
-static int smaller(int a, int b) { return a < b ? a : b; }
 
 // One panel of outputs of up to 6 pixels, as many as keep all sums in registers. The sums pass
 // through empty instructions, or the compiler would postpone half of them and run out of registers.
@@ -153,27 +165,30 @@ static void product(const float *x, int x_stride, const float *w, int inputs, in
   }
 }
 
-// LayerNorm over the channels of 4 pixels, or of 1
+// LayerNorm over the channels of 4 pixels, or of 1. Sums and squares are of differences from the
+// first channel, which is never much further from the mean than the others are, so that their
+// variance loses no precision.
 INLINE void norm_of(const int pixels, const float *x, const float *gain, const float *shift,
                     int channels, float *y) {
-  vec total[4], squares[4], mean[4], scale[4];
-  UNROLL for (int p = 0; p < 4; p++) total[p] = squares[p] = splat(0.f);
-  for (int c = 0; c < channels; c += 4)
-    UNROLL for (int p = 0; p < pixels; p++) total[p] = add(total[p], load(x + p * channels + c));
-  const vec size = splat(channels), means = wasm_f32x4_div(sums_of(total), size);
-  splats_of(means, mean);
+  vec first[4], total[4], squares[4], scale[4], centre[4];
+  UNROLL for (int p = 0; p < 4; p++) first[p] = total[p] = squares[p] = splat(0.f);
+  UNROLL for (int p = 0; p < pixels; p++) first[p] = wasm_v128_load32_splat(x + p * channels);
   for (int c = 0; c < channels; c += 4)
     UNROLL for (int p = 0; p < pixels; p++) {
-      const vec centred = sub(load(x + p * channels + c), mean[p]);
-      squares[p] = multiply_add(centred, centred, squares[p]);
+      const vec difference = sub(load(x + p * channels + c), first[p]);
+      total[p] = add(total[p], difference);
+      squares[p] = multiply_add(difference, difference, squares[p]);
     }
-  const vec variances = wasm_f32x4_div(sums_of(squares), size);
+  const vec size = splat(channels), means = wasm_f32x4_div(sums_of(total), size);
+  const vec variances = sub(wasm_f32x4_div(sums_of(squares), size), mul(means, means));
   splats_of(wasm_f32x4_div(splat(1.f), wasm_f32x4_sqrt(add(variances, splat(1e-5f)))), scale);
+  splats_of(means, centre);
+  UNROLL for (int p = 0; p < pixels; p++) centre[p] = mul(add(first[p], centre[p]), scale[p]);
   for (int c = 0; c < channels; c += 4) {
     const vec slope = load(gain + c), offset = load(shift + c);
     UNROLL for (int p = 0; p < pixels; p++) {
-      const vec centred = mul(sub(load(x + p * channels + c), mean[p]), scale[p]);
-      store(y + p * channels + c, multiply_add(centred, slope, offset));
+      const vec normal = sub(mul(load(x + p * channels + c), scale[p]), centre[p]);
+      store(y + p * channels + c, multiply_add(normal, slope, offset));
     }
   }
 }
@@ -199,15 +214,14 @@ EXPORT(gate_and_project)(float *x, const float *y, int plane, int stride, int D,
                          const float *gain, const float *shift, const float *out_gain, const float *out_shift,
                          const float *gate, const float *out, int channels, int pixels,
                          float *scratch) {
-  float *z = scratch + CHUNK * channels + 4; // after what `move` may overwrite
+  float *z = scratch + CHUNK * channels;
   for (int start = 0; start < pixels; start += CHUNK) {
     const int n = smaller(CHUNK, pixels - start);
     float *here = x + start * channels;
     normalise(here, gain, shift, channels, scratch, n);
     product(scratch, channels, gate, channels, channels, 0, 0, z, channels, n);
-    for (int p = 0; p < n; p++)
-      for (int head = 0; head * D < channels; head++)
-        move(y + head * plane + (start + p) * stride, scratch + p * channels + head * D, D);
+    for (int head = 0; head * D < channels; head++)
+      copy(y + head * plane + start * stride, stride, scratch + head * D, channels, D, n);
     normalise(scratch, out_gain, out_shift, channels, scratch, n);
     for (int i = 0; i < n * channels; i += 4)
       store(scratch + i, mul(load(scratch + i), silu(load(z + i))));
@@ -215,7 +229,7 @@ EXPORT(gate_and_project)(float *x, const float *y, int plane, int stride, int D,
   }
 }
 
-// x += (a b) W2 + b2 with [a b] = norm(x) W1 + b1, both `hidden` wide, a multiple of 8
+// x += (a b) W2 + b2 with [a b] = norm(x) W1 + b1, both `hidden` wide, a multiple of 4
 EXPORT(mix_channels)(float *x, const float *gain, const float *shift, const float *w1,
                      const float *b1, const float *w2, const float *b2, int channels, int hidden,
                      int pixels, float *scratch) {
@@ -351,8 +365,9 @@ INLINE void depthwise_silu(const float *const x[3], const float *w, const float 
   }
 }
 
-// The inputs of the scan, silu(depthwise(norm(x) W)), in a plane of `plane` floats for each
-// head, where a pixel takes `stride` floats, D filled up to a multiple of 4. Three projected rows are kept at once.
+// The inputs of the scan, silu(depthwise(norm(x) W)), in a plane of `plane` floats for each head,
+// where a pixel takes `stride` floats, D rounded up to a multiple of 4. Three projected rows are
+// kept at once.
 EXPORT(project_inputs)(const float *x, const float *gain, const float *shift, const float *w,
                        const float *kernel, const float *bias, float *y, int plane, int stride,
                        int height, int width, int channels, int D, float *scratch) {
@@ -374,10 +389,9 @@ EXPORT(project_inputs)(const float *x, const float *gain, const float *shift, co
         around[i] = rows + (from < 0 || from == height ? 3 : from % 3) * row + start * channels;
       }
       depthwise_silu(around, kernel, bias, scratch, n, channels);
-      for (int p = 0; p < n; p++)
-        for (int head = 0; head * D < channels; head++)
-          move(scratch + p * channels + head * D,
-               y + head * plane + ((r - 1) * width + start + p) * stride, D);
+      for (int head = 0; head * D < channels; head++)
+        copy(scratch + head * D, channels,
+             y + head * plane + ((r - 1) * width + start) * stride, stride, D, n);
     }
   }
 }
@@ -400,11 +414,6 @@ EXPORT(shuffle)(const float *x, float *y, int stride, int height, int width, int
       const float *from = x + ((r / s) * width + t / s) * s * s * channels + r % s * s + t % s;
       for (int c = 0; c < channels; c++) y[c] = from[s * s * c];
     }
-}
-
-EXPORT(copy)(const float *x, int x_stride, float *y, int y_stride, int channels, int pixels) {
-  for (int p = 0; p < pixels; p++)
-    __builtin_memcpy(y + p * y_stride, x + p * x_stride, sizeof(float) * channels);
 }
 
 EXPORT(accumulate)(float *x, const float *y, int n) {

@@ -3,6 +3,8 @@
 const OVERLAP = 32;
 const BORDER = 8;
 const TILE_STEP = 8; // largest multiple that a network requires of the sides of its input
+const MEMORY = 440e6; // bytes for the result and for all tiles that are computed at once
+const PIXEL_BYTES = 9; // that a pixel of the result takes, on the page and while tiles are joined
 
 /** Term `position` of ... 0 ... size-1 ... 0 ..., 0 being the first pixel. */
 function reflected(position, size) {
@@ -33,11 +35,16 @@ export function tileStarts(length, tile, overlap, multiple) {
 /**
  * The side of square tiles with which some workers are done first: with the fewest pixels, overlaps
  * counted as often as they are computed, for the one that computes the most tiles. A multiple of 8,
- * at most `largest`, or less where more than two workers share the memory; at least half of that.
+ * at least half of the largest for which there is memory; a worker takes at most half of that.
+ * @param {{height: number, width: number}} photo
+ * @param {{scale: number, tileBytes: number}} model - `tileBytes` for each pixel of a tile
+ * @param {number} workers
  */
-export function bestTile({ height, width }, largest, workers) {
+export function bestTile({ height, width }, { scale, tileBytes }, workers) {
   const lengths = [height, width].map((size) => paddedPositions(size, TILE_STEP).length);
-  const most = Math.floor(largest / Math.sqrt(Math.max(workers / 2, 1)) / TILE_STEP) * TILE_STEP;
+  const free = MEMORY - PIXEL_BYTES * height * width * scale ** 2;
+  const largest = Math.sqrt(free / tileBytes / Math.max(workers, 2));
+  const most = Math.floor(largest / TILE_STEP) * TILE_STEP;
   let best = { pixels: Infinity };
   for (let side = most; side >= most / 2; side -= TILE_STEP) {
     const [rows, columns] = lengths.map(
@@ -129,11 +136,8 @@ export async function restorePhoto(photo, network, write, { tile, progress = () 
       fadeInColumns(strip, stripWidth, part, height * s, width * s, left * s, done * s);
       progress(++finished, places.length);
     }
-    if (row) {
-      finish(before, tops[row - 1] * s, top * s);
-      fadeInRows(before, strip, stripWidth, (tops[row - 1] + height - top) * s);
-    }
-    if (row === tops.length - 1) finish(strip, top * s, rows.length * s);
+    if (row) fadeInRows(before, strip, stripWidth, (tops[row - 1] + height - top) * s);
+    finish(strip, top * s, (tops[row + 1] ?? rows.length) * s);
   }
 }
 

@@ -22,8 +22,8 @@ from eamamba.paths import PRETRAINED
 
 EXAMPLE = Path("data") / "photographs" / "held_out" / "cid22_1147124.webp"
 EXAMPLE_SIGMA_255 = 25
-# Largest sides of tiles, in pixels of the input: a worker, or one of two, needs up to 160 MB.
-TILES = {"eamamba": 424, "eamambasr": 152}
+# (architecture, dim) -> memory of a worker for each pixel of a large tile of the input, measured
+TILE_BYTES = {("eamamba", 24): 700, ("eamamba", 32): 1200, ("eamambasr", 32): 9500}
 
 
 def write_browser_page(root: Path, target: Path) -> None:
@@ -62,14 +62,15 @@ def write_browser_page(root: Path, target: Path) -> None:
 def _model(card: Card) -> dict[str, Any]:
     """Return the page's description of a network, and how to run it."""
     size = f"{card.parameters / 1e6:.1f} million parameters"
+    settings = _settings(card.name)
     return {
         "name": card.name,
         "title": f"{card.title} ({size})",
         "removes": card.removes,
         "limits": card.limits,
         "megabytes": f"{card.bytes / 1e6:.1f}",
-        "scale": _settings(card.name).get("upscale", 1),
-        "largestTile": TILES[card.architecture],
+        "scale": settings.get("upscale", 1),
+        "tileBytes": TILE_BYTES[card.architecture, settings["dim"]],
     }
 
 

@@ -156,7 +156,7 @@
       );
       const relaxed = hasRelaxedSimd();
       const workers = Math.min(navigator.hardwareConcurrency ?? 1, MAX_WORKERS);
-      const tile = tiling.bestTile(input, model.largestTile, workers);
+      const tile = tiling.bestTile(input, model, workers);
       const tiles = Math.ceil(input.width / tile) * Math.ceil(input.height / tile);
       await startWorkers(tiling, relaxed, model, Math.min(workers, tiles));
       const unchanged = model.scale === 1 ? input : enlarged(input, size);

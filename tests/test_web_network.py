@@ -26,6 +26,7 @@ from eamamba.restore import restore_photo
 WEB = Path(__file__).parents[1] / "web"
 PROGRAM = Path(__file__).parent / "web" / "restore.mjs"
 ORDERS = PROGRAM.with_name("orders.mjs")
+TILE = PROGRAM.with_name("tile.mjs")
 KERNELS = ["kernels.wasm", "kernels_relaxed.wasm"]
 NODE = shutil.which("node")
 ERROR = 1e-4
@@ -198,3 +199,19 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes, complaint: str)
     ended = run_node(tmp_path, KERNELS[0], file, torch.zeros(3, 8, 8), 0)
     assert ended.returncode == 1
     assert complaint in ended.stderr
+
+
+@pytest.mark.parametrize(("scale", "tile_bytes"), [(1, 700), (4, 9500)])
+@pytest.mark.parametrize("workers", [1, 2, 8])
+@pytest.mark.parametrize("megapixels", [0.3, 1.5])
+def test_tiles_of_all_workers_and_the_result_fit_into_memory(
+    megapixels: float, workers: int, scale: int, tile_bytes: int
+) -> None:
+    photo = {"height": 500, "width": round(megapixels * 2000)}
+    model = {"scale": scale, "tileBytes": tile_bytes}
+    words = [str(NODE), str(TILE), *map(json.dumps, (photo, model, workers))]
+    side = int(subprocess.run(words, capture_output=True, check=True).stdout)
+    result = 9 * photo["height"] * photo["width"] * scale**2
+    assert result + workers * side**2 * tile_bytes <= 440e6
+    assert side % 8 == 0
+    assert side >= 32

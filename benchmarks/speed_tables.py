@@ -41,6 +41,7 @@ def speed_tables(folder: Path) -> dict[str, pd.DataFrame]:
         "onnx_files": ("onnx_cpu", _onnx_files),
         "onnx_cpu": ("onnx_cpu", _onnx),
         "loading_cpu": ("loading_cpu", _loading),
+        "rehearsal_cpu": ("rehearsal_cpu", _rehearsal),
         "network_browser": ("network_browser", _network_browser),
         "scan_gpu": ("scan_gpu", _scan_gpu),
         "network_gpu": ("network_gpu", _network_gpu),
@@ -199,6 +200,32 @@ def _loading(table: pd.DataFrame) -> pd.DataFrame:
         columns["gpu_share"] = (f"of a step on one {kept['device'].iloc[0]}, %", ".0f")
         kept["gpu_share"] = 100 * kept["batch_s"] / kept["device_step_s"]
     return format_columns(kept, columns)
+
+
+def _rehearsal(table: pd.DataFrame) -> pd.DataFrame:
+    """Sum up the stages of each task."""
+    table["recomputed"] *= 100
+    tasks = table.groupby("task", sort=False)
+    extremes = {
+        "stages": ("stage", "count"),
+        "smallest": ("patch", "min"),
+        "largest": ("patch", "max"),
+        "at_once": ("micro_batch", "min"),
+        "recomputed": ("recomputed", "max"),
+        "peak_gib": ("peak_gib", "max"),
+        "days": ("days", "sum"),
+    }
+    columns = {
+        "task": ("task", ""),
+        "stages": ("stages", ".0f"),
+        "smallest": ("smallest patch", ".0f"),
+        "largest": ("largest patch", ".0f"),
+        "at_once": ("fewest images at a time", ".0f"),
+        "recomputed": ("most blocks recomputed, %", ".0f"),
+        "peak_gib": ("peak memory, GiB", ".1f"),
+        "days": ("days on this CPU", ",.0f"),
+    }
+    return format_columns(tasks.agg(**extremes).reset_index(), columns)
 
 
 def _network_browser(table: pd.DataFrame) -> pd.DataFrame:

@@ -155,6 +155,14 @@ def test_reading_is_compared_with_computing(tmp_path: Path) -> None:
     assert shown["of a step on one GPU X, %"].tolist() == ["4000", "8"]
 
 
+def test_the_stages_of_a_task_are_summed_up(tmp_path: Path) -> None:
+    stages = {"stage": [1, 2], "patch": [128, 256], "micro_batch": [8, 2], "recomputed": [0, 0.5]}
+    table = pd.DataFrame(stages | {"peak_gib": [9.0, 11.0], "days": [1000.0, 500.0]})
+    table.assign(task="derain").to_csv(tmp_path / "rehearsal_cpu.csv", index=False)
+    shown = speed_tables(tmp_path)["rehearsal_cpu"]
+    assert shown.iloc[0].tolist() == ["derain", "2", "128", "256", "2", "50", "11.0", "1,500"]
+
+
 def test_two_workers_are_compared_with_one(tmp_path: Path) -> None:
     row = {"photo": "2048×1024", "weights": "compact_denoiser", "tile": 376, "processor": "CPU X"}
     row |= {"longest_block_ms": 75.4, "peak_mb": 386.1}

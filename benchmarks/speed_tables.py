@@ -233,11 +233,9 @@ def _network_browser(table: pd.DataFrame) -> pd.DataFrame:
         "photo": ("photograph", ""),
         "weights": ("weights", ""),
         "workers": ("workers", ".0f"),
-        "tile": ("tile side", ".0f"),
-        "seconds": ("s", ".1f"),
-        "seconds_per_megapixel": ("s per megapixel", ".1f"),
-        "over_one_worker": ("× faster than one worker", ".2f"),
-        "longest_block_ms": ("longest pause of the page, ms", ".0f"),
+        "seconds_per_megapixel": ("s per MP", ".1f"),
+        "over_one_worker": ("× faster than one", ".2f"),
+        "longest_block_ms": ("longest pause, ms", ".0f"),
         "peak_mb": ("peak memory, MB", ".0f"),
     }
     return format_columns(table, columns)

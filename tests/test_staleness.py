@@ -69,7 +69,7 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
         {
             name
             for name in every("train", "evaluate", "receptive_field")
-            if not re.search("sr_light|gaussian|dual", name)  # these have networks of their own
+            if not re.search("sr_light|dual", name)  # these have networks of their own
         },
     ),
     ("profiles.laptop.data.workers", 2, set()),
